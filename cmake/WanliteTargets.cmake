@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The wanlite authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# wanlite_area(NAME SOURCES … DEPENDS …)   one folder of src/ as an OBJECT library; DEPENDS names the
+#                                          areas whose headers it may include, and is how the
+#                                          direction of includes is kept
+# wanlite_test(NAME SOURCES … LABELS …)    one Catch2 program registered with CTest
+
+# What every file of the library is compiled with.
+add_library(wanlite_base INTERFACE)
+target_include_directories(wanlite_base BEFORE INTERFACE
+  ${WANLITE_FIRST_INCLUDE} ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+target_link_libraries(wanlite_base INTERFACE
+  LibTorch::cpu absl::status absl::statusor absl::strings absl::span absl::flat_hash_map
+  nlohmann_json::nlohmann_json OpenSSL::Crypto ZLIB::ZLIB Threads::Threads
+  ${WANLITE_PROTOBUF_LIBRARY} ${CMAKE_DL_LIBS})
+target_compile_options(wanlite_base INTERFACE -Wall -Wextra -Wno-unused-parameter -fpch-preprocess)
+
+# One precompiled header for the library's objects and one for programs (their PIC flags differ).
+set(WANLITE_PCH_HEADERS <torch/torch.h> <absl/status/statusor.h> <absl/strings/str_cat.h>
+    <algorithm> <map> <memory> <optional> <string> <vector>)
+file(WRITE ${CMAKE_BINARY_DIR}/pch/empty.cc "// precompiled header only\n")
+file(WRITE ${CMAKE_BINARY_DIR}/pch/main.cc "int main() {}\n")
+add_library(wanlite_pch OBJECT ${CMAKE_BINARY_DIR}/pch/empty.cc)
+target_link_libraries(wanlite_pch PRIVATE wanlite_base)
+target_precompile_headers(wanlite_pch PRIVATE ${WANLITE_PCH_HEADERS})
+add_executable(wanlite_pch_program EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/pch/main.cc)
+target_link_libraries(wanlite_pch_program PRIVATE wanlite_base)
+target_precompile_headers(wanlite_pch_program PRIVATE ${WANLITE_PCH_HEADERS})
+
+function(wanlite_area NAME)
+  cmake_parse_arguments(ARG "NO_PCH" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  add_library(wanlite_${NAME} OBJECT ${ARG_SOURCES})
+  target_link_libraries(wanlite_${NAME} PUBLIC wanlite_base ${ARG_LIBRARIES})
+  foreach(_dep IN LISTS ARG_DEPENDS)
+    # Object libraries hand on usage requirements and build order, never their objects.
+    target_link_libraries(wanlite_${NAME} PUBLIC wanlite_${_dep})
+  endforeach()
+  if(NOT ARG_NO_PCH)
+    target_precompile_headers(wanlite_${NAME} REUSE_FROM wanlite_pch)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY WANLITE_AREAS ${NAME})
+  set_property(GLOBAL APPEND PROPERTY WANLITE_AREA_LIBRARIES ${ARG_LIBRARIES})
+endfunction()
+
+# A program of ours. Links libwanlite, or with AREAS only the objects of those areas (all it needs must
+# be named), so that it builds and links without the rest.
+function(wanlite_program NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES;AREAS" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  if(ARG_AREAS)
+    list(TRANSFORM ARG_AREAS PREPEND wanlite_)
+    target_link_libraries(${NAME} PRIVATE ${ARG_AREAS})
+  else()
+    target_link_libraries(${NAME} PRIVATE wanlite)
+  endif()
+  target_link_libraries(${NAME} PRIVATE wanlite_base ${ARG_LIBRARIES})
+  target_precompile_headers(${NAME} REUSE_FROM wanlite_pch_program)
+endfunction()
+
+function(wanlite_test NAME)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LABELS;LIBRARIES;AREAS" ${ARGN})
+  wanlite_program(${NAME} SOURCES ${ARG_SOURCES} AREAS ${ARG_AREAS}
+                  LIBRARIES wanlite_testing ${ARG_LIBRARIES})
+  add_test(NAME ${NAME} COMMAND ${NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  set_tests_properties(${NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+    SKIP_RETURN_CODE 77)
+endfunction()

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The kinds of network wanlite can build from a config.json. Passes never need this; readers of model
+// folders do.
+#ifndef WANLITE_ARCHITECTURE_H_
+#define WANLITE_ARCHITECTURE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "wanlite/model_view.h"
+
+namespace wanlite {
+
+struct Architecture {
+  std::string name;  // `_class_name` or `architectures[0]` of config.json, "WanTransformer3DModel"
+  std::vector<std::string> aliases;  // other class names for it ("WanModel" in original configs)
+  ComponentRole role = ComponentRole::kOther;
+
+  // Builds the module from the text of config.json; initialises nothing (build under an nn::HollowGuard
+  // for a model without memory). InvalidArgument naming the field when the config is wrong;
+  // Unimplemented for a variant that is not built.
+  std::function<absl::StatusOr<std::shared_ptr<torch::nn::Module>>(absl::string_view config_json)>
+      build;
+
+  // The diffusers / transformers name of one of the module's tensors (internal names are the original
+  // Wan ones). Called for every tensor of the built module, so readers invert it by table.
+  std::function<std::string(absl::string_view config_json, const std::string& internal_name)>
+      to_diffusers;
+  // Names that a diffusers file may hold beside those, and what they stand for: {"foreign",
+  // "internal"}; an empty internal name means "ignore it".
+  std::vector<std::pair<std::string, std::string>> foreign_aliases;
+
+  // Translates any accepted form of config.json (original Wan keys, say) to the diffusers form that
+  // checkpoints keep.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json)> normalize_config;
+  // The config.json again after structural passes: sizes read from the module.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json,
+                                            const torch::nn::Module& module)>
+      config_of;
+  // True when a file with these tensor names holds this network under original names.
+  std::function<bool(const std::vector<std::string>& names)> recognizes;
+};
+
+// A value; order of registration is the order of tries. No singletons.
+class ArchitectureRegistry {
+ public:
+  absl::Status Register(Architecture architecture);
+  // By name or alias; nullptr when unknown.
+  const Architecture* Find(absl::string_view name) const;
+  const std::vector<Architecture>& architectures() const { return architectures_; }
+
+ private:
+  std::vector<Architecture> architectures_;
+};
+
+// Every architecture of this build: WanTransformer3DModel, UMT5EncoderModel, AutoencoderKLWan, and
+// the small Digits networks.
+const ArchitectureRegistry& BuiltinArchitectures();
+
+}  // namespace wanlite
+
+#endif  // WANLITE_ARCHITECTURE_H_

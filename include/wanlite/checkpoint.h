@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Model folders: opening any layout wanlite reads, and writing checkpoints and exports durably.
+//
+//   diffusers   model_index.json + transformer/ transformer_2/ text_encoder/ vae/ …, each with a
+//               config.json and one or several safetensors; also a lone component folder
+//   original    safetensors under the original Wan names, with or without high_noise_model/ and
+//               low_noise_model/
+//   wanlite     a diffusers-like folder with wanlite.json (the manifest), original names, one
+//               safetensors file per block, any weight format
+//
+// Files are treated as hostile: sizes are checked before memory is taken, nothing outside the folder
+// is read, pickles are refused.
+#ifndef WANLITE_CHECKPOINT_H_
+#define WANLITE_CHECKPOINT_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "wanlite/architecture.h"
+#include "wanlite/env.h"
+#include "wanlite/model_view.h"
+#include "wanlite/tensor_source.h"
+
+namespace wanlite {
+
+class Manifest;  // generated from src/proto/manifest.proto
+
+enum class FolderLayout { kDiffusers, kOriginal, kWanlite };
+absl::string_view FolderLayoutName(FolderLayout layout);
+
+struct OpenOptions {
+  // config.json for layouts that carry none (original names). Applies to the component it fits.
+  std::string config_path;
+  // Components to open; empty means all that are there. NotFound when one is missing.
+  std::vector<std::string> components;
+  // Read every byte and compare with the manifest's SHA-256 (wanlite layout only).
+  bool verify = false;
+};
+
+// An opened model folder. Immutable, thread-safe.
+class ModelFolder {
+ public:
+  static absl::StatusOr<ModelFolder> Open(Env& env, absl::string_view dir, const OpenOptions& options,
+                                          const ArchitectureRegistry& architectures);
+
+  FolderLayout layout() const;
+  const std::string& dir() const;
+  std::vector<std::string> component_names() const;
+  // Text of model_index.json and scheduler/scheduler_config.json; empty when absent.
+  const std::string& model_index_json() const;
+  const std::string& scheduler_config_json() const;
+  // Folder of the tokenizer files; empty when absent.
+  const std::string& tokenizer_dir() const;
+  // Null unless the layout is kWanlite.
+  std::shared_ptr<const Manifest> manifest() const;
+  // Total size of the tensor data.
+  int64_t bytes() const;
+  // Hash of what is inside (names, shapes, sizes; file hashes where a manifest has them), for run
+  // states and cache keys.
+  const std::string& fingerprint() const;
+
+  // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill it.
+  // Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with names.
+  absl::StatusOr<ModelView> BuildView() const;
+
+ private:
+  struct Rep;
+  std::shared_ptr<const Rep> rep_;
+};
+
+// Writes a wanlite checkpoint block by block into a folder that is not yet a checkpoint: it becomes one
+// by Finish(), which publishes wanlite.json last. A block file is published atomically and is a resume
+// point.
+class CheckpointWriter {
+ public:
+  // Creates `dir` or continues in it.
+  static absl::StatusOr<std::unique_ptr<CheckpointWriter>> Create(Env& env, absl::string_view dir);
+  virtual ~CheckpointWriter() = default;
+  // True when the block's file is already published and its size and SHA-256 match its record.
+  virtual bool HasBlock(absl::string_view block) const = 0;
+  // `tensors`: full paths, all of one component.
+  virtual absl::Status WriteBlock(absl::string_view component, absl::string_view block,
+                                  const std::vector<NamedTensor>& tensors) = 0;
+  // Copies what is not tensors (model_index.json, scheduler, tokenizer) from the source folder, writes
+  // configs and the manifest. `view` gives formats and configs; `lineage` is appended to the source's.
+  virtual absl::Status Finish(const ModelView& view, const ModelFolder* source,
+                              const Manifest& lineage) = 0;
+};
+
+// Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a rename.
+// AlreadyExists when `dir` exists.
+absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
+                            const ModelFolder* source = nullptr);
+
+// Bounds-checked reader of one safetensors file, its shards, and its writer.
+absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env, absl::string_view path);
+// `tensors` are written in the given order, 8-byte aligned header, contiguous data; atomic and durable.
+// Returns the SHA-256 of the file in hex.
+absl::StatusOr<std::string> WriteSafetensors(Env& env, absl::string_view path,
+                                             const std::vector<NamedTensor>& tensors,
+                                             const std::vector<std::pair<std::string, std::string>>&
+                                                 metadata = {});
+
+struct ExportOptions {
+  FolderLayout layout = FolderLayout::kDiffusers;
+  // Dtype of dense tensors in the export; unset keeps each tensor's own.
+  std::optional<at::ScalarType> dtype;
+  int64_t max_shard_bytes = int64_t{5} << 30;
+  // Called after each tensor with bytes done and bytes in all.
+  std::function<void(int64_t, int64_t)> progress;
+};
+// Writes `folder` in another layout (quantized weights are expanded to dense for foreign layouts, one
+// at a time). Atomic: the folder appears when it is complete.
+absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view out_dir,
+                          const ExportOptions& options);
+
+}  // namespace wanlite
+
+#endif  // WANLITE_CHECKPOINT_H_

@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// For authors of model code: the layers that wanlite can edit. This header includes LibTorch's module
+// header, which is slow to compile; users of finished models do not need it.
+#ifndef WANLITE_NN_H_
+#define WANLITE_NN_H_
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "wanlite/linear_weight.h"
+#include "wanlite/topology.h"
+
+namespace wanlite::nn {
+
+// While one lives, NewTensor() on this thread makes hollow tensors: right shape and dtype, one element
+// of storage (a NaN). A model built under a guard costs no memory; plans are made from it, and block
+// leases fill it.
+class HollowGuard {
+ public:
+  HollowGuard();
+  ~HollowGuard();
+  HollowGuard(const HollowGuard&) = delete;
+  HollowGuard& operator=(const HollowGuard&) = delete;
+
+ private:
+  bool previous_;
+};
+
+// Storage of a parameter to be: uninitialised CPU memory, or hollow under a HollowGuard.
+at::Tensor NewTensor(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat);
+// A hollow tensor with the shape and dtype of another.
+at::Tensor HollowLike(const at::Tensor& tensor);
+bool IsHollow(const at::Tensor& tensor);
+
+// A linear layer whose weight can be exchanged. Registers the tensors of its weight under their
+// suffixes ("weight", "weight_scale", ...) and "bias", so that parameters(), buffers() and to() see
+// them: dense weights as parameters, others as buffers.
+class Linear : public torch::nn::Module {
+ public:
+  // A dense weight made by NewTensor(); not initialised.
+  Linear(int64_t in_features, int64_t out_features, bool bias = true,
+         at::ScalarType dtype = at::kFloat);
+
+  // x: [..., in] -> [..., out].
+  at::Tensor forward(const at::Tensor& x) const;
+
+  const LinearWeight& weight() const { return *weight_; }
+  const std::optional<at::Tensor>& bias() const { return bias_; }
+  int64_t in_features() const { return weight_->in_features(); }
+  int64_t out_features() const { return weight_->out_features(); }
+
+  // Exchanges the weight; sizes must agree unless `resize`. Throws c10::Error otherwise. Optimizers
+  // that hold the old tensors must be rebuilt.
+  void SetWeight(std::unique_ptr<LinearWeight> weight, bool resize = false);
+  // bias: [out] or absent.
+  void SetBias(std::optional<at::Tensor> bias);
+
+ private:
+  void RegisterWeight();
+  void UnregisterWeight();
+  std::unique_ptr<LinearWeight> weight_;
+  std::optional<at::Tensor> bias_;
+};
+
+// A module that says how its tensors hang together. Implemented by every module of a model that
+// passes may change structurally; a plain module needs nothing for layer-wise passes.
+class Describable {
+ public:
+  virtual ~Describable() = default;
+  // Called once with a builder that stands at this module's path.
+  virtual void Describe(TopologyBuilder& topology) const = 0;
+};
+
+}  // namespace wanlite::nn
+
+#endif  // WANLITE_NN_H_

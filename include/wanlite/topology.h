@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What a model says about itself: its blocks (the unit of streaming and resume), its linear layers,
+// and the groups of axes that must shrink together. Declared by the modules (nn::Describable), never
+// traced; proven by the test that a pruned model equals the masked one.
+#ifndef WANLITE_TOPOLOGY_H_
+#define WANLITE_TOPOLOGY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace wanlite {
+
+// How a dimension of a tensor takes part in a group of coupled axes.
+enum class AxisRole {
+  kSliced,      // indices of removed units are dropped
+  kNormalized,  // dropped too, and an RMS norm reduces over this axis: the kept weights of the norm are
+                // scaled by sqrt(kept / old) so that kept units come out as in the masked model
+};
+
+struct AxisRef {
+  std::string tensor;  // path of a linear ("blocks.0.ffn.0": dim 0 = rows and bias, dim 1 = columns)
+                       // or of a tensor ("blocks.0.self_attn.norm_q.weight")
+  int64_t dim = 0;
+  int64_t repeat = 1;  // consecutive indices per unit (head_dim for heads)
+  AxisRole role = AxisRole::kSliced;
+};
+
+// Units (channels, heads) that can be removed together.
+struct AxisGroup {
+  std::string name;  // "transformer.blocks.0.ffn.channels"
+  std::string kind;  // what passes select by: "ffn.channels", "self_attn.heads"
+  std::string block;
+  int64_t units = 0;
+  std::vector<AxisRef> refs;
+};
+
+// Which sequence a linear layer is applied to; decides how often it runs in one forward.
+enum class TokenStream { kVideo, kText, kOnce };
+
+struct LinearInfo {
+  std::string path;   // "transformer.blocks.0.self_attn.q"
+  std::string block;  // block it belongs to
+  std::string kind;   // "self_attn.q", "ffn.up"; empty when not described
+  TokenStream stream = TokenStream::kVideo;
+  // Embeddings, modulation and heads: passes leave them alone unless told by name.
+  bool sensitive = false;
+};
+
+struct BlockInfo {
+  std::string path;     // "transformer.blocks.0"; a component's rest, outside all blocks, is
+                        // "transformer" itself
+  bool removable = false;  // input and output have the same shape, so the block may be dropped
+};
+
+// Collects declarations. Paths given to it are relative to the module being described.
+class TopologyBuilder {
+ public:
+  explicit TopologyBuilder(std::string prefix) : prefix_(std::move(prefix)) {}
+  void Block(absl::string_view path, bool removable = true);
+  void Linear(absl::string_view path, absl::string_view kind, TokenStream stream,
+              bool sensitive = false);
+  // `group.name` and refs are relative paths; the builder prefixes them.
+  void Group(AxisGroup group);
+  // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole path
+  // segments).
+  void KeepFloat32(absl::string_view path);
+
+  const std::vector<BlockInfo>& blocks() const { return blocks_; }
+  const std::vector<LinearInfo>& linears() const { return linears_; }
+  const std::vector<AxisGroup>& groups() const { return groups_; }
+  const std::vector<std::string>& float32_paths() const { return float32_paths_; }
+
+ private:
+  friend class ModelView;
+  std::string Full(absl::string_view path) const;
+  std::string prefix_;
+  std::vector<BlockInfo> blocks_;
+  std::vector<LinearInfo> linears_;
+  std::vector<AxisGroup> groups_;
+  std::vector<std::string> float32_paths_;
+};
+
+}  // namespace wanlite
+
+#endif  // WANLITE_TOPOLOGY_H_

@@ -38,6 +38,12 @@ class FileMapping {
   virtual void Release(uint64_t offset, uint64_t length) const = 0;
 };
 
+// An exclusive lock, held while it lives. The system drops it when the process ends, however it ends.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 // Thread-safe. Paths are POSIX paths; NotFound when a file or its folder does not exist,
 // ResourceExhausted when the disk is full, PermissionDenied as the system says.
 class Env {
@@ -59,6 +65,9 @@ class Env {
   virtual absl::Status RemoveAll(absl::string_view path) = 0;
   // Makes renames and creations inside the folder durable.
   virtual absl::Status SyncFolder(absl::string_view path) = 0;
+  // Takes the lock on the file `path`, which is created when absent and may be removed while locked.
+  // Unavailable when someone else, in this process or another, holds it.
+  virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(absl::string_view path) = 0;
 
   // Reads a whole file; InvalidArgument when it is larger than max_bytes.
   absl::StatusOr<std::string> ReadFile(absl::string_view path, uint64_t max_bytes = 64u << 20);
@@ -75,7 +84,11 @@ std::unique_ptr<Env> NewMemEnv();
 // A disk over `base` (not owned) that counts writes (appends, syncs, renames, creations, removals) and
 // fails the `fail_at`-th (counted from 0) and all later ones with ResourceExhausted, as a killed
 // process or a full disk would. fail_at < 0 never fails. The failing append writes half of its data.
-class FaultEnv;
+class FaultEnv : public Env {
+ public:
+  // How many writes were asked for so far.
+  virtual int64_t writes() const = 0;
+};
 std::unique_ptr<FaultEnv> NewFaultEnv(Env& base, int64_t fail_at);
 
 // Path helpers.

@@ -45,8 +45,12 @@ struct PassContext {
   Env* env = nullptr;
   ProgressSink* progress = nullptr;
   const CancellationToken* cancel = nullptr;
+  // The recipe's seed. A pass that draws random numbers derives a stream from it and the block's path,
+  // so that a resumed run draws the same ones.
   uint64_t seed = 0;
-  // Numbers for the lineage record: "zero_fraction" -> 0.3.
+  // Numbers for the lineage record. Counts and sums, never ratios: Prepare() and every RunBlock() start
+  // with an empty map, the pipeline keeps each block's numbers beside the block, adds them up in block
+  // order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
   std::map<std::string, double> metrics;
 };
 
@@ -65,6 +69,15 @@ class Pass {
   virtual PassScope scope() const = 0;
   // From shapes alone; works on hollow models and reads no weights.
   virtual absl::StatusOr<PassPlan> Plan(const ModelView& model) const = 0;
+  // Gives a hollow model the shapes, dtypes and weight formats (attributes included) that running the
+  // pass would leave, without reading a value: SetLinearWeight() with weights made under a
+  // nn::HollowGuard, KeepUnits(). Later passes are planned on the result, and the pipeline compares every
+  // block with it: a pass whose effect differs from its plan is an Internal error. The default is for
+  // passes that only change values.
+  virtual absl::Status ApplyPlan(ModelView& hollow) const;
+  // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights" into
+  // "zero_fraction", say). The default keeps them as they are.
+  virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
 
   // Block scope. Prepare() sees the whole (possibly streaming) model once before the first block and
   // must be deterministic, since a resumed run calls it again; what it finds is kept in `state`, which

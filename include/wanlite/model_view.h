@@ -63,6 +63,8 @@ class ModelView {
   const std::vector<LinearInfo>& linears() const;    // in forward order
   const std::vector<AxisGroup>& groups() const;
   const LinearInfo* FindLinear(absl::string_view path) const;
+  // Block of a linear or tensor.
+  const std::string& BlockOf(absl::string_view path) const;
 
   // Every tensor by its full path, in the order of the module tree. Of hollow models too: shapes and
   // dtypes are right, values are not.
@@ -91,6 +93,12 @@ class ModelView {
   absl::StatusOr<BlockLease> Lease(absl::string_view block);
   // Fills everything for good: the model is in memory from here on.
   absl::Status LoadAll();
+
+  // Casts the floating-point tensors that compute (dense weights, biases, norms) to `dtype`, sparing
+  // those declared fp32 and the tensors of quantized weights. The model must be in memory.
+  absl::Status Cast(at::ScalarType dtype);
+  // Moves every tensor. The model must be in memory.
+  absl::Status To(const at::Device& device);
 
   // SHA-256 over names, shapes, dtypes and weight formats; not over values.
   std::string Fingerprint() const;

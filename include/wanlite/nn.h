@@ -38,8 +38,9 @@ at::Tensor HollowLike(const at::Tensor& tensor);
 bool IsHollow(const at::Tensor& tensor);
 
 // A linear layer whose weight can be exchanged. Registers the tensors of its weight under their
-// suffixes ("weight", "weight_scale", ...) and "bias", so that parameters(), buffers() and to() see
-// them: dense weights as parameters, others as buffers.
+// suffixes ("weight", "weight_scale", ...) and "bias" as parameters of the module, taking gradients only
+// when the weight is trainable(). Do not call to(dtype) on a model with quantized weights: it would
+// cast the integers too. Cast through ModelView::Cast().
 class Linear : public torch::nn::Module {
  public:
   // A dense weight made by NewTensor(); not initialised.

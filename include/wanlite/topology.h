@@ -19,7 +19,8 @@ namespace wanlite {
 enum class AxisRole {
   kSliced,      // indices of removed units are dropped
   kNormalized,  // dropped too, and an RMS norm reduces over this axis: the kept weights of the norm are
-                // scaled by sqrt(kept / old) so that kept units come out as in the masked model
+                // scaled by sqrt(old / kept) so that kept units come out as in the masked model,
+                // whose removed channels are zero but still counted by the mean
 };
 
 struct AxisRef {
@@ -53,7 +54,7 @@ struct LinearInfo {
 
 struct BlockInfo {
   std::string path;     // "transformer.blocks.0"; a component's rest, outside all blocks, is
-                        // "transformer" itself
+                        // "transformer" itself ("root" for a component without a name)
   bool removable = false;  // input and output have the same shape, so the block may be dropped
 };
 
@@ -76,7 +77,6 @@ class TopologyBuilder {
   const std::vector<std::string>& float32_paths() const { return float32_paths_; }
 
  private:
-  friend class ModelView;
   std::string Full(absl::string_view path) const;
   std::string prefix_;
   std::vector<BlockInfo> blocks_;

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/model/wan/causal_conv3d.h"
+
+#include <torch/torch.h>
+
+#include "wanlite/nn.h"
+
+namespace wanlite::wan {
+
+CausalConv3d::CausalConv3d(int64_t in_channels, int64_t out_channels, std::array<int64_t, 3> kernel,
+                           int64_t time_stride)
+    : time_stride_(time_stride) {
+  weight_ = register_parameter(
+      "weight", nn::NewTensor({out_channels, in_channels, kernel[0], kernel[1], kernel[2]}));
+  bias_ = register_parameter("bias", nn::NewTensor({out_channels}));
+}
+
+at::Tensor CausalConv3d::Convolve(const at::Tensor& x) const {
+  // Padding in space is left to the convolution, which needs no copy for it.
+  return at::conv3d(x, weight_, bias_, /*stride=*/{time_stride_, 1, 1},
+                    /*padding=*/{0, weight_.size(3) / 2, weight_.size(4) / 2});
+}
+
+at::Tensor CausalConv3d::forward(const at::Tensor& x, FrameCache* cache) const {
+  if (history() == 0) return Convolve(x);
+  at::Tensor past;  // [B, in, history, H, W]
+  at::Tensor* slot = cache == nullptr ? nullptr : &cache->Next();
+  if (slot != nullptr && slot->defined()) {
+    past = *slot;
+  } else {
+    past = at::zeros({x.size(0), x.size(1), history(), x.size(3), x.size(4)}, x.options());
+  }
+  const at::Tensor padded = at::cat({past, x}, 2);
+  if (slot != nullptr) *slot = padded.narrow(2, padded.size(2) - history(), history()).clone();
+  return Convolve(padded);
+}
+
+}  // namespace wanlite::wan

@@ -1,0 +1,126 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/model/wan/vae_names.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/model/wan/vae.h"
+#include "src/model/wan/vae_layout.h"
+#include "wanlite/status.h"
+
+namespace wanlite::wan {
+namespace {
+
+using NameMap = std::map<std::string, std::string>;
+
+// Leaf modules inside a layer; attention and resampling call theirs the same in both schemes.
+void AddLayer(VaeLayerSpec::Kind kind, const std::string& original, const std::string& diffusers,
+              NameMap& names) {
+  if (kind == VaeLayerSpec::kResidual) {
+    names[original + ".residual.0"] = diffusers + ".norm1";
+    names[original + ".residual.2"] = diffusers + ".conv1";
+    names[original + ".residual.3"] = diffusers + ".norm2";
+    names[original + ".residual.6"] = diffusers + ".conv2";
+    names[original + ".shortcut"] = diffusers + ".conv_shortcut";
+  } else if (kind == VaeLayerSpec::kAttention) {
+    for (const char* leaf : {".norm", ".to_qkv", ".proj"}) {
+      names[original + leaf] = diffusers + leaf;
+    }
+  } else {
+    for (const char* leaf : {".resample.1", ".time_conv"}) {
+      names[original + leaf] = diffusers + leaf;
+    }
+  }
+}
+
+void AddEnds(const std::string& half, NameMap& names) {
+  names[half + ".conv1"] = half + ".conv_in";
+  AddLayer(VaeLayerSpec::kResidual, half + ".middle.0", half + ".mid_block.resnets.0", names);
+  AddLayer(VaeLayerSpec::kAttention, half + ".middle.1", half + ".mid_block.attentions.0", names);
+  AddLayer(VaeLayerSpec::kResidual, half + ".middle.2", half + ".mid_block.resnets.1", names);
+  names[half + ".head.0"] = half + ".norm_out";
+  names[half + ".head.2"] = half + ".conv_out";
+}
+
+}  // namespace
+
+std::map<std::string, std::string> VaeModuleNames(const VaeConfig& config) {
+  NameMap names;
+  names["conv1"] = "quant_conv";
+  names["conv2"] = "post_quant_conv";
+  AddEnds("encoder", names);
+  AddEnds("decoder", names);
+  // The encoder's layers are one list in both schemes.
+  const std::vector<VaeLayerSpec> encoder = EncoderLayers(config);
+  for (size_t i = 0; i < encoder.size(); ++i) {
+    AddLayer(encoder[i].kind, absl::StrCat("encoder.downsamples.", i),
+             absl::StrCat("encoder.down_blocks.", i), names);
+  }
+  // diffusers groups the decoder's by level, and counts residual blocks and upsamplers apart.
+  const std::vector<VaeLayerSpec> decoder = DecoderLayers(config);
+  int64_t level = 0, residual = 0;
+  for (size_t i = 0; i < decoder.size(); ++i) {
+    if (decoder[i].level != level) residual = 0;
+    level = decoder[i].level;
+    const std::string block = absl::StrCat("decoder.up_blocks.", level);
+    AddLayer(decoder[i].kind, absl::StrCat("decoder.upsamples.", i),
+             decoder[i].kind == VaeLayerSpec::kUpsample ? block + ".upsamplers.0"
+                                                        : absl::StrCat(block, ".resnets.", residual++),
+             names);
+  }
+  return names;
+}
+
+std::string VaeToDiffusers(const VaeConfig& config, const std::string& internal_name) {
+  const size_t dot = internal_name.rfind('.');
+  if (dot == std::string::npos) return internal_name;
+  const NameMap names = VaeModuleNames(config);
+  const auto it = names.find(internal_name.substr(0, dot));
+  return it == names.end() ? internal_name : it->second + internal_name.substr(dot);
+}
+
+Architecture VaeArchitecture() {
+  Architecture architecture;
+  architecture.name = "AutoencoderKLWan";
+  architecture.role = ComponentRole::kAutoencoder;
+  architecture.build = [](absl::string_view config_json)
+      -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+    WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
+    WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<Vae> vae, Vae::Create(config));
+    return std::shared_ptr<torch::nn::Module>(std::move(vae));
+  };
+  architecture.to_diffusers = [](absl::string_view config_json, const std::string& internal_name) {
+    const absl::StatusOr<VaeConfig> config = ParseVaeConfig(config_json);
+    return config.ok() ? VaeToDiffusers(*config, internal_name) : internal_name;
+  };
+  architecture.normalize_config =
+      [](absl::string_view config_json) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
+    return VaeConfigJson(config);
+  };
+  // No pass changes the structure of a VAE, but training sets its latent statistics.
+  architecture.config_of = [](absl::string_view,
+                              const torch::nn::Module& module) -> absl::StatusOr<std::string> {
+    const Vae* vae = dynamic_cast<const Vae*>(&module);
+    if (vae == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("AutoencoderKLWan: the module is a ", module.name(), ", must be a Vae"));
+    }
+    return VaeConfigJson(vae->config());
+  };
+  architecture.recognizes = [](const std::vector<std::string>& names) {
+    const auto has = [&names](const char* name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    return has("encoder.downsamples.0.residual.0.gamma") && has("decoder.middle.1.to_qkv.weight") &&
+           has("conv1.weight") && has("conv2.weight");
+  };
+  return architecture;
+}
+
+}  // namespace wanlite::wan

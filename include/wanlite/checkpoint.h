@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -106,8 +107,8 @@ absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& vi
 
 // Bounds-checked reader of one safetensors file, its shards, and its writer.
 absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env, absl::string_view path);
-// `tensors` are written in the given order, 8-byte aligned header, contiguous data; atomic and durable.
-// Returns the SHA-256 of the file in hex.
+// Atomic and durable; the same tensors give the same bytes. Tensors of wider elements come first, else in
+// the given order, so that all data is aligned for its dtype. Returns the SHA-256 of the file in hex.
 absl::StatusOr<std::string> WriteSafetensors(Env& env, absl::string_view path,
                                              const std::vector<NamedTensor>& tensors,
                                              const std::vector<std::pair<std::string, std::string>>&

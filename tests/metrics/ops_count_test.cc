@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/torch.h>
+
+#include <chrono>
+
+#include "tests/testing/catch.h"
+#include "wanlite/architecture.h"
+#include "wanlite/metrics.h"
+#include "wanlite/nn.h"
+#include "wanlite/wan/config.h"
+
+namespace wanlite {
+namespace {
+
+Component Hollow(const std::string& name, const std::string& architecture, std::string config) {
+  const Architecture* found = BuiltinArchitectures().Find(architecture);
+  REQUIRE(found != nullptr);
+  const nn::HollowGuard hollow;
+  ASSERT_OK_AND_ASSIGN(auto module, found->build(config));
+  return Component{name, found->role, architecture, std::move(config), std::move(module)};
+}
+
+ModelView A14B() {
+  std::vector<Component> components;
+  components.push_back(
+      Hollow("transformer", "WanTransformer3DModel", wan::DitConfigJson(wan::DitConfig{})));
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create(std::move(components)));
+  return view;
+}
+
+TEST_CASE("A14B counts 1.678 PFLOP at 480p and 6.523 at 720p, in under a second") {
+  const auto start = std::chrono::steady_clock::now();
+  const ModelView view = A14B();
+  ASSERT_OK_AND_ASSIGN(const ModelOps small, CountOps(view, VideoShape{81, 480, 832, 512}));
+  ASSERT_OK_AND_ASSIGN(const ModelOps large, CountOps(view, VideoShape{81, 720, 1280, 512}));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  CHECK(seconds.count() < 1.0);
+
+  const ForwardOps& ops = small.denoisers.at("transformer");
+  CHECK(small.video_tokens == 32760);
+  CHECK(ops.total().dense / 1e15 == Approx(1.678).margin(0.0006));
+  CHECK(ops.linear.dense / 1e15 == Approx(0.7855).margin(0.0002));
+  CHECK(ops.self_attention.dense == 40 * 4.0 * 32760 * 32760 * 5120);
+  CHECK(ops.cross_attention.dense == 40 * 4.0 * 32760 * 512 * 5120);
+  CHECK(ops.convolution.dense == 2.0 * 32760 * 5120 * 16 * 4);
+  CHECK(large.video_tokens == 75600);
+  CHECK(large.denoisers.at("transformer").total().dense / 1e15 == Approx(6.523).margin(0.0006));
+}
+
+TEST_CASE("A14B's linears count exactly what their shapes say") {
+  const ModelView view = A14B();
+  ASSERT_OK_AND_ASSIGN(const ModelOps ops, CountOps(view, VideoShape{81, 480, 832, 512}));
+  const double s = 32760, t = 512, d = 5120, f = 13824;
+  const double block = 8 * s * d * d + 4 * s * d * f + 4 * s * d * d + 4 * t * d * d;
+  const double text = 2 * t * (4096 * d + d * d);
+  const double time = 2 * (256 * d + d * d + d * 6 * d);
+  const double head = 2 * s * d * 64;
+  CHECK(ops.denoisers.at("transformer").linear.dense ==
+        Approx(40 * block + text + time + head).epsilon(1e-12));
+}
+
+TEST_CASE("A14B has 14,288,491,584 parameters") {
+  CHECK(CountParameters(A14B()) == 14288491584);
+  CHECK(CountParameters(A14B(), "transformer") == 14288491584);
+  CHECK(CountParameters(A14B(), "vae") == 0);
+}
+
+TEST_CASE("The Wan 2.1 VAE counts the convolutions of its streaming passes") {
+  wan::VaeConfig config;
+  config.base_dim = config.decoder_base_dim = 4;
+  config.z_dim = 2;
+  config.latents_mean = {0, 0};
+  config.latents_std = {1, 1};
+  std::vector<Component> components;
+  components.push_back(Hollow("vae", "AutoencoderKLWan", wan::VaeConfigJson(config)));
+  ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));
+  ASSERT_OK_AND_ASSIGN(const ModelOps ops, CountOps(view, VideoShape{9, 16, 24, 1}));
+  CHECK(ops.latent_frames == 3);
+  CHECK(ops.latent_height == 2);
+  CHECK(ops.latent_width == 3);
+
+  // Encoder, written out: channels 4 -> 4 -> 8 -> 16 -> 16 on frames 9, 9, 5, 3.
+  const auto conv = [](double in, double out, double kernel, double outputs) {
+    return 2 * in * out * kernel * outputs;
+  };
+  double encode = conv(3, 4, 27, 9 * 16 * 24);
+  encode += 4 * conv(4, 4, 27, 9 * 16 * 24) + conv(4, 4, 9, 9 * 8 * 12);
+  encode += conv(4, 8, 27, 9 * 8 * 12) + conv(4, 8, 1, 9 * 8 * 12) + 3 * conv(8, 8, 27, 9 * 8 * 12);
+  encode += conv(8, 8, 9, 9 * 4 * 6) + conv(8, 8, 3, 4 * 4 * 6);
+  encode += conv(8, 16, 27, 5 * 4 * 6) + conv(8, 16, 1, 5 * 4 * 6) + 3 * conv(16, 16, 27, 5 * 4 * 6);
+  encode += conv(16, 16, 9, 5 * 2 * 3) + conv(16, 16, 3, 2 * 2 * 3);
+  const double latent = 3 * 2 * 3;
+  encode += 4 * conv(16, 16, 27, latent);                             // last stage
+  encode += 4 * conv(16, 16, 27, latent);                             // middle residuals
+  encode += conv(16, 48, 1, latent) + conv(16, 16, 1, latent);        // attention's 1x1
+  encode += conv(16, 4, 27, latent) + conv(4, 4, 1, latent);          // head, quantizer
+  CHECK(ops.vae_encode.convolution.dense == Approx(encode).epsilon(1e-12));
+  CHECK(ops.vae_encode.self_attention.dense == 4.0 * 3 * 6 * 6 * 16);
+  CHECK(ops.vae_decode.self_attention.dense == 4.0 * 3 * 6 * 6 * 16);
+  CHECK(ops.vae_decode.convolution.dense > encode);
+}
+
+TEST_CASE("Zeros lower the effective count and nothing else") {
+  const ModelView view = A14B();
+  const VideoShape shape{5, 64, 64, 8};
+  ASSERT_OK_AND_ASSIGN(const ModelOps plain, CountOps(view, shape));
+  std::map<std::string, double> nonzero;
+  for (const LinearInfo& linear : view.linears()) nonzero[linear.path] = 0.5;
+  ASSERT_OK_AND_ASSIGN(const ModelOps half, CountOps(view, shape, nonzero));
+  const OpCount before = plain.denoisers.at("transformer").linear;
+  const OpCount after = half.denoisers.at("transformer").linear;
+  CHECK(after.effective == Approx(before.effective / 2));
+  CHECK(after.dense == before.dense);
+  CHECK(after.realised == before.realised);
+}
+
+TEST_CASE("Sizes that do not fit the strides are refused with the nearest that does") {
+  const ModelView view = A14B();
+  const auto frames = CountOps(view, VideoShape{80, 480, 832, 512});
+  REQUIRE(absl::IsInvalidArgument(frames.status()));
+  CHECK(std::string(frames.status().message()).find("frames is 80") != std::string::npos);
+  CHECK(std::string(frames.status().message()).find("77") != std::string::npos);
+  CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, 488, 832, 512}).status()));
+  CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, -16, 832, 512}).status()));
+  CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, 480, int64_t{1} << 40, 512}).status()));
+}
+
+}  // namespace
+}  // namespace wanlite

@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/model/wan/dit.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace wanlite::wan {
+namespace {
+
+// A linear in fp32 whatever dtype its dense weight is stored in.
+at::Tensor ApplyInFloat32(const nn::Linear& linear, const at::Tensor& x) {
+  if (linear.weight().format() != "dense") return linear.forward(x);
+  const at::Tensor weight = linear.weight().State().front().tensor.to(at::kFloat);
+  std::optional<at::Tensor> bias = linear.bias();
+  if (bias.has_value()) bias = bias->to(at::kFloat);
+  return at::linear(x, weight, bias);
+}
+
+int64_t AtOr(const std::vector<int64_t>& values, int64_t index, int64_t otherwise) {
+  return values.empty() ? otherwise : values.at(index);
+}
+
+}  // namespace
+
+at::Tensor TimestepFeatures(const at::Tensor& timestep, int64_t channels, Numerics numerics) {
+  TORCH_CHECK(timestep.dim() == 1, "timestep features: timestep is ", timestep.sizes(), ", wanted [n]");
+  // The largest arguments are around 1000, where fp32 keeps four decimals: the two references differ
+  // there in the fifth digit of the features.
+  const at::ScalarType dtype = numerics == Numerics::kOfficial ? at::kDouble : at::kFloat;
+  const int64_t half = channels / 2;
+  const auto options = at::TensorOptions().dtype(dtype).device(timestep.device());
+  const at::Tensor index = at::arange(half, options);
+  const at::Tensor frequencies =
+      numerics == Numerics::kOfficial
+          ? at::pow(at::Scalar(10000.0), -index / static_cast<double>(half))
+          : at::exp(index * -std::log(10000.0) / static_cast<double>(half));
+  const at::Tensor angle = at::outer(timestep.to(dtype), frequencies);  // [n, half]
+  const at::Tensor features = at::cat({angle.cos(), angle.sin()}, -1).to(at::kFloat);
+  return channels % 2 == 0 ? features : at::constant_pad_nd(features, {0, 1});
+}
+
+Dit::Dit(const DitConfig& config, at::ScalarType dtype)
+    : config_(config), rotary_(config.head_dim, config.rope_max_seq_len) {
+  const auto check_per_block = [&](const std::vector<int64_t>& values, const char* name) {
+    TORCH_CHECK(values.empty() || static_cast<int64_t>(values.size()) == config.num_layers, name, " has ",
+                values.size(), " entries for ", config.num_layers, " blocks");
+  };
+  check_per_block(config.ffn_dims, "ffn_dims");
+  check_per_block(config.self_attn_heads, "self_attn_heads");
+  check_per_block(config.cross_attn_heads, "cross_attn_heads");
+
+  const int64_t dim = config.dim();
+  const auto& patch = config.patch_size;
+  patch_embedding_ = register_module("patch_embedding", std::make_shared<torch::nn::Module>());
+  patch_weight_ = patch_embedding_->register_parameter(
+      "weight", nn::NewTensor({dim, config.in_channels, patch[0], patch[1], patch[2]}, dtype));
+  patch_bias_ = patch_embedding_->register_parameter("bias", nn::NewTensor({dim}, dtype));
+
+  text_embedding_ = register_module("text_embedding",
+                                    std::make_shared<TwoLinears>(config.text_dim, dim, dim, dtype));
+  time_embedding_ = register_module("time_embedding",
+                                    std::make_shared<TwoLinears>(config.freq_dim, dim, dim, at::kFloat));
+  auto time_projection = register_module("time_projection", std::make_shared<torch::nn::Module>());
+  time_projection_ = time_projection->register_module(
+      "1", std::make_shared<nn::Linear>(dim, 6 * dim, true, dtype));
+
+  blocks_ = register_module("blocks", torch::nn::ModuleList());
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    DitBlockOptions options;
+    options.dim = dim;
+    options.head_dim = config.head_dim;
+    options.self_attn_heads = AtOr(config.self_attn_heads, i, config.num_heads);
+    options.cross_attn_heads = AtOr(config.cross_attn_heads, i, config.num_heads);
+    options.ffn_dim = AtOr(config.ffn_dims, i, config.ffn_dim);
+    options.cross_attn_norm = config.cross_attn_norm;
+    options.qk_norm = config.qk_norm;
+    options.eps = config.eps;
+    options.dtype = dtype;
+    blocks_->push_back(std::make_shared<DitBlock>(options));
+  }
+
+  auto head = register_module("head", std::make_shared<torch::nn::Module>());
+  head_modulation_ = head->register_parameter("modulation", nn::NewTensor({1, 2, dim}));
+  head_ = head->register_module(
+      "head", std::make_shared<nn::Linear>(dim, config.out_channels * patch[0] * patch[1] * patch[2],
+                                           true, dtype));
+}
+
+at::ScalarType Dit::compute_dtype() const { return patch_weight_.scalar_type(); }
+
+at::Tensor Dit::EmbedPatches(const at::Tensor& x) const {
+  // A convolution whose stride is its kernel is a matrix product over non-overlapping patches.
+  const auto& p = config_.patch_size;
+  const at::Tensor patches = x.unflatten(4, {-1, p[2]}).unflatten(3, {-1, p[1]}).unflatten(2, {-1, p[0]});
+  return at::linear(patches.permute({0, 2, 4, 6, 1, 3, 5, 7}).flatten(4).flatten(1, 3),
+                    patch_weight_.flatten(1), patch_bias_);
+}
+
+at::Tensor Dit::Unpatchify(const at::Tensor& x, const std::array<int64_t, 3>& grid) const {
+  const auto& p = config_.patch_size;
+  // Features of a token are ordered (p_t, p_h, p_w, channel).
+  return x.view({x.size(0), grid[0], grid[1], grid[2], p[0], p[1], p[2], -1})
+      .permute({0, 7, 1, 4, 2, 5, 3, 6})
+      .flatten(6, 7)
+      .flatten(4, 5)
+      .flatten(2, 3);
+}
+
+at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
+                        const at::Tensor& encoder_hidden_states) {
+  TORCH_CHECK(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
+                  hidden_states.is_floating_point(),
+              "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),
+              ", wanted floating [batch, ", config_.in_channels, ", frames, height, width]");
+  std::array<int64_t, 3> grid{};
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const int64_t size = hidden_states.size(2 + static_cast<int64_t>(axis));
+    TORCH_CHECK(size >= 1 && size % config_.patch_size[axis] == 0, "hidden_states is ",
+                hidden_states.sizes(), ", wanted frames, height and width in multiples of the patch size ",
+                at::IntArrayRef(config_.patch_size));
+    grid[axis] = size / config_.patch_size[axis];
+  }
+  const int64_t batch = hidden_states.size(0);
+  const int64_t tokens = grid[0] * grid[1] * grid[2];
+  TORCH_CHECK(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == batch &&
+                  encoder_hidden_states.size(1) >= 1 &&
+                  encoder_hidden_states.size(2) == config_.text_dim &&
+                  encoder_hidden_states.is_floating_point(),
+              "encoder_hidden_states is ", encoder_hidden_states.scalar_type(), " ",
+              encoder_hidden_states.sizes(), ", wanted floating [", batch, ", text tokens, ",
+              config_.text_dim, "]");
+  const bool per_token = timestep.dim() == 2;
+  TORCH_CHECK((timestep.dim() == 1 || per_token) && timestep.size(0) == batch &&
+                  (!per_token || timestep.size(1) == tokens),
+              "timestep is ", timestep.sizes(), ", wanted [", batch, "] or [", batch, ", ", tokens, "]");
+
+  const bool official = numerics_ == Numerics::kOfficial;
+  const at::ScalarType compute = compute_dtype();
+
+  // Time: [batch, 1 or tokens, dim] and its projection for the blocks [batch, 1 or tokens, 6, dim].
+  at::Tensor time = TimestepFeatures(timestep.flatten(), config_.freq_dim, numerics_);
+  time = time_embedding_->second()->forward(at::silu(time_embedding_->first()->forward(time)));
+  if (!official) time = time.to(compute);
+  const at::Tensor activated = at::silu(time);
+  at::Tensor block_time = official ? ApplyInFloat32(*time_projection_, activated)
+                                   : time_projection_->forward(activated);
+  const int64_t steps = per_token ? tokens : 1;
+  block_time = block_time.to(at::kFloat).view({batch, steps, 6, -1});
+  time = time.to(at::kFloat).view({batch, steps, 1, -1});
+
+  at::Tensor context = text_embedding_->first()->forward(encoder_hidden_states.to(compute));
+  context = text_embedding_->second()->forward(at::gelu(context, "tanh"));
+
+  at::Tensor x = EmbedPatches(hidden_states.to(compute));
+  if (official) x = x.to(at::kFloat);
+  const at::Tensor rotary = rotary_.Table(grid, x.device());
+  for (int64_t i = 0; i < num_blocks(); ++i) {
+    x = block(i).forward(x, context, block_time, rotary);
+  }
+
+  const std::vector<at::Tensor> e = (head_modulation_.to(at::kFloat) + time).unbind(2);
+  x = ModulatedLayerNorm(x, e[0], e[1], config_.eps);
+  x = official ? ApplyInFloat32(*head_, x) : head_->forward(x.to(compute));
+  return Unpatchify(x, grid);
+}
+
+void Dit::InitParameters(uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  for (auto& item : named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor& value = item.value();
+    TORCH_CHECK(value.is_floating_point() && !nn::IsHollow(value), "InitParameters: ", name, " is ",
+                nn::IsHollow(value) ? "hollow" : "no floating-point tensor");
+    const bool embedding = absl::StartsWith(name, "text_embedding.") ||
+                           absl::StartsWith(name, "time_embedding.");
+    if (absl::EndsWith(name, "modulation")) {
+      value.normal_(0.0, 1.0 / std::sqrt(static_cast<double>(value.size(-1))), generator);
+    } else if (absl::EndsWith(name, ".bias") || name == "head.head.weight") {
+      value.zero_();
+    } else if (value.dim() == 1) {
+      value.fill_(1.0);  // weights of norms
+    } else if (embedding) {
+      value.normal_(0.0, 0.02, generator);
+    } else {
+      const at::Tensor matrix = value.flatten(1);
+      const double bound = std::sqrt(6.0 / static_cast<double>(matrix.size(0) + matrix.size(1)));
+      value.uniform_(-bound, bound, generator);
+    }
+  }
+}
+
+void Dit::Describe(TopologyBuilder& topology) const {
+  for (const char* path : {"text_embedding.0", "text_embedding.2"}) {
+    topology.Linear(path, path, TokenStream::kText, /*sensitive=*/true);
+  }
+  for (const char* path : {"time_embedding.0", "time_embedding.2", "time_projection.1"}) {
+    topology.Linear(path, path, TokenStream::kOnce, /*sensitive=*/true);
+  }
+  topology.Linear("head.head", "head", TokenStream::kVideo, /*sensitive=*/true);
+  topology.KeepFloat32("time_embedding");
+  topology.KeepFloat32("head.modulation");
+  for (int64_t i = 0; i < num_blocks(); ++i) topology.Block(absl::StrCat("blocks.", i));
+}
+
+}  // namespace wanlite::wan

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/model/wan/dit_block.h"
+
+#include <torch/torch.h>
+
+namespace wanlite::wan {
+
+TwoLinears::TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType dtype) {
+  first_ = register_module("0", std::make_shared<nn::Linear>(in, hidden, true, dtype));
+  second_ = register_module("2", std::make_shared<nn::Linear>(hidden, out, true, dtype));
+}
+
+at::Tensor ModulatedLayerNorm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                              double eps) {
+  const at::Tensor normed = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, eps);
+  return at::addcmul(shift, normed, 1 + scale);
+}
+
+DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
+  modulation_ = register_parameter("modulation", nn::NewTensor({1, 6, options.dim}));
+  AttentionOptions attention{options.dim,     options.self_attn_heads, options.head_dim,
+                             options.qk_norm, options.eps,             options.dtype};
+  self_attn_ = register_module("self_attn", std::make_shared<Attention>(attention));
+  if (options.cross_attn_norm) {
+    norm3_ = register_module("norm3", std::make_shared<torch::nn::Module>());
+    norm3_weight_ = norm3_->register_parameter("weight", nn::NewTensor({options.dim}));
+    norm3_bias_ = norm3_->register_parameter("bias", nn::NewTensor({options.dim}));
+  }
+  attention.num_heads = options.cross_attn_heads;
+  cross_attn_ = register_module("cross_attn", std::make_shared<Attention>(attention));
+  ffn_ = register_module("ffn", std::make_shared<TwoLinears>(options.dim, options.ffn_dim, options.dim,
+                                                             options.dtype));
+}
+
+at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& context,
+                             const at::Tensor& time, const at::Tensor& rotary) const {
+  const at::ScalarType stream = residual.scalar_type();
+  const at::ScalarType compute = context.scalar_type();
+  const std::vector<at::Tensor> e = (modulation_.to(at::kFloat) + time).unbind(2);
+  at::Tensor x = residual;
+
+  at::Tensor y = ModulatedLayerNorm(x, e[0], e[1], eps_).to(compute);
+  y = self_attn_->forward(y, y, rotary);
+  x = at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[2]).to(stream);
+
+  y = x;
+  if (norm3_ != nullptr) {
+    y = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, norm3_weight_.to(at::kFloat),
+                       norm3_bias_.to(at::kFloat), eps_);
+  }
+  x = x + cross_attn_->forward(y.to(compute), context, /*rotary=*/{});
+
+  y = ModulatedLayerNorm(x, e[3], e[4], eps_).to(compute);
+  y = ffn_->second()->forward(at::gelu(ffn_->first()->forward(y), "tanh"));
+  return at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[5]).to(stream);
+}
+
+void DitBlock::Describe(TopologyBuilder& topology) const {
+  self_attn_->Describe(topology, "self_attn", TokenStream::kVideo);
+  cross_attn_->Describe(topology, "cross_attn", TokenStream::kText);
+  topology.Linear("ffn.0", "ffn.up", TokenStream::kVideo);
+  topology.Linear("ffn.2", "ffn.down", TokenStream::kVideo);
+  AxisGroup channels;
+  channels.name = "ffn.channels";
+  channels.kind = "ffn.channels";
+  channels.units = ffn_dim();
+  channels.refs = {{"ffn.0", /*dim=*/0, 1, AxisRole::kSliced}, {"ffn.2", /*dim=*/1, 1, AxisRole::kSliced}};
+  topology.Group(std::move(channels));
+  topology.KeepFloat32("modulation");
+  if (norm3_ != nullptr) topology.KeepFloat32("norm3");
+}
+
+}  // namespace wanlite::wan

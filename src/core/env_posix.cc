@@ -1,0 +1,307 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The disk of this machine.
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "wanlite/env.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+absl::Status ErrnoStatus(int error, absl::string_view path, absl::string_view what) {
+  absl::StatusCode code = absl::ErrnoToStatusCode(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      code = absl::StatusCode::kResourceExhausted;
+      break;
+    case ENOENT:
+    case ENOTDIR:
+      code = absl::StatusCode::kNotFound;
+      break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      code = absl::StatusCode::kPermissionDenied;
+      break;
+    case EEXIST:
+    case ENOTEMPTY:
+      code = absl::StatusCode::kAlreadyExists;
+      break;
+    case EISDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EXDEV:
+      code = absl::StatusCode::kInvalidArgument;
+      break;
+    default:
+      break;
+  }
+  return absl::Status(code, absl::StrCat(path, ": cannot ", what, ": ",
+                                         std::error_code(error, std::generic_category()).message()));
+}
+
+// Owns a file descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+
+absl::StatusOr<Fd> Open(const std::string& path, int flags, absl::string_view what) {
+  int fd;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return ErrnoStatus(errno, path, what);
+  return Fd(fd);
+}
+
+class PosixWritableFile : public WritableFile {
+ public:
+  PosixWritableFile(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+
+  absl::Status Append(absl::string_view data) override {
+    while (!data.empty()) {
+      // One call writes at most 2 GiB on Linux; smaller pieces change nothing else.
+      const ssize_t n = ::write(fd_.get(), data.data(), std::min<size_t>(data.size(), 1u << 30));
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, path_, "write");
+      }
+      data.remove_prefix(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Sync() override {
+    if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, path_, "sync");
+    return absl::OkStatus();
+  }
+
+  absl::Status Close() override {
+    const int fd = fd_.release();
+    if (fd >= 0 && ::close(fd) != 0) return ErrnoStatus(errno, path_, "close");
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string path_;
+  Fd fd_;
+};
+
+class PosixMapping : public FileMapping {
+ public:
+  PosixMapping(char* data, size_t size) : data_(data), size_(size) {}
+  ~PosixMapping() override {
+    if (data_ != nullptr) ::munmap(data_, size_);
+  }
+  absl::Span<char> data() const override { return absl::MakeSpan(data_, size_); }
+
+  void Release(uint64_t offset, uint64_t length) const override {
+    if (data_ == nullptr || offset >= size_) return;
+    const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    uint64_t end = std::min<uint64_t>(size_, length > size_ - offset ? size_ : offset + length);
+    // Only whole pages: those at the borders hold bytes of neighbours that may be in use.
+    const uint64_t begin = (offset + page - 1) / page * page;
+    if (end < size_) end = end / page * page;
+    if (begin < end) ::madvise(data_ + begin, end - begin, MADV_DONTNEED);
+  }
+
+ private:
+  char* data_;
+  size_t size_;
+};
+
+class PosixLock : public FileLock {
+ public:
+  explicit PosixLock(Fd fd) : fd_(std::move(fd)) {}
+
+ private:
+  Fd fd_;  // the lock goes with the descriptor
+};
+
+class PosixEnvImpl : public Env {
+ public:
+  absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) override {
+    const std::string name(path);
+    WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_WRONLY | O_CREAT | O_TRUNC, "create"));
+    return std::make_unique<PosixWritableFile>(name, std::move(fd));
+  }
+
+  absl::StatusOr<std::shared_ptr<const FileMapping>> Map(absl::string_view path) override {
+    const std::string name(path);
+    // O_NONBLOCK: a named pipe must be refused, not waited for.
+    WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_RDONLY | O_NONBLOCK, "open"));
+    struct stat info;
+    if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, name, "stat");
+    if (!S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
+    }
+    const size_t size = static_cast<size_t>(info.st_size);
+    if (size == 0) return std::make_shared<const PosixMapping>(nullptr, 0);
+    // Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory would
+    // count as a promise of that much memory.
+    void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd.get(), 0);
+    if (data == MAP_FAILED) return ErrnoStatus(errno, name, "map");
+    return std::make_shared<const PosixMapping>(static_cast<char*>(data), size);
+  }
+
+  absl::StatusOr<uint64_t> FileSize(absl::string_view path) override {
+    struct stat info;
+    const std::string name(path);
+    if (::stat(name.c_str(), &info) != 0) return ErrnoStatus(errno, name, "stat");
+    if (!S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
+    }
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+  bool FileExists(absl::string_view path) override {
+    struct stat info;
+    return ::stat(std::string(path).c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  }
+
+  bool FolderExists(absl::string_view path) override {
+    struct stat info;
+    return ::stat(std::string(path).c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  }
+
+  absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) override {
+    const std::string name(path);
+    DIR* dir = ::opendir(name.c_str());
+    if (dir == nullptr) return ErrnoStatus(errno, name, "list");
+    std::vector<std::string> names;
+    errno = 0;
+    while (const dirent* entry = ::readdir(dir)) {
+      const absl::string_view entry_name = entry->d_name;
+      if (entry_name != "." && entry_name != "..") names.emplace_back(entry_name);
+      errno = 0;
+    }
+    const int error = errno;
+    ::closedir(dir);
+    if (error != 0) return ErrnoStatus(error, name, "list");
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  absl::Status CreateFolders(absl::string_view path) override {
+    const std::string name(path);
+    if (name.empty() || FolderExists(name)) return absl::OkStatus();
+    const std::string parent = Dirname(name);
+    if (parent != name) WANLITE_RETURN_IF_ERROR(CreateFolders(parent));
+    if (::mkdir(name.c_str(), 0777) != 0) {
+      // Someone else may have made it meanwhile.
+      if (errno == EEXIST && FolderExists(name)) return absl::OkStatus();
+      return ErrnoStatus(errno, name, "create folder");
+    }
+    return SyncFolder(parent);
+  }
+
+  absl::Status Rename(absl::string_view from, absl::string_view to) override {
+    const std::string source(from);
+    const std::string target(to);
+    const std::string what = absl::StrCat("rename to ", target);
+    if (!FolderExists(source)) {
+      if (::rename(source.c_str(), target.c_str()) != 0) return ErrnoStatus(errno, source, what);
+      return absl::OkStatus();
+    }
+    // rename() would replace an empty folder; a folder is only ever published where nothing is.
+    if (::renameat2(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) {
+      return absl::OkStatus();
+    }
+    if (errno != EINVAL && errno != ENOSYS) return ErrnoStatus(errno, source, what);
+    // The file system lacks the flag.
+    struct stat info;
+    if (::lstat(target.c_str(), &info) == 0) return ErrnoStatus(EEXIST, source, what);
+    if (::rename(source.c_str(), target.c_str()) != 0) return ErrnoStatus(errno, source, what);
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveFile(absl::string_view path) override {
+    const std::string name(path);
+    if (::unlink(name.c_str()) != 0) return ErrnoStatus(errno, name, "remove");
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveAll(absl::string_view path) override {
+    std::error_code error;
+    std::filesystem::remove_all(std::filesystem::path(std::string(path)), error);
+    if (error && error.value() != ENOENT) return ErrnoStatus(error.value(), path, "remove");
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncFolder(absl::string_view path) override {
+    const std::string name(path);
+    WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_RDONLY | O_DIRECTORY, "open folder"));
+    // EINVAL: a file system that cannot sync folders has nothing to lose by it.
+    if (::fsync(fd.get()) != 0 && errno != EINVAL) return ErrnoStatus(errno, name, "sync folder");
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<FileLock>> Lock(absl::string_view path) override {
+    const std::string name(path);
+    while (true) {
+      WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_RDWR | O_CREAT, "create lock"));
+      if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR) continue;
+        if (errno == EWOULDBLOCK) {
+          return absl::UnavailableError(absl::StrCat(name, ": locked by another process"));
+        }
+        return ErrnoStatus(errno, name, "lock");
+      }
+      // A former owner may have removed the file between our open and our lock; then the lock is on a
+      // file that nobody else will find.
+      struct stat ours;
+      struct stat now;
+      if (::fstat(fd.get(), &ours) == 0 && ::stat(name.c_str(), &now) == 0 &&
+          ours.st_ino == now.st_ino && ours.st_dev == now.st_dev) {
+        return std::make_unique<PosixLock>(std::move(fd));
+      }
+    }
+  }
+};
+
+}  // namespace
+
+Env& PosixEnv() {
+  static PosixEnvImpl& env = *new PosixEnvImpl;
+  return env;
+}
+
+}  // namespace wanlite

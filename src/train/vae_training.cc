@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/train/vae_training.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "wanlite/status.h"
+
+namespace wanlite::train {
+namespace {
+
+// Streams of random numbers that must not overlap.
+enum Stream : uint64_t { kClips = 1, kWindows = 2, kNoise = 3, kEvaluation = 4 };
+
+// A window of the clip in which the digit can be seen.
+ClipWindow SampleWindow(const ClipGeometry& geometry, const VaeTrainingOptions& options,
+                        const ClipSpec& spec, uint64_t seed) {
+  Random random(seed);
+  ClipWindow window;
+  window.frames = std::min(options.crop_frames(), geometry.frames);
+  window.height = window.width = std::min(options.crop_size(), geometry.size);
+  window.first_frame = static_cast<int>(random.Below(geometry.frames - window.frames + 1));
+  const double progress =
+      (window.first_frame + 0.5 * (window.frames - 1)) / std::max(1, geometry.frames - 1);
+  double x = spec.x, y = spec.y;
+  switch (spec.direction) {
+    case Direction::kLeft: x -= progress * spec.travel; break;
+    case Direction::kRight: x += progress * spec.travel; break;
+    case Direction::kUp: y -= progress * spec.travel; break;
+    case Direction::kDown: y += progress * spec.travel; break;
+  }
+  auto corner = [&](double position) {
+    const double centre = position + 0.5 * geometry.digit_size;
+    const double jitter = (random.Uniform() - 0.5) * geometry.digit_size;
+    const double wanted = std::floor(centre + jitter - 0.5 * window.width);
+    return static_cast<int>(std::clamp(wanted, 0.0, static_cast<double>(geometry.size - window.width)));
+  };
+  window.left = corner(x);
+  window.top = corner(y);
+  return window;
+}
+
+// Mean absolute difference of the neighbour differences of x and y along dimension `dim`.
+at::Tensor EdgeLoss(const at::Tensor& error, int64_t dim) {
+  // Differences are linear: those of x minus those of y are those of x - y.
+  return error.diff(1, dim).abs().mean();
+}
+
+}  // namespace
+
+absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options) {
+  auto bad = [](absl::string_view field, double found, absl::string_view wanted) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.", field, " is ", found, ", but must be ", wanted));
+  };
+  if (options.frames() < 1 || options.frames() % 4 != 1) {
+    return bad("frames", options.frames(), "one more than a multiple of 4");
+  }
+  if (options.size() < 16 || options.size() % 16 != 0) {
+    return bad("size", options.size(), "a multiple of 16");
+  }
+  if (options.digit_size() < 8 || options.digit_size() >= options.size()) {
+    return bad("digit_size", options.digit_size(), absl::StrCat("at least 8 and less than size, ",
+                                                                options.size()));
+  }
+  if (!(options.min_travel() >= 0)) return bad("min_travel", options.min_travel(), "at least 0");
+  if (!(options.max_travel() >= options.min_travel())) {
+    return bad("max_travel", options.max_travel(), "at least min_travel");
+  }
+  ClipGeometry geometry;
+  geometry.frames = options.frames();
+  geometry.size = options.size();
+  geometry.digit_size = options.digit_size();
+  geometry.min_travel = options.min_travel();
+  geometry.max_travel = options.max_travel();
+  return geometry;
+}
+
+at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
+                       const std::vector<ClipSpec>& specs) {
+  const at::Tensor clips = at::empty({static_cast<int64_t>(specs.size()), 3, geometry.frames,
+                                      geometry.size, geometry.size});
+  for (size_t i = 0; i < specs.size(); ++i) {
+    RenderClip(scans, geometry, specs[i], clips[static_cast<int64_t>(i)].data_ptr<float>());
+  }
+  return clips;
+}
+
+absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& options) {
+  wan::VaeConfig config;
+  config.base_dim = config.decoder_base_dim = options.base_dim();
+  config.z_dim = options.z_dim();
+  config.dim_mult.assign(options.dim_mult().begin(), options.dim_mult().end());
+  config.num_res_blocks = options.num_res_blocks();
+  return wan::Vae::Create(config);
+}
+
+VaeObjective::VaeObjective(wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
+                           const VaeTrainingOptions& options, uint64_t seed)
+    : vae_(vae), scans_(scans), geometry_(geometry), options_(options), seed_(seed) {}
+
+std::vector<NamedTensor> VaeObjective::Parameters() {
+  std::vector<NamedTensor> result;
+  for (auto& item : vae_.named_parameters()) result.push_back({item.key(), item.value()});
+  return result;
+}
+
+at::Tensor VaeObjective::Batch(int64_t step) const {
+  const bool whole =
+      options_.whole_every() > 0 && step % options_.whole_every() == options_.whole_every() - 1;
+  const double crop_values = static_cast<double>(options_.crop_frames()) * options_.crop_size() *
+                             options_.crop_size();
+  const double clip_values = static_cast<double>(geometry_.frames) * geometry_.size * geometry_.size;
+  const int64_t count =
+      whole ? std::max<int64_t>(1, std::llround(options_.loop().batch() * crop_values / clip_values))
+            : options_.loop().batch();
+  std::vector<at::Tensor> clips;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
+    const ClipSpec spec = SampleClip(scans_, geometry_, Split::kTrain, Combinations::kAll,
+                                     MixSeed(seed_, {kClips, id}));
+    ClipWindow window{0, geometry_.frames, 0, 0, geometry_.size, geometry_.size};
+    if (!whole) window = SampleWindow(geometry_, options_, spec, MixSeed(seed_, {kWindows, id}));
+    clips.push_back(at::empty({3, window.frames, window.height, window.width}));
+    RenderClip(scans_, geometry_, spec, window, clips.back().data_ptr<float>());
+  }
+  return at::stack(clips);
+}
+
+at::Tensor VaeObjective::Loss(int64_t step) {
+  const at::Tensor clips = Batch(step);  // [B, 3, F, H, W]
+  const wan::LatentDistribution posterior = vae_.EncodeWhole(clips);
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
+      MixSeed(seed_, {kNoise, static_cast<uint64_t>(step)}));
+  const at::Tensor noise = at::randn(posterior.mean.sizes(), generator);
+  const at::Tensor error = vae_.DecodeWhole(posterior.Sample(noise)) - clips;
+  at::Tensor loss = error.abs().mean();
+  if (options_.edge_weight() > 0) {
+    loss = loss + options_.edge_weight() *
+                      (EdgeLoss(error, 2) + EdgeLoss(error, 3) + EdgeLoss(error, 4));
+  }
+  if (options_.kl_weight() > 0) {
+    const at::Tensor kl = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 -
+                                 posterior.logvar);
+    loss = loss + options_.kl_weight() * kl.mean();
+  }
+  return loss;
+}
+
+double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
+                          Split split, int64_t clips, uint64_t seed) {
+  at::NoGradGuard no_grad;
+  double squares = 0;
+  for (int64_t i = 0; i < clips; ++i) {
+    const ClipSpec spec = SampleClip(scans, geometry, split, Combinations::kAll,
+                                     MixSeed(seed, {kEvaluation, static_cast<uint64_t>(i)}));
+    const at::Tensor clip = RenderClips(scans, geometry, {spec});
+    squares += (vae.Decode(vae.Encode(clip).mean) - clip).square().mean().item<double>();
+  }
+  return -10 * std::log10(squares / static_cast<double>(clips) / 4);
+}
+
+}  // namespace wanlite::train

@@ -6,6 +6,14 @@
 #                                          direction of includes is kept
 # wanlite_test(NAME SOURCES … LABELS …)    one Catch2 program registered with CTest
 
+# What users of libwanlite are compiled with, in this build and in an installed package.
+add_library(wanlite_usage INTERFACE)
+target_include_directories(wanlite_usage INTERFACE
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+target_compile_features(wanlite_usage INTERFACE cxx_std_20)
+target_link_libraries(wanlite_usage INTERFACE
+  LibTorch::cpu absl::status absl::statusor absl::strings absl::span)
+
 # What every file of the library is compiled with.
 add_library(wanlite_base INTERFACE)
 target_include_directories(wanlite_base BEFORE INTERFACE

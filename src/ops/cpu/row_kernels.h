@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Row loops that the compiler vectorises by itself. Each instruction set's file inlines them into
+// functions of its own target; the steps are IEEE, so the results do not depend on it.
+#ifndef WANLITE_SRC_OPS_CPU_ROW_KERNELS_H_
+#define WANLITE_SRC_OPS_CPU_ROW_KERNELS_H_
+
+#include <cstdint>
+
+#include "src/ops/int8_math.h"
+
+namespace wanlite::ops {
+
+WANLITE_HOST_DEVICE int32_t MaxMagnitudeLoop(const float* __restrict__ x, int64_t n) {
+  int32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t bits = MagnitudeBits(x[i]);
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+WANLITE_HOST_DEVICE void QuantizeLoop(const float* __restrict__ x, int64_t n, float divisor,
+                                      int8_t* __restrict__ q) {
+  for (int64_t i = 0; i < n; ++i) q[i] = static_cast<int8_t>(QuantizeInt8(x[i], divisor));
+}
+
+template <int64_t kStride>
+WANLITE_HOST_DEVICE void RotateStage(float* __restrict__ x, int64_t n) {
+  for (int64_t base = 0; base < n; base += 4 * kStride) {
+    float* __restrict__ p = x + base;
+    for (int64_t i = 0; i < kStride; ++i) {
+      Hadamard4(p[i], p[i + kStride], p[i + 2 * kStride], p[i + 3 * kStride]);
+    }
+  }
+}
+
+// The stages of one group run while it is in the first-level cache.
+WANLITE_HOST_DEVICE void RotateLoop(float* x, int64_t n, int64_t group) {
+  for (int64_t start = 0; start < n; start += group) {
+    float* p = x + start;
+    RotateStage<1>(p, group);
+    if (group >= 16) RotateStage<4>(p, group);
+    if (group >= 64) RotateStage<16>(p, group);
+    if (group >= 256) RotateStage<64>(p, group);
+    if (group >= 1024) RotateStage<256>(p, group);
+  }
+}
+
+}  // namespace wanlite::ops
+
+#endif  // WANLITE_SRC_OPS_CPU_ROW_KERNELS_H_

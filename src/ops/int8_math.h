@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The arithmetic of INT8 W8A8, shared by the CPU and CUDA kernels: plain IEEE steps in a fixed order
+// (compiled without contraction into FMA), so that both give the same bits and the CPU kernels are the
+// oracle of the GPU tests.
+//
+//   scale = max|x| / 127 over one token      q = round(x / scale), half to even, in [-127, 127]
+//   y     = (sum of q * w) * (scale * weight_scale) + bias
+#ifndef WANLITE_SRC_OPS_INT8_MATH_H_
+#define WANLITE_SRC_OPS_INT8_MATH_H_
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__CUDACC__)
+#define WANLITE_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define WANLITE_HOST_DEVICE inline __attribute__((always_inline))
+#endif
+
+namespace wanlite::ops {
+
+inline constexpr int32_t kInt8Limit = 127;
+// Bits of +infinity. The absolute value of a float has bits above it exactly when it is a NaN.
+inline constexpr int32_t kInfinityBits = 0x7f800000;
+// Largest number of features whose products of two int8 surely fit an int32 sum: 2^31 / (128 * 127),
+// rounded down to a round number.
+inline constexpr int64_t kMaxInt8Features = 131072;
+// Largest rotation group of the kernels.
+inline constexpr int64_t kMaxRotationGroup = 1024;
+
+WANLITE_HOST_DEVICE int32_t FloatBits(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+WANLITE_HOST_DEVICE float FloatFromBits(int32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// Bits of |value|. As integers they are ordered like the magnitudes, infinity and NaN on top, so an
+// integer maximum finds max|x| and never loses a NaN.
+WANLITE_HOST_DEVICE int32_t MagnitudeBits(float value) { return FloatBits(value) & 0x7fffffff; }
+
+// The scale of a token from the bits of its max|x|: 0 for a token of zeros, NaN when it holds an
+// infinity or a NaN. Never a denormal, so that dividing by it is safe.
+WANLITE_HOST_DEVICE float Int8Scale(int32_t max_bits) {
+  if (max_bits >= kInfinityBits) return FloatFromBits(0x7fc00000);
+  if (max_bits == 0) return 0.0f;
+  const float scale = FloatFromBits(max_bits) / 127.0f;
+  const float smallest_normal = FloatFromBits(0x00800000);
+  return scale < smallest_normal ? smallest_normal : scale;
+}
+
+// What values are divided by: the scale, or 1 where the scale says zero or NaN.
+WANLITE_HOST_DEVICE float Int8Divisor(float scale) { return scale > 0.0f ? scale : 1.0f; }
+
+// round(value / divisor), ties to even, clamped to [-127, 127]; -127 for a NaN (the scale of its token
+// is NaN, so the value is never used as a number). Adding 1.5 * 2^23 leaves the rounded integer in the
+// low bits of the sum, on every machine alike.
+WANLITE_HOST_DEVICE int32_t QuantizeInt8(float value, float divisor) {
+  float ratio = value / divisor;
+  ratio = ratio > -127.0f ? ratio : -127.0f;
+  ratio = ratio < 127.0f ? ratio : 127.0f;
+  return FloatBits(ratio + 12582912.0f) - 0x4b400000;
+}
+
+// One output value from its integer sum.
+WANLITE_HOST_DEVICE float DequantizeSum(int32_t sum, float scale, float weight_scale, float bias) {
+  return static_cast<float>(sum) * (scale * weight_scale) + bias;
+}
+
+// One radix-4 step of the ConvRot rotation: the regular Hadamard matrix 1/2 (1 1 1 -1; 1 1 -1 1;
+// 1 -1 1 1; -1 1 1 1), symmetric and orthogonal. Row i is half the sum of all minus element 3 - i.
+WANLITE_HOST_DEVICE void Hadamard4(float& a, float& b, float& c, float& d) {
+  const float half = 0.5f * ((a + b) + (c + d));
+  const float new_a = half - d;
+  const float new_b = half - c;
+  const float new_c = half - b;
+  const float new_d = half - a;
+  a = new_a;
+  b = new_b;
+  c = new_c;
+  d = new_d;
+}
+
+// First of the four elements that butterfly number `index` of the stage with distance `stride` joins;
+// the others follow at multiples of `stride`. Each element of a run of 4 * count elements belongs to
+// exactly one of its `count` butterflies.
+WANLITE_HOST_DEVICE int64_t HadamardBase(int64_t index, int64_t stride) {
+  return (index / stride) * stride * 4 + index % stride;
+}
+
+// True for 4, 16, 64, 256 and 1024.
+WANLITE_HOST_DEVICE bool IsRotationGroup(int64_t group) {
+  return group == 4 || group == 16 || group == 64 || group == 256 || group == 1024;
+}
+
+}  // namespace wanlite::ops
+
+#endif  // WANLITE_SRC_OPS_INT8_MATH_H_

@@ -1,0 +1,157 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "wanlite/video.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/runner/video_encoders.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+constexpr int64_t kMaxSide = 1 << 15;
+
+std::string Ending(absl::string_view path) {
+  const std::string name = Basename(path);
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos ? "" : absl::AsciiStrToLower(name.substr(dot));
+}
+
+// Exact for whole rates and hundredths; 23.976 comes out as 2398:100. Small numbers, since PNG has 16 bits.
+FrameRate ToRate(double fps) {
+  const double rounded = std::round(fps);
+  if (std::abs(fps - rounded) < 1e-9) return FrameRate{static_cast<int>(rounded), 1};
+  return FrameRate{static_cast<int>(std::lround(fps * 100)), 100};
+}
+
+absl::Status CheckFrames(const at::Tensor& frames, const VideoOptions& options) {
+  if (!frames.defined() || frames.dim() != 4 || frames.size(3) != 3 || frames.numel() == 0 ||
+      frames.scalar_type() != at::kByte || !frames.device().is_cpu()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "frames must be uint8 [frames, height, width, 3] on the CPU; found ",
+        frames.defined() ? absl::StrCat(at::toString(frames.scalar_type()), " [",
+                                        absl::StrJoin(frames.sizes(), ", "), "]")
+                         : "none"));
+  }
+  for (const int64_t side : {frames.size(1), frames.size(2)}) {
+    if (side > kMaxSide / options.upscale) {
+      return absl::InvalidArgumentError(absl::StrCat("frames of ", frames.size(2), "x", frames.size(1),
+                                                     " pixels times ", options.upscale,
+                                                     " are larger than ", kMaxSide, " pixels a side"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// [F, H, W, 3] -> [F, s H, s W, 3], contiguous.
+at::Tensor Upscale(const at::Tensor& frames, int64_t scale) {
+  if (scale == 1) return frames.contiguous();
+  return frames.repeat_interleave(scale, 1).repeat_interleave(scale, 2).contiguous();
+}
+
+RgbFrames Borrow(const at::Tensor& frames) {
+  return RgbFrames{frames.const_data_ptr<uint8_t>(), frames.size(0), frames.size(1), frames.size(2)};
+}
+
+}  // namespace
+
+at::Tensor ToFrames(const at::Tensor& video) {
+  TORCH_CHECK(video.dim() == 5 && video.size(0) == 1 && video.size(1) == 3,
+              "a decoded video is [1, 3, frames, height, width], found ", video.sizes());
+  const at::Tensor unit = ((video.to(at::kCPU, at::kFloat) + 1) / 2).clamp(0, 1);
+  // [1, 3, F, H, W] -> [F, H, W, 3]
+  return (unit * 255).round().to(at::kByte)[0].permute({1, 2, 3, 0}).contiguous();
+}
+
+std::vector<std::string> VideoFormats() {
+  std::vector<std::string> formats{".png", ".apng", ".webp", ".y4m"};
+  if (Mp4Available()) formats.push_back(".mp4");
+  return formats;
+}
+
+absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options) {
+  if (!(options.fps > 0 && options.fps <= 240)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("fps is ", options.fps, ", it must lie in (0, 240]"));
+  }
+  if (options.quality < 1 || options.quality > 100) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("quality is ", options.quality, ", it must lie in [1, 100]"));
+  }
+  if (options.upscale < 1 || options.upscale > 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("upscale is ", options.upscale, ", it must lie in [1, 64]"));
+  }
+  const std::string ending = Ending(path);
+  for (const absl::string_view known : {".png", ".apng", ".webp", ".y4m"}) {
+    if (ending == std::string(known)) return absl::OkStatus();
+  }
+  if (ending == ".mp4") {
+    return Mp4Available() ? absl::OkStatus() : EncodeMp4(RgbFrames{}, FrameRate{}, 1).status();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("'", path,
+                                                 "': the ending names the video format and must be one of ",
+                                                 absl::StrJoin(VideoFormats(), ", ")));
+}
+
+absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& frames,
+                        const VideoOptions& options) {
+  WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options));
+  WANLITE_RETURN_IF_ERROR(CheckFrames(frames, options));
+  const at::Tensor pixels = Upscale(frames, options.upscale);
+  const RgbFrames rgb = Borrow(pixels);
+  const FrameRate rate = ToRate(options.fps);
+  const std::string ending = Ending(path);
+  absl::StatusOr<std::string> bytes;
+  if (ending == ".webp") {
+    bytes = EncodeWebp(rgb, rate, options.quality);
+  } else if (ending == ".y4m") {
+    bytes = EncodeY4m(rgb, rate);
+  } else if (ending == ".mp4") {
+    if (rgb.width % 2 != 0 || rgb.height % 2 != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("'", path, "': MP4 needs even sizes, found ",
+                                                     rgb.width, "x", rgb.height,
+                                                     "; write .png or .webp instead"));
+    }
+    bytes = EncodeMp4(rgb, rate, options.quality);
+  } else {
+    bytes = EncodePng(rgb, rate);
+  }
+  if (!bytes.ok()) return Annotate(bytes.status(), path);
+  return env.WriteFileAtomically(path, *bytes);
+}
+
+absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tensor& frames,
+                               int64_t columns, const VideoOptions& options) {
+  WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options));
+  WANLITE_RETURN_IF_ERROR(CheckFrames(frames, options));
+  if (Ending(path) != ".png") {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': a contact sheet is a .png"));
+  }
+  const int64_t count = frames.size(0), height = frames.size(1), width = frames.size(2);
+  if (columns <= 0) {
+    columns = static_cast<int64_t>(std::ceil(
+        std::sqrt(static_cast<double>(count) * static_cast<double>(height) / static_cast<double>(width))));
+  }
+  columns = std::min(std::max<int64_t>(columns, 1), count);
+  const int64_t rows = (count + columns - 1) / columns;
+  constexpr int64_t kGap = 1;
+  at::Tensor sheet = at::full({1, rows * (height + kGap) - kGap, columns * (width + kGap) - kGap, 3}, 255,
+                              at::TensorOptions(at::kByte));
+  for (int64_t i = 0; i < count; ++i) {
+    sheet[0]
+        .narrow(0, i / columns * (height + kGap), height)
+        .narrow(1, i % columns * (width + kGap), width)
+        .copy_(frames[i]);
+  }
+  return WriteVideo(env, path, sheet, options);
+}
+
+}  // namespace wanlite

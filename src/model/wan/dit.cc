@@ -115,21 +115,21 @@ at::Tensor Dit::Unpatchify(const at::Tensor& x, const std::array<int64_t, 3>& gr
 
 at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
                         const at::Tensor& encoder_hidden_states) {
-  TORCH_CHECK(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
+  TORCH_CHECK_VALUE(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
                   hidden_states.is_floating_point(),
               "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),
               ", wanted floating [batch, ", config_.in_channels, ", frames, height, width]");
   std::array<int64_t, 3> grid{};
   for (size_t axis = 0; axis < 3; ++axis) {
     const int64_t size = hidden_states.size(2 + static_cast<int64_t>(axis));
-    TORCH_CHECK(size >= 1 && size % config_.patch_size[axis] == 0, "hidden_states is ",
+    TORCH_CHECK_VALUE(size >= 1 && size % config_.patch_size[axis] == 0, "hidden_states is ",
                 hidden_states.sizes(), ", wanted frames, height and width in multiples of the patch size ",
                 at::IntArrayRef(config_.patch_size));
     grid[axis] = size / config_.patch_size[axis];
   }
   const int64_t batch = hidden_states.size(0);
   const int64_t tokens = grid[0] * grid[1] * grid[2];
-  TORCH_CHECK(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == batch &&
+  TORCH_CHECK_VALUE(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == batch &&
                   encoder_hidden_states.size(1) >= 1 &&
                   encoder_hidden_states.size(2) == config_.text_dim &&
                   encoder_hidden_states.is_floating_point(),
@@ -137,7 +137,7 @@ at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& times
               encoder_hidden_states.sizes(), ", wanted floating [", batch, ", text tokens, ",
               config_.text_dim, "]");
   const bool per_token = timestep.dim() == 2;
-  TORCH_CHECK((timestep.dim() == 1 || per_token) && timestep.size(0) == batch &&
+  TORCH_CHECK_VALUE((timestep.dim() == 1 || per_token) && timestep.size(0) == batch &&
                   (!per_token || timestep.size(1) == tokens),
               "timestep is ", timestep.sizes(), ", wanted [", batch, "] or [", batch, ", ", tokens, "]");
 

@@ -32,7 +32,7 @@ RotaryEmbedding::RotaryEmbedding(int64_t head_dim, int64_t max_positions, double
 at::Tensor RotaryEmbedding::Table(const std::array<int64_t, 3>& grid, at::Device device) const {
   static constexpr const char* kAxisNames[] = {"frames", "rows", "columns"};
   for (size_t axis = 0; axis < 3; ++axis) {
-    TORCH_CHECK(grid[axis] >= 1 && grid[axis] <= max_positions_, "rotary embedding: ", grid[axis],
+    TORCH_CHECK_VALUE(grid[axis] >= 1 && grid[axis] <= max_positions_, "rotary embedding: ", grid[axis],
                 " token ", kAxisNames[axis], ", the model has positions for 1 to ", max_positions_,
                 " (rope_max_seq_len)");
   }

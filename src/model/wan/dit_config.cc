@@ -1,0 +1,210 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/model/wan/json_fields.h"
+#include "wanlite/status.h"
+#include "wanlite/wan/config.h"
+
+namespace wanlite::wan {
+namespace {
+
+constexpr absl::string_view kWhat = "transformer config";
+// Bounds that no sensible network reaches, so that a hostile config cannot ask for all memory.
+constexpr int64_t kMaxChannels = int64_t{1} << 20;
+constexpr int64_t kMaxBlocks = 1024;
+constexpr int64_t kMaxPatch = 64;
+constexpr int64_t kMaxPositions = int64_t{1} << 20;
+
+absl::Status Unimplemented(absl::string_view field, absl::string_view found, absl::string_view wanted) {
+  return absl::UnimplementedError(
+      absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
+}
+
+absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(kWhat, ": ", field, " is ", value, ", must be ", low, " to ", high));
+}
+
+absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& values, int64_t num_layers,
+                           int64_t high) {
+  if (values.empty()) return absl::OkStatus();
+  if (static_cast<int64_t>(values.size()) != num_layers) {
+    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": ", field, " has ", values.size(),
+                                                   " values, must have ", num_layers, " (num_layers)"));
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat(field, "[", i, "]"), values[i], 1, high));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const DitConfig& config) {
+  for (size_t i = 0; i < 3; ++i) {
+    WANLITE_RETURN_IF_ERROR(
+        CheckRange(absl::StrCat("patch_size[", i, "]"), config.patch_size[i], 1, kMaxPatch));
+  }
+  WANLITE_RETURN_IF_ERROR(CheckRange("num_layers", config.num_layers, 1, kMaxBlocks));
+  WANLITE_RETURN_IF_ERROR(CheckRange("num_attention_heads", config.num_heads, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("attention_head_dim", config.head_dim, 2, kMaxChannels));
+  if (config.head_dim % 2 != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": attention_head_dim is ", config.head_dim,
+                                                   ", must be even (channels turn in pairs)"));
+  }
+  WANLITE_RETURN_IF_ERROR(
+      CheckRange("num_attention_heads * attention_head_dim", config.dim(), 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("in_channels", config.in_channels, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("out_channels", config.out_channels, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("text_dim", config.text_dim, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("freq_dim", config.freq_dim, 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("ffn_dim", config.ffn_dim, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
+  WANLITE_RETURN_IF_ERROR(CheckRange("text_len", config.text_len, 1, kMaxPositions));
+  if (!std::isfinite(config.eps) || config.eps <= 0 || config.eps >= 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kWhat, ": eps is ", config.eps, ", must lie between 0 and 1"));
+  }
+  WANLITE_RETURN_IF_ERROR(
+      CheckPerBlock("wanlite_ffn_dims", config.ffn_dims, config.num_layers, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckPerBlock("wanlite_self_attn_heads", config.self_attn_heads,
+                                        config.num_layers, config.num_heads));
+  return CheckPerBlock("wanlite_cross_attn_heads", config.cross_attn_heads, config.num_layers,
+                       config.num_heads);
+}
+
+absl::Status ParsePatchSize(const JsonFields& json, std::array<int64_t, 3>& out) {
+  std::vector<int64_t> patch(out.begin(), out.end());
+  WANLITE_RETURN_IF_ERROR(json.Ints({"patch_size"}, patch));
+  if (patch.size() != 3) {
+    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": patch_size has ", patch.size(),
+                                                   " values, must have 3 (frames, height, width)"));
+  }
+  std::copy(patch.begin(), patch.end(), out.begin());
+  return absl::OkStatus();
+}
+
+// The fields by which configs ask for image conditioning.
+absl::Status RejectImageVariants(const JsonFields& json) {
+  for (const char* field : {"image_dim", "added_kv_proj_dim", "pos_embed_seq_len"}) {
+    constexpr int64_t kAbsent = std::numeric_limits<int64_t>::min();
+    int64_t value = kAbsent;
+    WANLITE_RETURN_IF_ERROR(json.Int({field}, value));
+    if (value != kAbsent) {
+      return Unimplemented(field, absl::StrCat(value, " (image conditioning)"), "text-to-video, with null,");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
+  std::string type = "t2v";
+  WANLITE_RETURN_IF_ERROR(json.String({"model_type"}, type));
+  // "ti2v" is the 5B model, whose transformer is the text-to-video one with a timestep per token.
+  if (type != "t2v" && type != "ti2v") return Unimplemented("model_type", type, "t2v or ti2v");
+  std::vector<int64_t> window{-1, -1};
+  WANLITE_RETURN_IF_ERROR(json.Ints({"window_size"}, window));
+  if (window != std::vector<int64_t>{-1, -1}) {
+    return Unimplemented("window_size", "a window", "global attention, [-1, -1],");
+  }
+  int64_t dim = 2048;  // as the original class assumes where the config has none
+  config.num_heads = 16;
+  config.ffn_dim = 8192;
+  config.num_layers = 32;
+  WANLITE_RETURN_IF_ERROR(json.Int({"dim"}, dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"num_heads"}, config.num_heads));
+  WANLITE_RETURN_IF_ERROR(json.Int({"in_dim"}, config.in_channels));
+  WANLITE_RETURN_IF_ERROR(json.Int({"out_dim"}, config.out_channels));
+  WANLITE_RETURN_IF_ERROR(json.Bool({"qk_norm"}, config.qk_norm));
+  WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("dim", dim, 2, kMaxChannels));
+  if (dim % config.num_heads != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": dim is ", dim, ", must be a multiple of ",
+                                                   config.num_heads, " (num_heads)"));
+  }
+  config.head_dim = dim / config.num_heads;
+  return absl::OkStatus();
+}
+
+absl::Status ParseDiffusers(const JsonFields& json, DitConfig& config) {
+  WANLITE_RETURN_IF_ERROR(json.Int({"num_attention_heads"}, config.num_heads));
+  WANLITE_RETURN_IF_ERROR(json.Int({"attention_head_dim"}, config.head_dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"in_channels"}, config.in_channels));
+  config.out_channels = 0;  // null and 0 stand for in_channels
+  WANLITE_RETURN_IF_ERROR(json.Int({"out_channels"}, config.out_channels));
+  if (config.out_channels == 0) config.out_channels = config.in_channels;
+  // diffusers normalises q and k whatever its qk_norm says; a model without needs a key of its own.
+  return json.Bool({"wanlite_qk_norm"}, config.qk_norm);
+}
+
+}  // namespace
+
+absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
+  WANLITE_ASSIGN_OR_RETURN(const JsonFields json, JsonFields::Parse(kWhat, text));
+  std::string class_name;
+  WANLITE_RETURN_IF_ERROR(json.String({"_class_name"}, class_name));
+  constexpr int64_t kAbsent = std::numeric_limits<int64_t>::min();
+  int64_t dim = kAbsent;
+  if (class_name.empty()) WANLITE_RETURN_IF_ERROR(json.Int({"dim"}, dim));
+  const bool original = class_name == "WanModel" || dim != kAbsent;
+  if (!original && !class_name.empty() && class_name != "WanTransformer3DModel") {
+    return Unimplemented("_class_name", class_name, "WanTransformer3DModel or WanModel");
+  }
+  WANLITE_RETURN_IF_ERROR(RejectImageVariants(json));
+  DitConfig config;
+  WANLITE_RETURN_IF_ERROR(original ? ParseOriginal(json, config) : ParseDiffusers(json, config));
+  WANLITE_RETURN_IF_ERROR(ParsePatchSize(json, config.patch_size));
+  WANLITE_RETURN_IF_ERROR(json.Int({"text_dim"}, config.text_dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"freq_dim"}, config.freq_dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"ffn_dim"}, config.ffn_dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"num_layers"}, config.num_layers));
+  WANLITE_RETURN_IF_ERROR(json.Bool({"cross_attn_norm"}, config.cross_attn_norm));
+  WANLITE_RETURN_IF_ERROR(json.Double({"eps"}, config.eps));
+  WANLITE_RETURN_IF_ERROR(json.Int({"rope_max_seq_len"}, config.rope_max_seq_len));
+  WANLITE_RETURN_IF_ERROR(json.Int({"text_len"}, config.text_len));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_ffn_dims"}, config.ffn_dims));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_self_attn_heads"}, config.self_attn_heads));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_cross_attn_heads"}, config.cross_attn_heads));
+  WANLITE_RETURN_IF_ERROR(Validate(config));
+  return config;
+}
+
+std::string DitConfigJson(const DitConfig& config) {
+  const DitConfig defaults;
+  nlohmann::ordered_json json;
+  json["_class_name"] = "WanTransformer3DModel";
+  json["added_kv_proj_dim"] = nullptr;
+  json["attention_head_dim"] = config.head_dim;
+  json["cross_attn_norm"] = config.cross_attn_norm;
+  json["eps"] = config.eps;
+  json["ffn_dim"] = config.ffn_dim;
+  json["freq_dim"] = config.freq_dim;
+  json["image_dim"] = nullptr;
+  json["in_channels"] = config.in_channels;
+  json["num_attention_heads"] = config.num_heads;
+  json["num_layers"] = config.num_layers;
+  json["out_channels"] = config.out_channels;
+  json["patch_size"] = config.patch_size;
+  json["pos_embed_seq_len"] = nullptr;
+  json["qk_norm"] = "rms_norm_across_heads";
+  json["rope_max_seq_len"] = config.rope_max_seq_len;
+  json["text_dim"] = config.text_dim;
+  // Not in diffusers' own configs; written only where they say something.
+  if (config.text_len != defaults.text_len) json["text_len"] = config.text_len;
+  if (!config.qk_norm) json["wanlite_qk_norm"] = false;
+  if (!config.ffn_dims.empty()) json["wanlite_ffn_dims"] = config.ffn_dims;
+  if (!config.self_attn_heads.empty()) json["wanlite_self_attn_heads"] = config.self_attn_heads;
+  if (!config.cross_attn_heads.empty()) json["wanlite_cross_attn_heads"] = config.cross_attn_heads;
+  return json.dump(2) + "\n";
+}
+
+}  // namespace wanlite::wan

@@ -1,0 +1,59 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Distances between two sets of features: the Fréchet distance of the Gaussians fitted to them (the
+// formula behind FID and FVD) and the unbiased polynomial-kernel distance (KID, KVD). Both compare sets,
+// not pairs; what they mean depends on the extractor the features come from, so no number of this file
+// may be called FVD by itself.
+#ifndef WANLITE_SRC_METRICS_FRECHET_H_
+#define WANLITE_SRC_METRICS_FRECHET_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace wanlite {
+
+// Divisor of the covariance. It changes the number: state it beside the number.
+enum class CovarianceDivisor {
+  kUnbiased,    // n - 1: numpy.cov, TensorFlow-GAN, most FID code
+  kPopulation,  // n: StyleGAN-V, cd-fvd
+};
+absl::string_view CovarianceDivisorName(CovarianceDivisor divisor);
+
+// |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)), in float64. The trace of the root is taken in its
+// symmetric form, from the eigenvalues of S_r^(1/2) S_g S_r^(1/2), so it is real by construction
+// (Dowson and Landau 1982; Heusel et al. 2017).
+//
+// real: floating [n, d]; generated: floating [m, d]. InvalidArgument for other shapes, different d,
+// fewer than two rows, or values that are not finite. With fewer rows than d + 1 a covariance is singular
+// and the distance is biased upwards: see SampleWarning().
+absl::StatusOr<double> FrechetDistance(const at::Tensor& real, const at::Tensor& generated,
+                                       CovarianceDivisor divisor = CovarianceDivisor::kUnbiased);
+
+// Unbiased estimate of the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3
+// (Binkowski et al. 2018), over all pairs, in float64. May be slightly negative. Same arguments and
+// errors.
+absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& generated);
+
+struct Interval {
+  double low = 0;
+  double high = 0;
+};
+// Percentile bootstrap of FrechetDistance: both sets are resampled with replacement `resamples` times.
+// The bias of small sets is in every resample, so the interval tells the spread, not the truth.
+absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tensor& generated,
+                                          CovarianceDivisor divisor, int resamples, double confidence,
+                                          uint64_t seed);
+
+// Empty when both sets are larger than the feature width, else a sentence that says which is not.
+std::string SampleWarning(int64_t n_real, int64_t n_generated, int64_t dim);
+
+}  // namespace wanlite
+
+#endif  // WANLITE_SRC_METRICS_FRECHET_H_

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-FileCopyrightText: 2026 The wanlite authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The story of ./dev demo: look at the model, compress it, run both, compare them.
+#   demo.sh WANLITE_PROGRAM OUT_DIR
+set -euo pipefail
+
+wanlite=$1
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model=$root/examples/digits/model
+recipe=$root/examples/recipes/digits_int8.textproto
+prompt="a red digit 3 moves right"
+seed=7
+
+rm -rf "$2"
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
+
+bold="" plain=""
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
+
+step() {  # step TITLE ARGS...: shows the line that a user would type, and runs it
+  printf '\n%s%s%s\n' "$bold" "$1" "$plain"
+  shift
+  printf '$ ./dev wanlite'
+  printf ' %q' "${@/#"$root/"/}"
+  printf '\n'
+  "$wanlite" "$@"
+}
+
+step "1. The model: Wan-Digits, the Wan2.2 architecture at small widths, really trained" \
+  inspect --model "$model"
+step "2. What the recipe would do, from shapes alone" \
+  plan --model "$model" --recipe "$recipe"
+step "3. Compress" \
+  compress --model "$model" --recipe "$recipe" --out "$out/compressed"
+for name in original compressed; do
+  [ "$name" = original ] && folder=$model || folder=$out/compressed
+  step "4. Generate with the $name model, same prompt and seed" \
+    generate --model "$folder" --prompt "$prompt" --seed "$seed" --out "$out/$name.webp"
+done
+step "5. What was gained and what was lost" \
+  evaluate --original "$model" --compressed "$out/compressed"
+
+printf '\nThe same digit from both models (open them in a browser):\n'
+for file in "$out"/original.* "$out"/compressed.*; do
+  printf '  %s\n' "$file"
+done
+printf 'The compressed checkpoint:\n  %s\n' "$out/compressed"

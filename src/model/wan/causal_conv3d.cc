@@ -25,14 +25,10 @@ at::Tensor CausalConv3d::Convolve(const at::Tensor& x) const {
 
 at::Tensor CausalConv3d::forward(const at::Tensor& x, FrameCache* cache) const {
   if (history() == 0) return Convolve(x);
-  at::Tensor past;  // [B, in, history, H, W]
   at::Tensor* slot = cache == nullptr ? nullptr : &cache->Next();
-  if (slot != nullptr && slot->defined()) {
-    past = *slot;
-  } else {
-    past = at::zeros({x.size(0), x.size(1), history(), x.size(3), x.size(4)}, x.options());
-  }
-  const at::Tensor padded = at::cat({past, x}, 2);
+  const at::Tensor padded = slot != nullptr && slot->defined()
+                                ? at::cat({*slot, x}, 2)
+                                : at::constant_pad_nd(x, {0, 0, 0, 0, history(), 0});
   if (slot != nullptr) *slot = padded.narrow(2, padded.size(2) - history(), history()).clone();
   return Convolve(padded);
 }

@@ -127,12 +127,14 @@ Vae::Vae(const VaeConfig& config) : Module("Vae"), config_(config) {
 }
 
 at::Tensor Vae::ToParameters(const at::Tensor& x) const {
-  return x.to(quant_conv_->weight().options());
+  // Convolutions and norms over channels are faster with the channels innermost; all layers keep the
+  // layout of their input.
+  return x.to(quant_conv_->weight().options()).contiguous(at::MemoryFormat::ChannelsLast3d);
 }
 
 LatentDistribution Vae::Split(const at::Tensor& moments) const {
   const std::vector<at::Tensor> parts = moments.chunk(2, 1);
-  return {parts[0], parts[1].clamp(-30.0, 20.0)};
+  return {parts[0].contiguous(), parts[1].clamp(-30.0, 20.0).contiguous()};
 }
 
 namespace {
@@ -189,7 +191,7 @@ void Vae::DecodeFrames(const at::Tensor& latents,
   FrameCache cache;
   for (int64_t t = 0; t < x.size(2); ++t) {
     cache.BeginChunk();
-    sink(decoder_->forward(x.narrow(2, t, 1), &cache).clamp_(-1.0, 1.0));
+    sink(decoder_->forward(x.narrow(2, t, 1), &cache).clamp_(-1.0, 1.0).contiguous());
   }
 }
 
@@ -201,7 +203,8 @@ at::Tensor Vae::Decode(const at::Tensor& latents) const {
 
 at::Tensor Vae::DecodeWhole(const at::Tensor& latents) const {
   CheckLatents(latents, config_);
-  return decoder_->forward(post_quant_conv_->forward(ToParameters(latents), nullptr), nullptr);
+  return decoder_->forward(post_quant_conv_->forward(ToParameters(latents), nullptr), nullptr)
+      .contiguous();
 }
 
 namespace {

@@ -1,0 +1,258 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "wanlite/recipe.h"
+
+#include <google/protobuf/duration.pb.h>
+
+#include <string>
+#include <utility>
+
+#include "src/proto/pruning.pb.h"
+#include "src/proto/quant.pb.h"
+#include "src/proto/recipe.pb.h"
+#include "tests/testing/catch.h"
+
+namespace wanlite {
+namespace {
+
+// A pass that keeps its options and does nothing: the reader of recipes needs no more.
+template <typename Options>
+class KeepsOptions : public Pass {
+ public:
+  explicit KeepsOptions(Options options) : options_(std::move(options)) {}
+  absl::string_view name() const override { return "keeps-options"; }
+  const google::protobuf::Message& options() const override { return options_; }
+  PassScope scope() const override { return PassScope::kBlock; }
+  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override { return PassPlan(); }
+
+ private:
+  Options options_;
+};
+
+PassRegistry Passes() {
+  PassRegistry registry;
+  REQUIRE_OK(registry.Register(
+      "wanlite.PruneMagnitudeOptions",
+      [](const google::protobuf::Message& message) -> absl::StatusOr<std::unique_ptr<Pass>> {
+        const auto& options = static_cast<const PruneMagnitudeOptions&>(message);
+        if (!options.has_amount()) return OptionError("amount", "is required");
+        if (options.amount() > 1) return OptionError("amount", "above 1");
+        for (int i = 0; i < options.include_size(); ++i) {
+          if (options.include(i) == "bad") return OptionError("include[" + std::to_string(i) + "]", "is bad");
+        }
+        return std::make_unique<KeepsOptions<PruneMagnitudeOptions>>(options);
+      }));
+  REQUIRE_OK(registry.Register(
+      "wanlite.QuantizeInt8Options",
+      [](const google::protobuf::Message& message) -> absl::StatusOr<std::unique_ptr<Pass>> {
+        auto options = static_cast<const QuantizeInt8Options&>(message);
+        if (options.exclude_size() > 0) return absl::InvalidArgumentError("cannot exclude");
+        if (!options.has_rotation_group()) options.set_rotation_group(256);
+        return std::make_unique<KeepsOptions<QuantizeInt8Options>>(options);
+      }));
+  REQUIRE_OK(registry.Register(
+      "google.protobuf.Duration",
+      [](const google::protobuf::Message& message) -> absl::StatusOr<std::unique_ptr<Pass>> {
+        const auto& options = static_cast<const google::protobuf::Duration&>(message);
+        if (options.seconds() < 0) return OptionError("seconds", "below 0");
+        return std::make_unique<KeepsOptions<google::protobuf::Duration>>(options);
+      }));
+  return registry;
+}
+
+std::string ErrorOf(const std::string& text) {
+  const absl::StatusOr<ParsedRecipe> recipe = ParsedRecipe::Parse(text, "r.textproto", Passes());
+  if (recipe.ok()) return "OK";
+  CHECK(recipe.status().code() == absl::StatusCode::kInvalidArgument);
+  return std::string(recipe.status().message());
+}
+
+TEST_CASE("a recipe gives its passes in order and a text with every default") {
+  const std::string text = R"(# two passes
+name: "both"
+seed: 7
+passes { prune_magnitude { amount: 0.3 include: ["a.*", 'b"'] } }
+passes { quantize_int8 {} }
+passes { custom { [type.googleapis.com/google.protobuf.Duration] { nanos: 3 } } }
+)";
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe recipe, ParsedRecipe::Parse(text, "x/y.textproto", Passes()));
+  CHECK(recipe.name() == "both");
+  CHECK(recipe.seed() == 7);
+  REQUIRE(recipe.passes().size() == 3);
+  CHECK(recipe.resolved_text() == R"(name: "both"
+seed: 7
+passes {
+  prune_magnitude {
+    amount: 0.3
+    scope: LOCAL
+    include: "a.*"
+    include: "b\""
+  }
+}
+passes {
+  quantize_int8 {
+    rotation: NONE
+    rotation_group: 256
+  }
+}
+passes {
+  custom {
+    [type.googleapis.com/google.protobuf.Duration] {
+      seconds: 0
+      nanos: 3
+    }
+  }
+}
+)");
+  // The resolved text is a recipe itself and means the same.
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe again,
+                       ParsedRecipe::Parse(recipe.resolved_text(), "z", Passes()));
+  CHECK(again.resolved_text() == recipe.resolved_text());
+  CHECK(again.Fingerprint() == recipe.Fingerprint());
+  CHECK(recipe.Fingerprint().size() == 64);
+}
+
+TEST_CASE("a nameless recipe is called after its file") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  REQUIRE_OK(env->WriteFileAtomically("/digits_int8.textproto", "passes { quantize_int8 {} }"));
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe recipe,
+                       ParsedRecipe::Load(*env, "/digits_int8.textproto", Passes()));
+  CHECK(recipe.name() == "digits_int8");
+  CHECK(ParsedRecipe::Load(*env, "/none", Passes()).status().code() == absl::StatusCode::kNotFound);
+}
+
+TEST_CASE("recipes that differ in one option have different fingerprints") {
+  const auto fingerprint = [](const std::string& text) {
+    return ParsedRecipe::Parse(text, "r", Passes())->Fingerprint();
+  };
+  const std::string base = fingerprint("passes { quantize_int8 {} }");
+  CHECK(fingerprint("# a comment\npasses {\n quantize_int8 { rotation: NONE }\n}") == base);
+  CHECK(fingerprint("passes { quantize_int8 { rotation: CONVROT } }") != base);
+  CHECK(fingerprint("seed: 1 passes { quantize_int8 {} }") != base);
+}
+
+TEST_CASE("an error names file, line, column and field, and what would be right") {
+  const std::pair<std::string, std::string> cases[] = {
+      // Names.
+      {"passes { prune_magnitude { amount: 0.3 } }\npasses {\n  quantize_int8 {\n    rotaton: CONVROT\n  }\n}",
+       "r.textproto:4:5: passes[1].quantize_int8.rotaton: unknown field, did you mean 'rotation'?"},
+      {"passes { quantize_int8 { colour: 3 } }",
+       "r.textproto:1:26: passes[0].quantize_int8.colour: unknown field, use one of rotation, "
+       "rotation_group, include, exclude"},
+      {"nam: \"x\"", "r.textproto:1:1: nam: unknown field, did you mean 'name'?"},
+      {"passes { prune-magnitude { amount: 0.3 } }",
+       "r.textproto:1:10: passes[0].prune-magnitude: unknown field, did you mean 'prune_magnitude'?"},
+      {"passes { PruneMagnitude { amount: 0.3 } }",
+       "r.textproto:1:10: passes[0].PruneMagnitude: unknown field, did you mean 'prune_magnitude'?"},
+      {"passes { QuantizeInt8Options { } }",
+       "r.textproto:1:10: passes[0].QuantizeInt8Options: unknown field, did you mean 'quantize_int8'?"},
+      {"passes { distill { } }",
+       "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, quantize_int8, "
+       "custom"},
+      // Types and values.
+      {"passes { quantize_int8 { rotation: CONVROTT } }",
+       "r.textproto:1:36: passes[0].quantize_int8.rotation: unknown value 'CONVROTT', did you mean "
+       "'CONVROT'?"},
+      {"passes { quantize_int8 { rotation: 7 } }",
+       "r.textproto:1:36: passes[0].quantize_int8.rotation: wants one of NONE, CONVROT, found 7"},
+      {"passes { prune_magnitude { amount: high } }",
+       "r.textproto:1:36: passes[0].prune_magnitude.amount: wants a number, found 'high'"},
+      {"passes { prune_magnitude { amount: \"0.5\" } }",
+       "r.textproto:1:36: passes[0].prune_magnitude.amount: wants a number, found '\"0.5\"'"},
+      {"passes { prune_magnitude { amount: nan } }",
+       "r.textproto:1:36: passes[0].prune_magnitude.amount: wants a finite number, found nan"},
+      {"passes { prune_magnitude { amount: 0.3\n include: 5 } }",
+       "r.textproto:2:11: passes[0].prune_magnitude.include[0]: wants a text in quotes, found '5'"},
+      {"passes { prune_magnitude { amount: 0.3 include: [\"a\", \"\\xff\"] } }",
+       "r.textproto:1:55: passes[0].prune_magnitude.include[1]: wants a text in UTF-8"},
+      {"passes { quantize_int8 { rotation_group: 2.5 } }",
+       "r.textproto:1:42: passes[0].quantize_int8.rotation_group: wants a whole number, found '2.5'"},
+      {"seed: -1", "r.textproto:1:7: seed: wants a whole number of 0 or more, found '-'"},
+      {"seed: 99999999999999999999",
+       "r.textproto:1:7: seed: wants a whole number of 0 or more, 99999999999999999999 is out of range"},
+      // Structure.
+      {"passes { quantize_int8: 3 }",
+       "r.textproto:1:25: passes[0].quantize_int8: wants { … }, found '3'"},
+      {"seed: 1\nseed: 2", "r.textproto:2:1: seed: is given twice"},
+      {"passes { quantize_int8 {} prune_magnitude { amount: 1 } }",
+       "r.textproto:1:27: passes[0].prune_magnitude: stands beside 'quantize_int8', but only one of them "
+       "may be given"},
+      {"passes { quantize_int8 { }",
+       "r.textproto:1:27: passes[0]: the text ends before the closing '}'"},
+      {"passes { quantize_int8 { rotation: } }",
+       "r.textproto:1:36: passes[0].quantize_int8.rotation: wants one of NONE, CONVROT, found '}'"},
+      {"passes { quantize_int8 {} } }", "r.textproto:1:29: expected a field name, found '}'"},
+      {"", "r.textproto:1:1: passes: the recipe names no pass, write passes { NAME { … } }"},
+      {"passes { quantize_int8 {} }\npasses { }",
+       "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, custom"},
+      // What the pass itself refuses.
+      {"passes {\n  prune_magnitude {\n    amount: 1.5\n  }\n}",
+       "r.textproto:3:13: passes[0].prune_magnitude.amount: above 1"},
+      {"passes { prune_magnitude { } }",
+       "r.textproto:1:10: passes[0].prune_magnitude.amount: is required"},
+      {"passes { prune_magnitude { amount: 1 include: \"a\"\n include: \"bad\" } }",
+       "r.textproto:2:11: passes[0].prune_magnitude.include[1]: is bad"},
+      {"passes { quantize_int8 { exclude: \"a\" } }",
+       "r.textproto:1:10: passes[0].quantize_int8: cannot exclude"},
+      // Passes from outside.
+      {"passes { custom { [type.googleapis.com/no.Such] { } } }",
+       "r.textproto:1:19: passes[0].custom[type.googleapis.com/no.Such]: no options message "
+       "type.googleapis.com/no.Such is known to this program"},
+      {"passes { custom { [type.googleapis.com/wanlite.Recipe] { } } }",
+       "r.textproto:1:10: passes[0].custom: no pass with options wanlite.Recipe is registered; there are "
+       "google.protobuf.Duration, wanlite.PruneMagnitudeOptions, wanlite.QuantizeInt8Options"},
+      {"passes { custom { [type.googleapis.com/google.protobuf.Duration] { second: 1 } } }",
+       "r.textproto:1:68: passes[0].custom.second: unknown field, did you mean 'seconds'?"},
+      {"passes { custom { [type.googleapis.com/google.protobuf.Duration] { seconds: -1 } } }",
+       "r.textproto:1:77: passes[0].custom.seconds: below 0"},
+      {"passes { custom { } }",
+       "r.textproto:1:10: passes[0].custom: names no options message, write custom { "
+       "[type.googleapis.com/your.Options] { … } }"},
+  };
+  for (const auto& [text, error] : cases) {
+    INFO(text);
+    CHECK(ErrorOf(text) == error);
+  }
+}
+
+TEST_CASE("hostile texts are refused in bounded time and memory") {
+  CHECK(ErrorOf(std::string((1 << 20) + 1, ' ')) ==
+        "r.textproto: recipe of 1048577 bytes, at most 1048576 are read");
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "passes {";
+  CHECK(ErrorOf(deep) != "OK");
+  std::string lists = "passes ";
+  for (int i = 0; i < 100000; ++i) lists += "[";
+  CHECK(ErrorOf(lists) != "OK");
+  std::string many;
+  for (int i = 0; i < 300; ++i) many += "passes { quantize_int8 {} } ";
+  CHECK(ErrorOf(many) == "r.textproto:1:1: passes: 300 passes, at most 256 are taken");
+  // Every cut and every damaged byte of a good recipe: an answer, whatever it is, and no crash.
+  const std::string good =
+      "name: \"n\" seed: 1 passes { prune_magnitude { amount: 0.3 include: [\"a\", \"b\"] } } passes { custom "
+      "{ [type.googleapis.com/google.protobuf.Duration] { seconds: 1 } } }";
+  for (size_t i = 0; i < good.size(); ++i) {
+    ErrorOf(good.substr(0, i));
+    for (const char c : {'\0', '{', '}', '[', '<', '"', '\xff', ' ', '-', '\n'}) {
+      std::string damaged = good;
+      damaged[i] = c;
+      ErrorOf(damaged);
+    }
+  }
+}
+
+TEST_CASE("a registry knows each pass once and names those it has") {
+  PassRegistry registry = Passes();
+  CHECK(registry.Register("wanlite.QuantizeInt8Options", nullptr).code() ==
+        absl::StatusCode::kAlreadyExists);
+  const absl::Status status = registry.Build(Recipe()).status();
+  CHECK(status.code() == absl::StatusCode::kNotFound);
+  CHECK(status.message() ==
+        "no pass with options wanlite.Recipe is registered; there are google.protobuf.Duration, "
+        "wanlite.PruneMagnitudeOptions, wanlite.QuantizeInt8Options");
+  CHECK(PassRegistry().Build(Recipe()).status().message() ==
+        "no pass with options wanlite.Recipe is registered; there are none");
+}
+
+}  // namespace
+}  // namespace wanlite

@@ -13,11 +13,15 @@ set_target_properties(wanlite wanlite_cli PROPERTIES INSTALL_RPATH "${_rpath}")
 set_target_properties(wanlite_usage PROPERTIES EXPORT_NAME usage)
 install(TARGETS wanlite wanlite_usage EXPORT wanliteTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS wanlite_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-if(TARGET wanlite_cuda)
-  # Loaded at run time from beside libwanlite, so nobody links it and the package does not name it.
-  set_target_properties(wanlite_cuda PROPERTIES INSTALL_RPATH "${_rpath}")
-  install(TARGETS wanlite_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-endif()
+# Opened at run time from beside libwanlite when asked for: nobody links them, so the package does not
+# name them, and whoever builds the command line wants them too.
+foreach(_module wanlite_cuda wanlite_ffmpeg)
+  if(TARGET ${_module})
+    add_dependencies(wanlite_cli ${_module})
+    set_target_properties(${_module} PROPERTIES INSTALL_RPATH "${_rpath}")
+    install(TARGETS ${_module} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
+endforeach()
 install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/wanlite DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")
 

@@ -76,8 +76,11 @@ class ModelFolder {
   // Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with names.
   absl::StatusOr<ModelView> BuildView() const;
 
- private:
+  // For the library's own files (src/checkpoint/model_folder_rep.h).
   struct Rep;
+  const Rep& rep() const { return *rep_; }
+
+ private:
   std::shared_ptr<const Rep> rep_;
 };
 

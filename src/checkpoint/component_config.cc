@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/checkpoint/component_config.h"
+
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/checkpoint/file_tools.h"
+#include "src/checkpoint/model_folder_rep.h"
+#include "src/core/catch_torch.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+
+absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFolder* source) {
+  const OpenedComponent* opened = source == nullptr ? nullptr : source->rep().Find(component.name);
+  if (opened == nullptr || !opened->architecture.config_of ||
+      opened->architecture.name != component.architecture) {
+    return component.config_json;
+  }
+  absl::StatusOr<std::string> config = CatchTorch(
+      [&] { return opened->architecture.config_of(component.config_json, *component.module); });
+  if (!config.ok()) return Annotate(config.status(), absl::StrCat(component.name, ": config.json"));
+  return config;
+}
+
+std::string WeightIndexJson(const std::map<std::string, std::string>& file_of, int64_t total_bytes) {
+  nlohmann::ordered_json json;
+  json["metadata"]["total_size"] = total_bytes;
+  json["weight_map"] = nlohmann::ordered_json::object();
+  for (const auto& [tensor, file] : file_of) json["weight_map"][tensor] = file;
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+absl::Status CopyScheduler(Env& env, const ModelFolder& source, const std::string& out_dir) {
+  if (source.scheduler_config_json().empty()) return absl::OkStatus();
+  const std::string path = JoinPath(out_dir, kSchedulerConfig);
+  WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(path)));
+  return env.WriteFileAtomically(path, source.scheduler_config_json());
+}
+
+absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::string& tokenizer_dir) {
+  const std::string& from = source.tokenizer_dir();
+  if (from.empty()) return absl::OkStatus();
+  WANLITE_RETURN_IF_ERROR(env.CreateFolders(tokenizer_dir));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(from));
+  for (const std::string& name : names) {
+    // A tokenizer that lies among the weights is told from them by its names.
+    const bool tokenizer_file = absl::StartsWith(name, "tokenizer") || name == "spiece.model" ||
+                                name == "special_tokens_map.json" || name == "added_tokens.json";
+    if (!env.FileExists(JoinPath(from, name)) || absl::EndsWith(name, ".tmp") ||
+        (from == source.dir() && !tokenizer_file)) {
+      continue;
+    }
+    WANLITE_RETURN_IF_ERROR(CopyFile(env, JoinPath(from, name), JoinPath(tokenizer_dir, name)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace wanlite

@@ -1,0 +1,275 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/checkpoint/manifest_json.h"
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "src/checkpoint/safetensors_format.h"
+#include "src/checkpoint/strict_json.h"
+#include "wanlite/env.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+OrderedJson NumberToJson(double value) {
+  if (std::isfinite(value)) return value;
+  // JSON has no such numbers; protobuf's JSON spells them so.
+  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+}
+
+// Reads the fields of one object; the first error wins and later reads do nothing.
+class ObjectReader {
+ public:
+  ObjectReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+    if (!json_.is_object()) Fail(absl::StrCat("is ", json_.type_name(), ", wanted an object"));
+  }
+
+  std::string String(const char* field) {
+    const Json* value = Field(field);
+    if (value == nullptr) return "";
+    if (!value->is_string()) {
+      Wrong(field, *value, "a string");
+      return "";
+    }
+    return value->get<std::string>();
+  }
+
+  uint64_t Unsigned(const char* field) {
+    const Json* value = Field(field);
+    if (value == nullptr) return 0;
+    uint64_t number = 0;
+    if (value->is_number_unsigned()) return value->get<uint64_t>();
+    // Protobuf's JSON writes 64-bit numbers as strings.
+    if (value->is_string() && absl::SimpleAtoi(value->get_ref<const std::string&>(), &number)) {
+      return number;
+    }
+    Wrong(field, *value, "a number that is not negative");
+    return 0;
+  }
+
+  void Each(const char* field, const std::function<absl::Status(const Json&, size_t)>& read) {
+    const Json* value = Field(field);
+    if (value == nullptr) return;
+    if (!value->is_array()) return Wrong(field, *value, "a list");
+    for (size_t i = 0; i < value->size() && status_.ok(); ++i) status_ = read((*value)[i], i);
+  }
+
+  void EachKey(const char* field,
+               const std::function<absl::Status(const std::string&, const Json&)>& read) {
+    const Json* value = Field(field);
+    if (value == nullptr) return;
+    if (!value->is_object()) return Wrong(field, *value, "an object");
+    for (const auto& [key, item] : value->items()) {
+      if (!status_.ok()) return;
+      status_ = read(key, item);
+    }
+  }
+
+  const std::string& where() const { return where_; }
+
+  // Also refuses fields nobody asked for.
+  absl::Status Finish() {
+    if (!status_.ok() || !json_.is_object()) return status_;
+    for (const auto& [key, unused] : json_.items()) {
+      if (!known_.contains(key)) Fail(absl::StrCat("has the unknown field ", QuoteName(key)));
+    }
+    return status_;
+  }
+
+ private:
+  const Json* Field(const char* field) {
+    known_.insert(field);
+    if (!json_.is_object()) return nullptr;
+    const auto it = json_.find(field);
+    return it == json_.end() ? nullptr : &*it;
+  }
+  void Fail(const std::string& message) {
+    if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(where_, " ", message));
+  }
+  void Wrong(const char* field, const Json& found, absl::string_view wanted) {
+    Fail(absl::StrCat("has ", field, " = ", QuoteName(found.dump(-1, ' ', true, Json::error_handler_t::replace)),
+                      ", wanted ", wanted));
+  }
+
+  const Json& json_;
+  std::string where_;
+  std::set<std::string> known_;
+  absl::Status status_;
+};
+
+bool IsSha256(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry* entry) {
+  ObjectReader reader(json, where);
+  entry->set_path(reader.String("path"));
+  const uint64_t bytes = reader.Unsigned("bytes");
+  entry->set_sha256(reader.String("sha256"));
+  WANLITE_RETURN_IF_ERROR(reader.Finish());
+  if (!IsSafeRelativePath(entry->path())) {
+    return absl::InvalidArgumentError(absl::StrCat(where, " has the path ", QuoteName(entry->path()),
+                                                   ", wanted one inside the component's folder"));
+  }
+  if (bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    return absl::InvalidArgumentError(absl::StrCat(where, " has ", bytes, " bytes"));
+  }
+  entry->set_bytes(static_cast<int64_t>(bytes));
+  if (!IsSha256(entry->sha256())) {
+    return absl::InvalidArgumentError(absl::StrCat(where, " has sha256 = ", QuoteName(entry->sha256()),
+                                                   ", wanted 64 lower-case hexadecimal digits"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadComponent(const Json& json, const std::string& where, ComponentEntry* entry) {
+  ObjectReader reader(json, where);
+  entry->set_name(reader.String("name"));
+  entry->set_architecture(reader.String("architecture"));
+  entry->set_role(reader.String("role"));
+  std::set<std::string> paths;
+  reader.Each("files", [&](const Json& item, size_t i) -> absl::Status {
+    FileEntry* file = entry->add_files();
+    WANLITE_RETURN_IF_ERROR(ReadFileEntry(item, absl::StrCat(where, ".files[", i, "]"), file));
+    if (!paths.insert(file->path()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, " lists the file ", QuoteName(file->path()), " twice"));
+    }
+    return absl::OkStatus();
+  });
+  reader.EachKey("weights", [&](const std::string& layer, const Json& item) -> absl::Status {
+    ObjectReader format(item, absl::StrCat(where, ".weights[", QuoteName(layer), "]"));
+    WeightFormat& out = (*entry->mutable_weights())[layer];
+    out.set_format(format.String("format"));
+    out.set_attributes_json(format.String("attributes_json"));
+    return format.Finish();
+  });
+  WANLITE_RETURN_IF_ERROR(reader.Finish());
+  const std::string& name = entry->name();
+  if (!name.empty() && (!IsSafeRelativePath(name) || absl::StrContains(name, "/") || name == "." ||
+                        absl::StrContains(name, "."))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, " has the name ", QuoteName(name), ", wanted a plain folder name"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLineage(const Json& json, const std::string& where, LineageEntry* entry) {
+  ObjectReader reader(json, where);
+  entry->set_pass(reader.String("pass"));
+  entry->set_options_type(reader.String("options_type"));
+  entry->set_options_text(reader.String("options_text"));
+  entry->set_seed(reader.Unsigned("seed"));
+  entry->set_input_fingerprint(reader.String("input_fingerprint"));
+  entry->set_recipe(reader.String("recipe"));
+  reader.EachKey("metrics", [&](const std::string& name, const Json& item) -> absl::Status {
+    double value = 0;
+    if (item.is_number()) {
+      value = item.get<double>();
+    } else if (!item.is_string() || !absl::SimpleAtod(item.get_ref<const std::string&>(), &value)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ".metrics[", QuoteName(name), "] is ",
+                                                     item.type_name(), ", wanted a number"));
+    }
+    (*entry->mutable_metrics())[name] = value;
+    return absl::OkStatus();
+  });
+  return reader.Finish();
+}
+
+}  // namespace
+
+std::string ManifestToJson(const Manifest& manifest) {
+  OrderedJson json;
+  json["format_version"] = manifest.format_version();
+  json["writer"] = manifest.writer();
+  json["components"] = OrderedJson::array();
+  for (const ComponentEntry& component : manifest.components()) {
+    OrderedJson out;
+    out["name"] = component.name();
+    out["architecture"] = component.architecture();
+    out["role"] = component.role();
+    out["files"] = OrderedJson::array();
+    for (const FileEntry& file : component.files()) {
+      OrderedJson entry;
+      entry["path"] = file.path();
+      entry["bytes"] = file.bytes();
+      entry["sha256"] = file.sha256();
+      out["files"].push_back(std::move(entry));
+    }
+    const std::map<std::string, WeightFormat> weights(component.weights().begin(),
+                                                      component.weights().end());
+    out["weights"] = OrderedJson::object();
+    for (const auto& [layer, format] : weights) {
+      OrderedJson entry;
+      entry["format"] = format.format();
+      entry["attributes_json"] = format.attributes_json();
+      out["weights"][layer] = std::move(entry);
+    }
+    json["components"].push_back(std::move(out));
+  }
+  json["lineage"] = OrderedJson::array();
+  for (const LineageEntry& lineage : manifest.lineage()) {
+    OrderedJson out;
+    out["pass"] = lineage.pass();
+    out["options_type"] = lineage.options_type();
+    out["options_text"] = lineage.options_text();
+    out["seed"] = lineage.seed();
+    out["input_fingerprint"] = lineage.input_fingerprint();
+    out["recipe"] = lineage.recipe();
+    const std::map<std::string, double> metrics(lineage.metrics().begin(), lineage.metrics().end());
+    out["metrics"] = OrderedJson::object();
+    for (const auto& [name, value] : metrics) out["metrics"][name] = NumberToJson(value);
+    json["lineage"].push_back(std::move(out));
+  }
+  return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_view what) {
+  WANLITE_ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, what));
+  // Before anything else: a later version may have fields that mean something.
+  const auto version = json.find("format_version");
+  if (version == json.end() || !version->is_number_unsigned() ||
+      version->get<uint64_t>() != kManifestFormatVersion) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ": format_version is ",
+        version == json.end() ? "absent" : version->dump(-1, ' ', true, Json::error_handler_t::replace),
+        ", this build of wanlite reads ", kManifestFormatVersion));
+  }
+  Manifest manifest;
+  ObjectReader reader(json, std::string(what));
+  manifest.set_format_version(static_cast<int32_t>(reader.Unsigned("format_version")));
+  manifest.set_writer(reader.String("writer"));
+  std::set<std::string> names;
+  reader.Each("components", [&](const Json& item, size_t i) -> absl::Status {
+    const std::string where = absl::StrCat(what, ": components[", i, "]");
+    ComponentEntry* entry = manifest.add_components();
+    WANLITE_RETURN_IF_ERROR(ReadComponent(item, where, entry));
+    if (!names.insert(entry->name()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": the component ", QuoteName(entry->name()), " is there twice"));
+    }
+    return absl::OkStatus();
+  });
+  reader.Each("lineage", [&](const Json& item, size_t i) {
+    return ReadLineage(item, absl::StrCat(what, ": lineage[", i, "]"), manifest.add_lineage());
+  });
+  WANLITE_RETURN_IF_ERROR(reader.Finish());
+  return manifest;
+}
+
+}  // namespace wanlite

@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/pipeline/invariants.h"
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/core/catch_torch.h"
+#include "src/model/dump.h"
+#include "wanlite/nn.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+std::string Describe(const at::Tensor& tensor) {
+  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "), "]");
+}
+
+// Index of the first value whose exponent bits are all set (NaN or infinity); -1 when there is none. In
+// pieces, so that the inner loop has no exit and compiles to vector code.
+template <typename Bits>
+int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
+  const Bits* bits = static_cast<const Bits*>(data);
+  constexpr int64_t kPiece = 4096;
+  for (int64_t begin = 0; begin < count; begin += kPiece) {
+    const int64_t end = std::min(count, begin + kPiece);
+    Bits found = 0;
+    for (int64_t i = begin; i < end; ++i) found |= static_cast<Bits>((bits[i] & exponent) == exponent);
+    if (found == 0) continue;
+    for (int64_t i = begin; i < end; ++i) {
+      if ((bits[i] & exponent) == exponent) return i;
+    }
+  }
+  return -1;
+}
+
+int64_t FirstNonFinite(const at::Tensor& given) {
+  if (!given.is_floating_point() || given.numel() == 0) return -1;
+  at::Tensor tensor = given.detach().contiguous();
+  if (!tensor.is_cpu()) tensor = tensor.cpu();
+  const void* data = tensor.const_data_ptr();
+  switch (tensor.scalar_type()) {
+    case at::kBFloat16: return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7F80);
+    case at::kHalf: return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7C00);
+    case at::kFloat: return FirstNonFinite<uint32_t>(data, tensor.numel(), 0x7F800000);
+    case at::kDouble: return FirstNonFinite<uint64_t>(data, tensor.numel(), 0x7FF0000000000000);
+    default: break;
+  }
+  // The 8-bit formats have their own codes for NaN. Widening a piece at a time keeps memory small.
+  const at::Tensor flat = tensor.flatten();
+  constexpr int64_t kPiece = int64_t{1} << 20;
+  for (int64_t begin = 0; begin < flat.numel(); begin += kPiece) {
+    const at::Tensor piece =
+        flat.narrow(0, begin, std::min(kPiece, flat.numel() - begin)).to(at::kFloat);
+    const int64_t found = FirstNonFinite<uint32_t>(piece.const_data_ptr(), piece.numel(), 0x7F800000);
+    if (found >= 0) return begin + found;
+  }
+  return -1;
+}
+
+}  // namespace
+
+absl::Status CheckFinite(const std::vector<NamedTensor>& tensors) {
+  return CatchTorch([&]() -> absl::Status {
+    for (const NamedTensor& named : tensors) {
+      const int64_t index = FirstNonFinite(named.tensor);
+      if (index < 0) continue;
+      const double value = named.tensor.flatten()[index].to(at::kDouble).item<double>();
+      return absl::InvalidArgumentError(
+          absl::StrCat(named.name, " (", Describe(named.tensor), ") holds ", value, " at flat index ",
+                       index, "; every value must be finite"));
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTensor>& tensors) {
+  std::map<std::string, at::Tensor> known;
+  for (NamedTensor& named : model.Tensors()) known.emplace(std::move(named.name), std::move(named.tensor));
+  std::set<std::string> seen;
+  for (const NamedTensor& named : tensors) {
+    if (!seen.insert(named.name).second) {
+      return absl::InternalError(absl::StrCat("two tensors are named ", named.name));
+    }
+    const auto it = known.find(named.name);
+    if (it == known.end()) {
+      return absl::InternalError(absl::StrCat("tensor ", named.name, " is not in the model"));
+    }
+    if (it->second.sizes() != named.tensor.sizes() ||
+        it->second.scalar_type() != named.tensor.scalar_type()) {
+      return absl::InternalError(absl::StrCat("tensor ", named.name, " is ", Describe(named.tensor),
+                                              ", the model has ", Describe(it->second)));
+    }
+    if (nn::IsHollow(named.tensor)) {
+      return absl::InternalError(absl::StrCat("tensor ", named.name, " was left without values"));
+    }
+  }
+  return CheckFinite(tensors);
+}
+
+absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned, const std::string& block,
+                           const std::vector<NamedTensor>& tensors) {
+  std::map<std::string, at::Tensor> left;
+  for (const NamedTensor& named : tensors) left.emplace(named.name, named.tensor);
+  const std::vector<NamedTensor> wanted = planned.BlockTensors(block);
+  for (const NamedTensor& named : wanted) {
+    const auto it = left.find(named.name);
+    if (it == left.end()) {
+      return absl::InternalError(
+          absl::StrCat("the plan has ", named.name, " ", Describe(named.tensor), ", the pass left none"));
+    }
+    if (it->second.sizes() != named.tensor.sizes() ||
+        it->second.scalar_type() != named.tensor.scalar_type()) {
+      return absl::InternalError(absl::StrCat("the pass left ", named.name, " as ", Describe(it->second),
+                                              ", its plan says ", Describe(named.tensor)));
+    }
+    left.erase(it);
+  }
+  if (!left.empty()) {
+    return absl::InternalError(absl::StrCat("the pass left ", left.begin()->first, " ",
+                                            Describe(left.begin()->second), ", its plan has none"));
+  }
+  for (const LinearInfo& linear : model.linears()) {
+    if (linear.block != block) continue;
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* found, model.Weight(linear.path));
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* plan, planned.Weight(linear.path));
+    if (found->format() != plan->format() || found->attributes() != plan->attributes()) {
+      return absl::InternalError(absl::StrCat("the pass left ", linear.path, " as ", found->format(), " ",
+                                              found->attributes(), ", its plan says ", plan->format(), " ",
+                                              plan->attributes()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace wanlite

@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The folder of an unfinished run:
+//
+//   lock                       held by the process that runs
+//   run_state.textproto        which recipe, which model, which passes are complete
+//   stage-1-prune-magnitude/   checkpoint that pass 1 left or is writing
+//   stage-1-records/           what pass 1 reported for each block it has written
+//
+// Complete stages but the last are removed; the folder goes when the run is complete.
+#ifndef WANLITE_SRC_PIPELINE_RUN_DIR_H_
+#define WANLITE_SRC_PIPELINE_RUN_DIR_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/proto/run_state.pb.h"
+#include "wanlite/env.h"
+
+namespace wanlite {
+
+using Metrics = std::map<std::string, double>;
+
+class RunDir {
+ public:
+  // Creates the folder or continues in it; `restart` discards what an earlier run left. Unavailable when
+  // another process runs there; FailedPrecondition when it holds a run of another recipe or model, a state
+  // that cannot be read, or files that are no part of a run.
+  static absl::StatusOr<std::unique_ptr<RunDir>> Open(Env& env, std::string path,
+                                                      const std::string& recipe_fingerprint,
+                                                      const std::string& model_fingerprint, bool restart);
+  // Whether the folder holds the state of a run.
+  static bool HasState(Env& env, const std::string& path);
+  // Sweeps up what a run that was complete could not remove any more.
+  static void RemoveLeftovers(Env& env, const std::string& path);
+
+  const RunState& state() const { return state_; }
+  // Stages count from 0; folders are named from 1.
+  std::string StagePath(int stage, absl::string_view pass) const;
+
+  // Removes the stages and records that stage `stage` needs no more. `fresh`: its own too.
+  absl::Status RemoveStale(int stage, bool fresh);
+
+  // Records are kept by a key: a block's number or "prepare". nullopt when there is none, or one that is
+  // damaged or of another block.
+  std::optional<Metrics> ReadRecord(int stage, const std::string& key, absl::string_view block);
+  absl::Status WriteRecord(int stage, const std::string& key, absl::string_view block,
+                           const Metrics& metrics);
+
+  // Records that the next stage is complete; durable when it returns.
+  absl::Status FinishStage(StageState stage);
+  // The run is complete: the folder vanishes at once.
+  absl::Status Remove();
+
+ private:
+  RunDir(Env& env, std::string path) : env_(env), path_(std::move(path)) {}
+  std::string RecordsPath(int stage) const;
+  absl::Status WriteState(const RunState& state);
+  absl::Status RemoveStages(int keep_stage, int keep_records);
+
+  Env& env_;
+  const std::string path_;
+  std::unique_ptr<FileLock> lock_;
+  RunState state_;
+};
+
+}  // namespace wanlite
+
+#endif  // WANLITE_SRC_PIPELINE_RUN_DIR_H_

@@ -44,10 +44,6 @@ struct OpenOptions {
   std::vector<std::string> components;
   // Read every byte and compare with the manifest's SHA-256 (wanlite layout only).
   bool verify = false;
-  // Accept components that have a config.json and no weights: their tensors are described with the
-  // dtype that config.json names ("torch_dtype"), else bf16, and cannot be read. For plans and counts of
-  // models one does not have.
-  bool config_only = false;
 };
 
 // An opened model folder. Immutable, thread-safe.

@@ -43,6 +43,8 @@ struct CompressOptions {
 
 // What the recipe would do to the folder, from shapes alone.
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, const ModelFolder& folder);
+// The same for a hollow model, which gets the shapes and formats that the recipe would leave.
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow);
 
 // Compresses `folder` into a wanlite checkpoint at options.out_dir, which appears when it is complete.
 // AlreadyExists when out_dir is there; FailedPrecondition when run_dir holds a run of another recipe

@@ -263,9 +263,13 @@ absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe, absl
 
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, const ModelFolder& folder) {
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
+  return PlanRecipe(recipe, view);
+}
+
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow) {
   std::vector<PassPlan> plans;
   for (const std::shared_ptr<const Pass>& pass : recipe.passes()) {
-    WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*pass, view));
+    WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*pass, hollow));
     plans.push_back(std::move(plan));
   }
   return plans;

@@ -1,0 +1,247 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/pruning/prune_magnitude.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/model/dump.h"
+#include "src/model/select_linears.h"
+#include "src/proto/pruning.pb.h"
+#include "src/pruning/magnitude.h"
+#include "wanlite/registry.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+std::vector<std::string> ToVector(const google::protobuf::RepeatedPtrField<std::string>& field) {
+  return {field.begin(), field.end()};
+}
+
+int64_t WeightCount(const LinearWeight& weight) {
+  return weight.in_features() * weight.out_features();
+}
+
+absl::Status CheckDtype(const std::string& linear, const at::Tensor& weight) {
+  const at::ScalarType dtype = weight.scalar_type();
+  if (dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      linear, ".weight is ", DtypeName(dtype), "; this pass takes fp32, bf16 or fp16 weights"));
+}
+
+absl::Status NanError(const std::string& linear) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(linear, ".weight holds a NaN, which has no magnitude to compare"));
+}
+
+class PruneMagnitude : public Pass {
+ public:
+  explicit PruneMagnitude(PruneMagnitudeOptions options)
+      : options_(std::move(options)),
+        include_(ToVector(options_.include())),
+        exclude_(ToVector(options_.exclude())) {}
+
+  absl::string_view name() const override { return "prune-magnitude"; }
+  const google::protobuf::Message& options() const override { return options_; }
+  PassScope scope() const override { return PassScope::kBlock; }
+
+  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, Select(model));
+    PassPlan plan;
+    plan.pass = "prune-magnitude";
+    plan.notes = std::move(selection.notes);
+    plan.notes.push_back(
+        "zeros save no time and no disk space without a sparse kernel and a sparse format");
+    plan.bytes_before = plan.bytes_after = StoredBytes(model.Tensors());
+    std::map<std::string, int64_t> component_weights;
+    int64_t largest_layer = 0;
+    for (const LinearInfo& linear : selection.linears) {
+      const LinearWeight& weight = **model.Weight(linear.path);
+      const int64_t count = WeightCount(weight);
+      const int64_t bytes = StoredBytes(weight.State());
+      largest_layer = std::max(largest_layer, bytes);
+      component_weights[model.ComponentOf(linear.path).name] += count;
+      plan.changes.push_back(
+          {linear.path,
+           global() ? absl::StrCat("its share of the component's ", options_.amount() * 100,
+                                   " % smallest, of ", count, " weights")
+                    : absl::StrCat(CountToPrune(options_.amount(), count), " of ", count,
+                                   " weights to zero (", options_.amount() * 100, " %)"),
+           bytes, bytes});
+    }
+    if (global()) {
+      for (const auto& [component, count] : component_weights) {
+        plan.notes.push_back(absl::StrCat(
+            component.empty() ? "model" : component, ": ", CountToPrune(options_.amount(), count),
+            " of ", count, " weights to zero, by one threshold for all its layers"));
+      }
+    }
+    for (const BlockInfo& block : model.blocks()) {
+      plan.peak_memory_bytes =
+          std::max(plan.peak_memory_bytes, 2 * StoredBytes(model.BlockTensors(block.path)));
+    }
+    if (global()) {
+      plan.peak_memory_bytes +=
+          static_cast<int64_t>(selection.linears.size()) * 65536 * int64_t{sizeof(int64_t)};
+    }
+    return plan;
+  }
+
+  absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model,
+                                                 PassContext& context) const override {
+    auto state = std::make_unique<Rules>();
+    WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, Select(model));
+    for (const LinearInfo& linear : selection.linears) {
+      state->by_block[linear.block].push_back({linear.path, {}});
+    }
+    if (global()) WANLITE_RETURN_IF_ERROR(FindGlobalRules(model, selection, *state, context));
+    return state;
+  }
+
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
+                        PassContext& context) const override {
+    const auto& by_block = static_cast<const Rules*>(state)->by_block;
+    const auto layers = by_block.find(block.block());
+    if (layers == by_block.end()) return absl::OkStatus();
+    for (const auto& [path, global_rule] : layers->second) {
+      if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, path));
+      PruneRule rule = global_rule;
+      if (!global()) {
+        const std::optional<PruneRule> local =
+            RuleForSmallest(weight, CountToPrune(options_.amount(), weight.numel()));
+        if (!local.has_value()) return NanError(path);
+        rule = *local;
+      }
+      int64_t zeros = 0;
+      at::Tensor pruned = Prune(weight, rule, &zeros);
+      context.metrics["weights"] += static_cast<double>(weight.numel());
+      context.metrics["zero_weights"] += static_cast<double>(zeros);
+      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, MakeDenseWeight(std::move(pruned))));
+    }
+    return absl::OkStatus();
+  }
+
+  void FinishMetrics(std::map<std::string, double>& metrics) const override {
+    const auto weights = metrics.find("weights");
+    if (weights == metrics.end() || weights->second == 0) return;
+    metrics["zero_fraction"] = metrics["zero_weights"] / weights->second;
+  }
+
+ private:
+  // The layers of each block and, for GLOBAL, the rule of each.
+  struct Rules : State {
+    std::map<std::string, std::vector<std::pair<std::string, PruneRule>>> by_block;
+  };
+
+  bool global() const { return options_.scope() == PruneMagnitudeOptions::GLOBAL; }
+
+  absl::StatusOr<LinearSelection> Select(const ModelView& model) const {
+    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, include_, exclude_));
+    for (const LinearInfo& linear : selection.linears) {
+      WANLITE_RETURN_IF_ERROR(WeightTensor(model, linear.path).status());
+    }
+    return selection;
+  }
+
+  static absl::StatusOr<at::Tensor> WeightTensor(const ModelView& model, const std::string& path) {
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
+    at::Tensor tensor = weight->State()[0].tensor;
+    WANLITE_RETURN_IF_ERROR(CheckDtype(path, tensor));
+    return tensor;
+  }
+
+  // Calls visit(path, weight) for every selected layer, one block leased at a time.
+  template <typename VisitFn>
+  absl::Status Sweep(ModelView& model, const Rules& rules, PassContext& context,
+                     VisitFn visit) const {
+    for (const BlockInfo& block : std::vector<BlockInfo>(model.blocks())) {
+      const auto layers = rules.by_block.find(block.path);
+      if (layers == rules.by_block.end()) continue;
+      if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
+      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
+      for (const auto& [path, unused] : layers->second) {
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, path));
+        WANLITE_RETURN_IF_ERROR(visit(path, weight));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status FindGlobalRules(ModelView& model, const LinearSelection& selection, Rules& rules,
+                               PassContext& context) const {
+    struct Threshold {
+      MagnitudeHistogram upper, lower;
+      MagnitudeHistogram::Position high;
+      int64_t weights = 0;
+      int64_t count = 0;  // to become zero
+    };
+    std::map<std::string, Threshold> components;
+    WANLITE_RETURN_IF_ERROR(
+        Sweep(model, rules, context, [&](const std::string& path, const at::Tensor& weight) {
+          Threshold& threshold = components[model.ComponentOf(path).name];
+          threshold.weights += weight.numel();
+          return threshold.upper.AddUpper(weight) ? absl::OkStatus() : NanError(path);
+        }));
+    for (auto& [name, threshold] : components) {
+      threshold.count = CountToPrune(options_.amount(), threshold.weights);
+      if (threshold.count > 0) threshold.high = threshold.upper.Find(threshold.count);
+    }
+    std::map<std::string, MagnitudeHistogram> layers;
+    WANLITE_RETURN_IF_ERROR(
+        Sweep(model, rules, context, [&](const std::string& path, const at::Tensor& weight) {
+          Threshold& threshold = components[model.ComponentOf(path).name];
+          if (threshold.count == 0) return absl::OkStatus();
+          MagnitudeHistogram& layer = layers[path];
+          layer.AddLower(weight, threshold.high.bin);
+          threshold.lower.Add(layer);
+          return absl::OkStatus();
+        }));
+
+    // Ties at the threshold go to the layers in forward order until they are used up.
+    std::map<std::string, PruneRule> found;
+    for (auto& [name, threshold] : components) {
+      if (threshold.count == 0) continue;
+      const int64_t rest = threshold.count - threshold.high.below;
+      const MagnitudeHistogram::Position low = threshold.lower.Find(rest);
+      int64_t ties = rest - low.below;
+      for (const LinearInfo& linear : selection.linears) {
+        if (model.ComponentOf(linear.path).name != name) continue;
+        const int64_t own = std::min(ties, layers[linear.path][low.bin]);
+        ties -= own;
+        found[linear.path] = {(threshold.high.bin << 16) | low.bin, own};
+      }
+    }
+    for (auto& [block, block_layers] : rules.by_block) {
+      for (auto& [path, rule] : block_layers) rule = found[path];
+    }
+    return absl::OkStatus();
+  }
+
+  const PruneMagnitudeOptions options_;
+  const std::vector<std::string> include_, exclude_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Pass>> MakePruneMagnitude(const PruneMagnitudeOptions& options) {
+  if (!options.has_amount()) {
+    return OptionError("amount", "is missing; wanted a fraction of the weights in [0, 1]");
+  }
+  // A NaN fails both comparisons.
+  if (!(options.amount() >= 0 && options.amount() <= 1)) {
+    return OptionError("amount", absl::StrCat(options.amount(), " is not in [0, 1]"));
+  }
+  if (!PruneMagnitudeOptions::Scope_IsValid(options.scope())) {
+    return OptionError("scope", absl::StrCat(static_cast<int>(options.scope()),
+                                             " is not LOCAL or GLOBAL"));
+  }
+  return std::make_unique<PruneMagnitude>(options);
+}
+
+}  // namespace wanlite

@@ -114,7 +114,7 @@ at::Tensor Dit::Unpatchify(const at::Tensor& x, const std::array<int64_t, 3>& gr
 }
 
 at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
-                        const at::Tensor& encoder_hidden_states) {
+                        const at::Tensor& encoder_hidden_states) const {
   TORCH_CHECK_VALUE(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
                   hidden_states.is_floating_point(),
               "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),

@@ -37,7 +37,7 @@ class Dit : public torch::nn::Module, public nn::Describable {
   // Inputs are cast to the compute dtype. Returns [batch, out_channels, frames, height, width] in the
   // compute dtype, or fp32 with Numerics::kOfficial. Throws c10::Error on a shape that does not fit.
   at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
-                     const at::Tensor& encoder_hidden_states);
+                     const at::Tensor& encoder_hidden_states) const;
 
   // In fp32 the two modes differ only in the rounding of the timestep's frequencies (kOfficial builds
   // them in float64, as Wan's code does; kDiffusers in fp32).

@@ -32,6 +32,11 @@ absl::StatusOr<std::string> Normalize(absl::string_view config_json) {
   return DitConfigJson(config);
 }
 
+absl::StatusOr<std::string> ToOriginal(absl::string_view config_json) {
+  WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));
+  return DitOriginalConfigJson(config);
+}
+
 // Keeps the per-block values only where they differ from the common one.
 void DropIfUniform(std::vector<int64_t>& values, int64_t common) {
   if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == common; })) values.clear();
@@ -73,6 +78,7 @@ Architecture DitArchitecture() {
     return DitDiffusersName(name);
   };
   architecture.normalize_config = Normalize;
+  architecture.original_config = ToOriginal;
   architecture.config_of = ConfigOf;
   architecture.recognizes = IsOriginalDit;
   return architecture;

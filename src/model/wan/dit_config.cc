@@ -1,16 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
@@ -146,6 +147,12 @@ absl::Status ParseDiffusers(const JsonFields& json, DitConfig& config) {
   return json.Bool({"wanlite_qk_norm"}, config.qk_norm);
 }
 
+void AddPerBlockSizes(const DitConfig& config, nlohmann::ordered_json& json) {
+  if (!config.ffn_dims.empty()) json["wanlite_ffn_dims"] = config.ffn_dims;
+  if (!config.self_attn_heads.empty()) json["wanlite_self_attn_heads"] = config.self_attn_heads;
+  if (!config.cross_attn_heads.empty()) json["wanlite_cross_attn_heads"] = config.cross_attn_heads;
+}
+
 }  // namespace
 
 absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
@@ -179,7 +186,6 @@ absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
 }
 
 std::string DitConfigJson(const DitConfig& config) {
-  const DitConfig defaults;
   nlohmann::ordered_json json;
   json["_class_name"] = "WanTransformer3DModel";
   json["added_kv_proj_dim"] = nullptr;
@@ -199,11 +205,35 @@ std::string DitConfigJson(const DitConfig& config) {
   json["rope_max_seq_len"] = config.rope_max_seq_len;
   json["text_dim"] = config.text_dim;
   // Not in diffusers' own configs; written only where they say something.
-  if (config.text_len != defaults.text_len) json["text_len"] = config.text_len;
+  if (config.text_len != DitConfig().text_len) json["text_len"] = config.text_len;
   if (!config.qk_norm) json["wanlite_qk_norm"] = false;
-  if (!config.ffn_dims.empty()) json["wanlite_ffn_dims"] = config.ffn_dims;
-  if (!config.self_attn_heads.empty()) json["wanlite_self_attn_heads"] = config.self_attn_heads;
-  if (!config.cross_attn_heads.empty()) json["wanlite_cross_attn_heads"] = config.cross_attn_heads;
+  AddPerBlockSizes(config, json);
+  return json.dump(2) + "\n";
+}
+
+std::string DitOriginalConfigJson(const DitConfig& config) {
+  const DitConfig defaults;
+  nlohmann::ordered_json json;
+  json["_class_name"] = "WanModel";
+  json["dim"] = config.dim();
+  json["eps"] = config.eps;
+  json["ffn_dim"] = config.ffn_dim;
+  json["freq_dim"] = config.freq_dim;
+  json["in_dim"] = config.in_channels;
+  json["model_type"] = "t2v";
+  json["num_heads"] = config.num_heads;
+  json["num_layers"] = config.num_layers;
+  json["out_dim"] = config.out_channels;
+  json["text_len"] = config.text_len;
+  // The published configs leave these to the class.
+  if (config.patch_size != defaults.patch_size) json["patch_size"] = config.patch_size;
+  if (config.text_dim != defaults.text_dim) json["text_dim"] = config.text_dim;
+  if (!config.qk_norm) json["qk_norm"] = false;
+  if (!config.cross_attn_norm) json["cross_attn_norm"] = false;
+  if (config.rope_max_seq_len != defaults.rope_max_seq_len) {
+    json["rope_max_seq_len"] = config.rope_max_seq_len;
+  }
+  AddPerBlockSizes(config, json);
   return json.dump(2) + "\n";
 }
 

@@ -38,13 +38,14 @@ step "3. Compress" \
 for name in original compressed; do
   [ "$name" = original ] && folder=$model || folder=$out/compressed
   step "4. Generate with the $name model, same prompt and seed" \
-    generate --model "$folder" --prompt "$prompt" --seed "$seed" --out "$out/$name.webp"
+    generate --model "$folder" --prompt "$prompt" --seed "$seed" \
+    --out "$out/$name.webp" --sheet "$out/$name-frames.png" --upscale 4
 done
 step "5. What was gained and what was lost" \
   evaluate --original "$model" --compressed "$out/compressed"
 
-printf '\nThe same digit from both models (open them in a browser):\n'
-for file in "$out"/original.* "$out"/compressed.*; do
+printf '\nThe same digit from both models (a browser shows them):\n'
+for file in "$out"/*.webp "$out"/*.png; do
   printf '  %s\n' "$file"
 done
 printf 'The compressed checkpoint:\n  %s\n' "$out/compressed"

@@ -1,0 +1,216 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <string>
+
+#include "tests/pipeline/toy_passes.h"
+#include "tests/testing/catch.h"
+#include "wanlite/pipeline.h"
+
+namespace wanlite {
+namespace {
+
+using absl::StatusCode;
+using testing::Compress;
+using testing::DiskWithModel;
+using testing::KeepUnits;
+using testing::ScaleModel;
+using testing::ToyRecipe;
+using testing::Tree;
+
+// Every kind of pass: with a survey of the model before the first block, with new shapes, over the whole
+// model, with new formats.
+ParsedRecipe EveryKind() {
+  return ToyRecipe("seed: 3 passes { prune_magnitude { amount: 0.3 scope: GLOBAL } }" + KeepUnits(8) +
+                   ScaleModel(0.5) + "passes { quantize_int8 {} }");
+}
+
+using Files = std::map<std::string, std::string>;
+
+Files Unbroken(const ParsedRecipe& recipe) {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  REQUIRE_OK(Compress(*env, recipe));
+  return Tree(*env, "/out");
+}
+
+TEST_CASE("a run killed at any write continues to the bytes of an unbroken run") {
+  const ParsedRecipe recipe = EveryKind();
+  const Files expected = Unbroken(recipe);
+  int64_t kill = 0;
+  int64_t resumed = 0;
+  for (;; ++kill) {
+    INFO("killed at write " << kill);
+    const std::unique_ptr<Env> disk = DiskWithModel();
+    const std::unique_ptr<FaultEnv> dying = NewFaultEnv(*disk, kill);
+    const absl::StatusOr<RunReport> killed = Compress(*dying, recipe);
+    // What is at the output's place is complete or is not there.
+    if (disk->FolderExists("/out")) REQUIRE(Tree(*disk, "/out") == expected);
+    if (killed.ok()) break;
+    REQUIRE(killed.status().code() == StatusCode::kResourceExhausted);
+
+    ASSERT_OK_AND_ASSIGN(const RunReport report, Compress(*disk, recipe));
+    REQUIRE(Tree(*disk, "/out") == expected);
+    REQUIRE(*disk->ListFolder("/") == std::vector<std::string>{"in", "out"});
+    resumed += std::any_of(report.passes.begin(), report.passes.end(),
+                           [](const PassReport& pass) { return pass.resumed; });
+  }
+  // Killed in the very last step, when all is published, a run counts as complete.
+  CHECK(kill > 100);
+  // The larger part of the kills came when there was something to continue from.
+  CHECK(resumed > kill / 2);
+}
+
+TEST_CASE("a run killed again and again still gives the bytes of an unbroken run") {
+  const ParsedRecipe recipe = EveryKind();
+  const Files expected = Unbroken(recipe);
+  for (const int64_t stride : {17, 23, 41}) {
+    INFO("killed after every " << stride << " writes");
+    const std::unique_ptr<Env> disk = DiskWithModel();
+    int runs = 0;
+    for (; runs < 200; ++runs) {
+      const std::unique_ptr<FaultEnv> dying = NewFaultEnv(*disk, stride);
+      if (Compress(*dying, recipe).ok()) break;
+    }
+    INFO("after " << runs << " runs");
+    CHECK(runs < 200);
+    CHECK(Tree(*disk, "/out") == expected);
+  }
+}
+
+// Cancels at the n-th block.
+class CancelAt : public ProgressSink {
+ public:
+  CancelAt(int blocks, CancellationToken& token) : blocks_(blocks), token_(token) {}
+  void Begin(absl::string_view what, int64_t total) override {}
+  void Update(int64_t done, absl::string_view note) override {
+    if (blocks_-- == 0) token_.Cancel();
+  }
+  void End() override {}
+
+ private:
+  int blocks_;
+  CancellationToken& token_;
+};
+
+TEST_CASE("a run cancelled after any block continues to the bytes of an unbroken run") {
+  const ParsedRecipe recipe = EveryKind();
+  const Files expected = Unbroken(recipe);
+  int blocks = 0;
+  for (;; ++blocks) {
+    INFO("cancelled after block " << blocks);
+    const std::unique_ptr<Env> disk = DiskWithModel();
+    CancellationToken token;
+    CancelAt sink(blocks, token);
+    CompressOptions options;
+    options.progress = &sink;
+    options.cancel = &token;
+    const absl::StatusOr<RunReport> cancelled = Compress(*disk, recipe, options);
+    if (cancelled.ok()) break;
+    REQUIRE(cancelled.status().code() == StatusCode::kCancelled);
+    REQUIRE_FALSE(disk->FolderExists("/out"));
+    REQUIRE_OK(Compress(*disk, recipe));
+    REQUIRE(Tree(*disk, "/out") == expected);
+  }
+  CHECK(blocks >= 4 * 6 - 1);  // four passes over six blocks; after the last there is nothing to cancel
+}
+
+// A disk with a run that was killed in its second pass.
+std::unique_ptr<Env> DiskWithUnfinishedRun(const ParsedRecipe& recipe) {
+  std::unique_ptr<Env> disk = DiskWithModel();
+  CHECK_FALSE(Compress(*NewFaultEnv(*disk, 120), recipe).ok());
+  REQUIRE(disk->FileExists("/out.run/run_state.textproto"));
+  return disk;
+}
+
+TEST_CASE("an unfinished run of another recipe or model is refused, and discarded when asked") {
+  const ParsedRecipe recipe = EveryKind();
+  const std::unique_ptr<Env> disk = DiskWithUnfinishedRun(recipe);
+  const Files before = Tree(*disk, "/out.run");
+
+  const ParsedRecipe other = ToyRecipe("passes { quantize_int8 {} }");
+  const absl::Status refused = Compress(*disk, other).status();
+  CHECK(refused.code() == StatusCode::kFailedPrecondition);
+  CHECK(std::string(refused.message()).find("/out.run: holds an unfinished run of another recipe") == 0);
+  CHECK(Tree(*disk, "/out.run") == before);
+
+  const std::unique_ptr<Env> other_disk = DiskWithModel(/*seed=*/9);
+  REQUIRE_OK(disk->Rename("/in", "/original"));
+  REQUIRE_OK(disk->CreateFolders("/in"));
+  for (const auto& [name, text] : Tree(*other_disk, "/in")) {
+    const std::string path = JoinPath("/in", name);
+    REQUIRE_OK(name.back() == '/' ? disk->CreateFolders(path) : disk->WriteFileAtomically(path, text));
+  }
+  const absl::Status other_model = Compress(*disk, recipe).status();
+  CHECK(other_model.code() == StatusCode::kFailedPrecondition);
+  CHECK(std::string(other_model.message()).find("another model") != std::string::npos);
+  REQUIRE_OK(disk->RemoveAll("/in"));
+  REQUIRE_OK(disk->Rename("/original", "/in"));
+
+  CompressOptions restart;
+  restart.restart = true;
+  REQUIRE_OK(Compress(*disk, other, restart));
+  CHECK(Tree(*disk, "/out") == Unbroken(other));
+  CHECK_FALSE(disk->FolderExists("/out.run"));
+}
+
+TEST_CASE("a damaged block, record or journal of an unfinished run is made again") {
+  const ParsedRecipe recipe = EveryKind();
+  const Files expected = Unbroken(recipe);
+  const Files run = Tree(*DiskWithUnfinishedRun(recipe), "/out.run");
+  int damaged = 0;
+  for (const auto& [name, text] : run) {
+    const bool block = name.find("stage-2-keep-units/") == 0 && name.find(".safetensors") != std::string::npos;
+    const bool record = name.find("stage-2-records/") == 0 && name.back() != '/';
+    if (!block && !record) continue;
+    INFO(name);
+    ++damaged;
+    const std::unique_ptr<Env> disk = DiskWithUnfinishedRun(recipe);
+    REQUIRE_OK(disk->WriteFileAtomically(JoinPath("/out.run", name), text.substr(0, text.size() / 2)));
+    REQUIRE_OK(Compress(*disk, recipe));
+    CHECK(Tree(*disk, "/out") == expected);
+  }
+  CHECK(damaged >= 4);
+}
+
+TEST_CASE("a damaged state is reported, never guessed at") {
+  const ParsedRecipe recipe = EveryKind();
+  const std::unique_ptr<Env> disk = DiskWithUnfinishedRun(recipe);
+  const std::string path = "/out.run/run_state.textproto";
+  const std::string good = *disk->ReadFile(path);
+  for (const std::string& bad :
+       {good.substr(0, good.size() - 4), std::string("format_version: 2\n"), std::string("x"), std::string()}) {
+    INFO(bad);
+    REQUIRE_OK(disk->WriteFileAtomically(path, bad));
+    const absl::Status status = Compress(*disk, recipe).status();
+    CHECK(status.code() == StatusCode::kFailedPrecondition);
+    CHECK(std::string(status.message()).find("restart") != std::string::npos);
+  }
+}
+
+TEST_CASE("a run folder with files of someone else is refused and kept") {
+  const std::unique_ptr<Env> disk = DiskWithModel();
+  REQUIRE_OK(disk->CreateFolders("/precious"));
+  REQUIRE_OK(disk->WriteFileAtomically("/precious/photo.png", "1"));
+  for (const bool restart : {false, true}) {
+    CompressOptions options;
+    options.run_dir = "/precious";
+    options.restart = restart;
+    const absl::Status status = Compress(*disk, EveryKind(), options).status();
+    CHECK(status.code() == StatusCode::kFailedPrecondition);
+    CHECK(std::string(status.message()).find("photo.png") != std::string::npos);
+  }
+  CHECK(*disk->ReadFile("/precious/photo.png") == "1");
+}
+
+TEST_CASE("two runs never work in one run folder") {
+  const std::unique_ptr<Env> disk = DiskWithModel();
+  REQUIRE_OK(disk->CreateFolders("/out.run"));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileLock> lock, disk->Lock("/out.run/lock"));
+  CHECK(Compress(*disk, EveryKind()).status() ==
+        absl::UnavailableError("/out.run: another process is running there"));
+  lock.reset();
+  REQUIRE_OK(Compress(*disk, EveryKind()));
+}
+
+}  // namespace
+}  // namespace wanlite

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// What the tests of the pipeline run: a toy model on a disk in memory, and passes of every kind, whose
+// options are messages that protobuf brings along.
+#ifndef WANLITE_TESTS_PIPELINE_TOY_PASSES_H_
+#define WANLITE_TESTS_PIPELINE_TOY_PASSES_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "wanlite/architecture.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/env.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/recipe.h"
+
+namespace wanlite::testing {
+
+// "ToyModel" of tests/testing/toy_model.h; its config.json says {"hidden": 12}.
+const ArchitectureRegistry& ToyArchitectures();
+
+// The built-in passes and:
+//   google.protobuf.Int64Value   keep-units: keeps the first N units of every axis group
+//   google.protobuf.DoubleValue  scale-model: multiplies every tensor, model scope
+//   google.protobuf.StringValue  misbehave: breaks the rule that the text names, in block toy.blocks.1:
+//                                "nan", "error", "throw", "unplanned", "bytes", "metric"; "" keeps them all
+PassRegistry ToyPasses();
+
+// A recipe for ToyPasses(), which must parse.
+ParsedRecipe ToyRecipe(const std::string& text);
+std::string KeepUnits(int units);
+std::string ScaleModel(double factor);
+std::string Misbehave(const std::string& rule);
+
+// A disk with the checkpoint /in: two components, toy and toy_2, with the given seed.
+std::unique_ptr<Env> DiskWithModel(uint64_t seed = 1);
+ModelFolder OpenFolder(Env& env, const std::string& dir);
+
+// CompressFolder("/in" -> "/out") on `env`; the model is read from there too.
+absl::StatusOr<RunReport> Compress(Env& env, const ParsedRecipe& recipe,
+                                   const CompressOptions& options = {});
+
+// Path below `dir` -> contents, of every file; folders are there as "path/".
+std::map<std::string, std::string> Tree(Env& env, const std::string& dir);
+
+}  // namespace wanlite::testing
+
+#endif  // WANLITE_TESTS_PIPELINE_TOY_PASSES_H_

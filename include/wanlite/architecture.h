@@ -40,6 +40,9 @@ struct Architecture {
   // Translates any accepted form of config.json (original Wan keys, say) to the diffusers form that
   // checkpoints keep.
   std::function<absl::StatusOr<std::string>(absl::string_view config_json)> normalize_config;
+  // The config.json of the original project for a diffusers one; may be empty, then exports in the
+  // original layout keep the diffusers form.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json)> original_config;
   // The config.json again after structural passes: sizes read from the module.
   std::function<absl::StatusOr<std::string>(absl::string_view config_json,
                                             const torch::nn::Module& module)>

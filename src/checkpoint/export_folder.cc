@@ -1,0 +1,358 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <torch/torch.h>
+
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/checkpoint/block_files.h"
+#include "src/checkpoint/component_config.h"
+#include "src/checkpoint/manifest_json.h"
+#include "src/checkpoint/model_folder_rep.h"
+#include "src/checkpoint/safetensors_format.h"
+#include "src/checkpoint/safetensors_writer.h"
+#include "src/core/catch_torch.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+// One tensor of the export: a stored tensor, or a quantized linear's weight to be expanded.
+struct ExportTensor {
+  TensorInfo out;           // name, dtype and shape in the export
+  std::string internal;     // path inside the component; of the linear when `quantized`
+  bool quantized = false;
+};
+
+// Where a component of a foreign layout goes.
+struct Place {
+  std::string dir;          // relative to the export; empty for its root
+  std::string stem;         // of the weight files
+  std::string config_file;  // beside them
+};
+
+absl::StatusOr<Place> PlaceOf(const Component& component, FolderLayout layout, bool two_experts) {
+  const std::string stem =
+      component.role == ComponentRole::kTextEncoder ? "model" : "diffusion_pytorch_model";
+  if (layout == FolderLayout::kDiffusers || component.name.empty()) {
+    return Place{component.name, stem, kConfigFile};
+  }
+  if (component.role == ComponentRole::kDenoiser) {
+    if (!two_experts) return Place{"", stem, kConfigFile};
+    if (component.name == "transformer") return Place{kHighNoiseFolder, stem, kConfigFile};
+    if (component.name == "transformer_2") return Place{kLowNoiseFolder, stem, kConfigFile};
+    return absl::InvalidArgumentError(absl::StrCat("the original layout has no place for the denoiser ",
+                                                   QuoteName(component.name),
+                                                   " beside transformer and transformer_2"));
+  }
+  // The original layout has one folder for several networks: each gets a config of its own name.
+  return Place{"", component.name, absl::StrCat(component.name, ".", kConfigFile)};
+}
+
+// Sizes of fp64, fp32, … order them; what the model keeps in fp32 is not lowered.
+at::ScalarType OutDtype(const TensorInfo& info, bool keeps_float32,
+                        const std::optional<at::ScalarType>& wanted) {
+  if (!wanted.has_value() || !at::isFloatingType(info.dtype)) return info.dtype;
+  if (keeps_float32 && c10::elementSize(*wanted) < c10::elementSize(at::kFloat)) return info.dtype;
+  return *wanted;
+}
+
+class Exporter {
+ public:
+  Exporter(Env& env, const ModelFolder& folder, const ExportOptions& options, ModelView view)
+      : env_(env), folder_(folder), options_(options), view_(std::move(view)) {}
+
+  absl::Status Run(const std::string& out_dir) {
+    return options_.layout == FolderLayout::kWanlite ? WriteWanlite(out_dir) : WriteForeign(out_dir);
+  }
+
+ private:
+  absl::StatusOr<std::vector<ExportTensor>> PlanComponent(const Component& component);
+  absl::Status WriteForeign(const std::string& out_dir);
+  absl::Status WriteComponent(const Component& component, const std::vector<ExportTensor>& tensors,
+                              const Place& place, const std::string& out_dir);
+  absl::StatusOr<at::Tensor> Materialize(const OpenedComponent& opened, const ExportTensor& tensor);
+  absl::Status WriteWanlite(const std::string& out_dir);
+  absl::Status WriteModelIndex(const std::string& out_dir);
+  void Progress(int64_t bytes) {
+    done_bytes_ += bytes;
+    if (options_.progress) options_.progress(done_bytes_, total_bytes_);
+  }
+
+  Env& env_;
+  const ModelFolder& folder_;
+  const ExportOptions& options_;
+  ModelView view_;
+  int64_t done_bytes_ = 0;
+  int64_t total_bytes_ = 0;
+};
+
+absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Component& component) {
+  const OpenedComponent& opened = *folder_.rep().Find(component.name);
+  WANLITE_ASSIGN_OR_RETURN(const auto quantized, QuantizedLinears(view_, component));
+  std::map<std::string, std::string> linear_of;  // state tensor -> its linear
+  for (const auto& [path, weight] : quantized) {
+    for (const NamedTensor& state : weight->State()) linear_of[FullPath(path, state.name)] = path;
+  }
+  const auto foreign = [&](const std::string& internal) {
+    return options_.layout == FolderLayout::kDiffusers && opened.architecture.to_diffusers
+               ? opened.architecture.to_diffusers(opened.config_json, internal)
+               : internal;
+  };
+  std::vector<ExportTensor> result;
+  std::set<std::string> expanded;
+  for (const NamedTensor& named : ModuleTensors(*component.module)) {
+    const TensorInfo* info = opened.source->Find(named.name);
+    if (info == nullptr) {
+      return absl::InternalError(absl::StrCat(opened.where, ": tensor ", named.name, " has no source"));
+    }
+    const bool keeps = view_.KeepsFloat32(FullPath(component.name, named.name));
+    const auto linear = linear_of.find(named.name);
+    if (linear == linear_of.end()) {
+      result.push_back({{foreign(named.name), OutDtype(*info, keeps, options_.dtype), info->shape},
+                        named.name,
+                        false});
+      continue;
+    }
+    const std::string& path = linear->second;
+    if (!expanded.insert(path).second) continue;
+    // The dense weight takes the place of the format's tensors, in the precision of the layer's bias.
+    const LinearWeight& weight = *quantized.at(path);
+    const TensorInfo* bias = opened.source->Find(FullPath(path, "bias"));
+    const at::ScalarType own = bias == nullptr ? at::kFloat : bias->dtype;
+    result.push_back({{foreign(FullPath(path, "weight")), options_.dtype.value_or(own),
+                       {weight.out_features(), weight.in_features()}},
+                      path,
+                      true});
+  }
+  return result;
+}
+
+absl::StatusOr<at::Tensor> Exporter::Materialize(const OpenedComponent& opened,
+                                                 const ExportTensor& tensor) {
+  if (!tensor.quantized) {
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, opened.source->Read(tensor.internal));
+    return CatchTorch([&]() -> at::Tensor { return value.to(tensor.out.dtype); });
+  }
+  const LinearFormat& format = opened.formats.at(tensor.internal);
+  std::map<std::string, at::Tensor> state;
+  for (const TensorInfo& info : opened.source->tensors()) {
+    const std::optional<std::string> suffix = PathInside(tensor.internal, info.name);
+    if (!suffix.has_value() || *suffix == "bias" || absl::StrContains(*suffix, ".")) continue;
+    WANLITE_ASSIGN_OR_RETURN(state[*suffix], opened.source->Read(info.name));
+  }
+  absl::StatusOr<std::unique_ptr<LinearWeight>> weight =
+      CatchTorch([&] { return MakeLinearWeight(format.format, state, format.attributes_json); });
+  if (!weight.ok()) return Annotate(weight.status(), tensor.internal);
+  return CatchTorch([&]() -> at::Tensor { return (*weight)->Dequantize().to(tensor.out.dtype); });
+}
+
+absl::Status Exporter::WriteComponent(const Component& component,
+                                      const std::vector<ExportTensor>& tensors, const Place& place,
+                                      const std::string& out_dir) {
+  const OpenedComponent& opened = *folder_.rep().Find(component.name);
+  const std::string dir = JoinPath(out_dir, place.dir);
+  WANLITE_RETURN_IF_ERROR(env_.CreateFolders(dir));
+  WANLITE_ASSIGN_OR_RETURN(std::string config, ConfigOf(component, &folder_));
+  if (options_.layout == FolderLayout::kOriginal && opened.architecture.original_config) {
+    WANLITE_ASSIGN_OR_RETURN(config, opened.architecture.original_config(config));
+  }
+  WANLITE_RETURN_IF_ERROR(env_.WriteFileAtomically(JoinPath(dir, place.config_file), config));
+
+  std::vector<std::vector<const ExportTensor*>> shards(1);
+  int64_t shard_bytes = 0;
+  int64_t all_bytes = 0;
+  for (const ExportTensor& tensor : tensors) {
+    const int64_t bytes = tensor.out.bytes();
+    if (!shards.back().empty() && shard_bytes + bytes > options_.max_shard_bytes) {
+      shards.emplace_back();
+      shard_bytes = 0;
+    }
+    shards.back().push_back(&tensor);
+    shard_bytes += bytes;
+    all_bytes += bytes;
+  }
+  std::map<std::string, std::string> file_of;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    std::string file = absl::StrCat(place.stem, ".safetensors");
+    if (shards.size() > 1) {
+      char number[32];
+      std::snprintf(number, sizeof(number), "-%05zu-of-%05zu", i + 1, shards.size());
+      file = absl::StrCat(place.stem, number, ".safetensors");
+    }
+    std::vector<TensorInfo> infos;
+    std::map<std::string, const ExportTensor*> by_name;
+    for (const ExportTensor* tensor : shards[i]) {
+      infos.push_back(tensor->out);
+      by_name[tensor->out.name] = tensor;
+      file_of[tensor->out.name] = file;
+    }
+    WANLITE_ASSIGN_OR_RETURN(
+        const std::unique_ptr<SafetensorsWriter> writer,
+        SafetensorsWriter::Create(env_, JoinPath(dir, file), std::move(infos), {{"format", "pt"}}));
+    for (const TensorInfo& info : writer->order()) {
+      const ExportTensor& tensor = *by_name.at(info.name);
+      {
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, Materialize(opened, tensor));
+        WANLITE_RETURN_IF_ERROR(writer->Append(value));
+      }
+      // Nothing of it is in use any more, so its pages need not stay.
+      if (tensor.quantized) {
+        for (const TensorInfo& stored : opened.source->tensors()) {
+          if (PathInside(tensor.internal, stored.name).has_value()) opened.source->Release(stored.name);
+        }
+      } else {
+        opened.source->Release(tensor.internal);
+      }
+      Progress(info.bytes());
+    }
+    WANLITE_RETURN_IF_ERROR(writer->Finish().status());
+  }
+  if (shards.size() == 1) return absl::OkStatus();
+  return env_.WriteFileAtomically(JoinPath(dir, absl::StrCat(place.stem, ".safetensors.index.json")),
+                                  WeightIndexJson(file_of, all_bytes));
+}
+
+absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
+  std::string text = folder_.model_index_json();
+  bool has_denoiser = false;
+  for (const Component& component : view_.components()) {
+    has_denoiser = has_denoiser || component.role == ComponentRole::kDenoiser;
+  }
+  // A lone component folder has no index, and what is no video model gets none.
+  if (text.empty() && (!has_denoiser || view_.components().front().name.empty())) {
+    return absl::OkStatus();
+  }
+  if (text.empty()) {
+    nlohmann::ordered_json json;
+    json["_class_name"] = "WanPipeline";
+    const auto library = [](const Component& component) {
+      return component.role == ComponentRole::kTextEncoder ? "transformers" : "diffusers";
+    };
+    for (const Component& component : view_.components()) {
+      json[component.name] = {library(component), component.architecture};
+    }
+    if (!folder_.tokenizer_dir().empty()) json["tokenizer"] = {"transformers", "T5TokenizerFast"};
+    const auto scheduler =
+        nlohmann::json::parse(folder_.scheduler_config_json(), nullptr, /*allow_exceptions=*/false);
+    if (scheduler.is_object() && scheduler.contains("_class_name") &&
+        scheduler["_class_name"].is_string()) {
+      json["scheduler"] = {"diffusers", scheduler["_class_name"].get<std::string>()};
+    }
+    text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  }
+  return env_.WriteFileAtomically(JoinPath(out_dir, kModelIndexFile), text);
+}
+
+absl::Status Exporter::WriteForeign(const std::string& out_dir) {
+  WANLITE_RETURN_IF_ERROR(env_.CreateFolders(out_dir));
+  // Until it is removed the folder does not open, whatever is in it.
+  const std::string marker = JoinPath(out_dir, kJournalFile);
+  WANLITE_RETURN_IF_ERROR(env_.WriteFileAtomically(marker, "{}\n"));
+  int denoisers = 0;
+  std::vector<std::vector<ExportTensor>> plans;
+  for (const Component& component : view_.components()) {
+    denoisers += component.role == ComponentRole::kDenoiser ? 1 : 0;
+    WANLITE_ASSIGN_OR_RETURN(std::vector<ExportTensor> plan, PlanComponent(component));
+    for (const ExportTensor& tensor : plan) total_bytes_ += tensor.out.bytes();
+    plans.push_back(std::move(plan));
+  }
+  std::set<std::string> configs;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const Component& component = view_.components()[i];
+    // A lone low-noise expert needs its folder's name to be known again.
+    const bool by_folder = denoisers > 1 || component.name == "transformer_2";
+    WANLITE_ASSIGN_OR_RETURN(const Place place, PlaceOf(component, options_.layout, by_folder));
+    if (!configs.insert(JoinPath(place.dir, place.config_file)).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the original layout has no place for ", QuoteName(component.name)));
+    }
+    WANLITE_RETURN_IF_ERROR(WriteComponent(component, plans[i], place, out_dir));
+  }
+  const bool diffusers = options_.layout == FolderLayout::kDiffusers;
+  if (diffusers) WANLITE_RETURN_IF_ERROR(WriteModelIndex(out_dir));
+  WANLITE_RETURN_IF_ERROR(CopyScheduler(env_, folder_, out_dir));
+  WANLITE_RETURN_IF_ERROR(
+      CopyTokenizer(env_, folder_, JoinPath(out_dir, diffusers ? "tokenizer" : "google/umt5-xxl")));
+  WANLITE_RETURN_IF_ERROR(env_.RemoveFile(marker));
+  return env_.SyncFolder(out_dir);
+}
+
+absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
+                           CheckpointWriter::Create(env_, out_dir));
+  std::set<std::string> quantized;  // state tensors, by full path
+  for (const LinearInfo& linear : view_.linears()) {
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view_.Weight(linear.path));
+    if (weight->format() == "dense") continue;
+    for (const NamedTensor& state : weight->State()) {
+      quantized.insert(FullPath(linear.path, state.name));
+    }
+  }
+  const auto target = [&](const NamedTensor& named) {
+    const TensorInfo info{named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()};
+    return quantized.contains(named.name) ? info.dtype
+                                          : OutDtype(info, view_.KeepsFloat32(named.name), options_.dtype);
+  };
+  for (const NamedTensor& named : view_.Tensors()) {
+    total_bytes_ += named.tensor.numel() * static_cast<int64_t>(c10::elementSize(target(named)));
+  }
+  const std::vector<BlockInfo> blocks = view_.blocks();
+  for (const BlockInfo& block : blocks) {
+    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view_.Lease(block.path));
+    std::vector<NamedTensor> tensors = lease.State();
+    int64_t bytes = 0;
+    for (NamedTensor& named : tensors) {
+      const at::ScalarType dtype = target(named);
+      WANLITE_ASSIGN_OR_RETURN(named.tensor, CatchTorch([&]() -> at::Tensor {
+                                 return named.tensor.detach().to(dtype);
+                               }));
+      bytes += static_cast<int64_t>(named.tensor.nbytes());
+    }
+    WANLITE_RETURN_IF_ERROR(
+        writer->WriteBlock(view_.ComponentOf(block.path).name, block.path, tensors));
+    Progress(bytes);
+  }
+  return writer->Finish(view_, &folder_, Manifest());
+}
+
+}  // namespace
+
+absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view out_dir,
+                          const ExportOptions& options) {
+  std::string dir(out_dir);
+  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  if (env.FileExists(dir) || env.FolderExists(dir)) {
+    return absl::AlreadyExistsError(absl::StrCat(dir, " exists already"));
+  }
+  if (options.max_shard_bytes <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_shard_bytes is ", options.max_shard_bytes, ", wanted at least 1"));
+  }
+  if (options.dtype.has_value() &&
+      (!at::isFloatingType(*options.dtype) || c10::elementSize(*options.dtype) < 2)) {
+    return absl::InvalidArgumentError(absl::StrCat("dtype is ", c10::toString(*options.dtype),
+                                                   ", wanted a float of 16 bits or more"));
+  }
+  WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
+  const std::string temporary = absl::StrCat(dir, ".tmp");
+  const auto write = [&]() -> absl::Status {
+    WANLITE_RETURN_IF_ERROR(env.RemoveAll(temporary));
+    WANLITE_RETURN_IF_ERROR(Exporter(env, folder, options, std::move(view)).Run(temporary));
+    return env.Rename(temporary, dir);
+  };
+  if (absl::Status status = write(); !status.ok()) {
+    env.RemoveAll(temporary).IgnoreError();
+    return status;
+  }
+  return env.SyncFolder(Dirname(dir));
+}
+
+}  // namespace wanlite

@@ -84,6 +84,7 @@ def main():
         cases.append(record)
     versions = {"diffusers": diffusers.__version__, "torch": torch.__version__}
     save_file(tensors, folder / "vae.safetensors", metadata=versions)
+    (folder / "vae.safetensors").chmod(0o644)
     with open(folder / "vae.json", "w") as out:
         json.dump({"versions": versions, "cases": cases}, out, separators=(",", ":"))
         out.write("\n")

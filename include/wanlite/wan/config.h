@@ -31,8 +31,8 @@ struct DitConfig {
   int64_t text_dim = 4096;
   int64_t freq_dim = 256;
   int64_t ffn_dim = 13824;
-  // Per-block override after structured pruning ("wanlite_ffn_dims"/"wanlite_num_heads" in
-  // config.json); empty means uniform.
+  // Per-block override after structured pruning ("wanlite_ffn_dims", "wanlite_self_attn_heads",
+  // "wanlite_cross_attn_heads" in config.json); empty means uniform.
   std::vector<int64_t> ffn_dims;
   std::vector<int64_t> self_attn_heads;
   std::vector<int64_t> cross_attn_heads;
@@ -54,8 +54,12 @@ struct Umt5Config {
   int64_t d_ff = 10240;
   int64_t num_layers = 24;
   int64_t num_heads = 64;
-  int64_t num_buckets = 32;
-  int64_t max_distance = 128;
+  // Per-block override after structured pruning ("wanlite_ffn_dims"/"wanlite_attn_heads" in
+  // config.json); empty means uniform.
+  std::vector<int64_t> ffn_dims;
+  std::vector<int64_t> attn_heads;
+  int64_t num_buckets = 32;    // of relative positions, both directions together
+  int64_t max_distance = 128;  // in tokens; all beyond share a bucket
   double eps = 1e-6;
 };
 

@@ -77,6 +77,11 @@ absl::Status JsonFields::Wrong(const std::string& name, const nlohmann::json& fo
       absl::StrCat(what_, ": ", name, " is ", text, ", must be ", wanted));
 }
 
+bool JsonFields::Has(Names names) const {
+  std::string name;
+  return Find(names, name) != nullptr;
+}
+
 absl::Status JsonFields::Bool(Names names, bool& out) const {
   std::string name;
   const nlohmann::json* value = Find(names, name);

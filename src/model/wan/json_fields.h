@@ -26,6 +26,7 @@ class JsonFields {
   static absl::StatusOr<JsonFields> Parse(absl::string_view what, absl::string_view text);
 
   using Names = std::initializer_list<const char*>;
+  bool Has(Names names) const;
   absl::Status Bool(Names names, bool& out) const;
   absl::Status Int(Names names, int64_t& out) const;
   absl::Status Double(Names names, double& out) const;

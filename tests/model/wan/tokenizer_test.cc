@@ -1,0 +1,180 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "src/model/wan/tokenizer.h"
+
+#include <torch/torch.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "src/model/wan/prompt_cleaning.h"
+#include "src/model/wan/tokenizer_trainer.h"
+#include "tests/testing/catch.h"
+#include "wanlite/env.h"
+
+namespace wanlite::wan {
+namespace {
+
+// Tests run in the root of the source tree.
+constexpr char kGoldenJson[] = "tests/golden/data/tokenizer.json";
+constexpr char kGoldenFolder[] = "tests/golden/data/tokenizer";
+
+Tokenizer GoldenTokenizer() {
+  ASSERT_OK_AND_ASSIGN(Tokenizer tokenizer, Tokenizer::Load(PosixEnv(), kGoldenFolder));
+  return tokenizer;
+}
+
+std::vector<int64_t> Row(const at::Tensor& matrix, int64_t row) {
+  const int64_t* begin = matrix.const_data_ptr<int64_t>() + row * matrix.size(1);
+  return {begin, begin + matrix.size(1)};
+}
+
+TEST_CASE("Tokenizer: cleaning, ids and masks are those of the Python pipeline", "[golden]") {
+  std::ifstream file(kGoldenJson);
+  const nlohmann::json golden = nlohmann::json::parse(file, nullptr, false);
+  REQUIRE(golden.is_object());
+  REQUIRE(golden["cases"].size() >= 30);
+  const Tokenizer tokenizer = GoldenTokenizer();
+  for (const nlohmann::json& item : golden["cases"]) {
+    const std::string prompt = item["prompt"];
+    INFO(prompt);
+    CHECK(CleanPrompt(prompt) == item["cleaned"].get<std::string>());
+    ASSERT_OK_AND_ASSIGN(const TokenizedText text,
+                         tokenizer.Encode(prompt, item["length"].get<int64_t>()));
+    CHECK(Row(text.input_ids, 0) == item["ids"].get<std::vector<int64_t>>());
+    CHECK(Row(text.attention_mask, 0) == item["mask"].get<std::vector<int64_t>>());
+  }
+}
+
+TEST_CASE("Tokenizer: truncation keeps the end of sentence, padding is masked") {
+  const Tokenizer tokenizer = GoldenTokenizer();
+  CHECK(tokenizer.eos_id() == 1);
+  CHECK(tokenizer.pad_id() == 0);
+  ASSERT_OK_AND_ASSIGN(const TokenizedText cut, tokenizer.Encode("A white digit 7 moves", 4));
+  CHECK(cut.input_ids[0][3].item<int64_t>() == 1);
+  CHECK(cut.attention_mask.sum().item<int64_t>() == 4);
+  ASSERT_OK_AND_ASSIGN(const TokenizedText one, tokenizer.Encode("A white digit 7 moves", 1));
+  CHECK(Row(one.input_ids, 0) == std::vector<int64_t>{1});
+  ASSERT_OK_AND_ASSIGN(const TokenizedText empty, tokenizer.Encode("", 3));
+  CHECK(Row(empty.input_ids, 0) == std::vector<int64_t>{1, 0, 0});
+  CHECK(Row(empty.attention_mask, 0) == std::vector<int64_t>{1, 0, 0});
+  CHECK(tokenizer.Encode("a", 0).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("Tokenizer: a batch holds what its prompts give alone") {
+  const Tokenizer tokenizer = GoldenTokenizer();
+  const std::vector<std::string> prompts = {"A white digit 7", "", "数字7向右移动。"};
+  ASSERT_OK_AND_ASSIGN(const TokenizedText batch, tokenizer.EncodeBatch(prompts, 16));
+  REQUIRE(batch.input_ids.sizes() == at::IntArrayRef({3, 16}));
+  for (int64_t row = 0; row < 3; ++row) {
+    ASSERT_OK_AND_ASSIGN(const TokenizedText alone, tokenizer.Encode(prompts[row], 16));
+    CHECK(Row(batch.input_ids, row) == Row(alone.input_ids, 0));
+    CHECK(Row(batch.attention_mask, row) == Row(alone.attention_mask, 0));
+  }
+}
+
+TEST_CASE("Tokenizer: bytes that are not UTF-8 are encoded without failing") {
+  const Tokenizer tokenizer = GoldenTokenizer();
+  for (const std::string prompt : {"\xff\xfe", "a\xe3\x81", "\xc3 b", "\xf0\x9f\x99"}) {
+    REQUIRE_OK(tokenizer.Encode(prompt, 16));
+  }
+}
+
+TEST_CASE("Tokenizer: a folder without a readable model is refused with the reason") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  REQUIRE_OK(env->CreateFolders("t"));
+  const absl::Status nothing = Tokenizer::Load(*env, "t").status();
+  CHECK(nothing.code() == absl::StatusCode::kNotFound);
+  REQUIRE_OK(env->WriteFileAtomically("t/tokenizer.json", "{}"));
+  const absl::Status json = Tokenizer::Load(*env, "t").status();
+  CHECK(json.code() == absl::StatusCode::kUnimplemented);
+  CHECK(std::string(json.message()).find("spiece.model") != std::string::npos);
+  REQUIRE_OK(env->WriteFileAtomically("t/spiece.model", "not a model"));
+  const absl::Status broken = Tokenizer::Load(*env, "t").status();
+  CHECK(broken.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(std::string(broken.message()).find("t/spiece.model") != std::string::npos);
+}
+
+TEST_CASE("Tokenizer: truncated and damaged models fail or load, but never crash") {
+  std::ifstream file(std::string(kGoldenFolder) + "/spiece.model", std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  REQUIRE(good.size() > 1000);
+  for (size_t size = 0; size < good.size(); size += good.size() / 40 + 1) {
+    const auto cut = Tokenizer::Parse(good.substr(0, size));
+    if (cut.ok()) REQUIRE_OK(cut->Encode("A white digit 7", 16));
+  }
+}
+
+TEST_CASE("HtmlUnescape: reads references as HTML 5 does") {
+  CHECK(HtmlUnescape("&lt;b&gt;&amp;amp;&quot;&#39;") == "<b>&amp;\"'");
+  CHECK(HtmlUnescape("&eacute;&eacute &copyright") == "é" "é ©right");
+  CHECK(HtmlUnescape("&CounterClockwiseContourIntegral;") == "∳");
+  CHECK(HtmlUnescape("&#x1F600;&#128;&#129;") == "😀€\xC2\x81");
+  CHECK(HtmlUnescape("&#0;&#xD800;&#99999999999999;") == "\uFFFD\uFFFD\uFFFD");
+  CHECK(HtmlUnescape("&#11;&#x;&#;&;&a;& &") == "&#x;&#;&;&a;& &");
+  CHECK(HtmlUnescape("") == "");
+}
+
+TEST_CASE("CollapseWhitespace: Unicode spaces become one, ends are bare, other bytes stay") {
+  CHECK(CollapseWhitespace(" \t a\u3000\u00a0b\r\n") == "a b");
+  CHECK(CollapseWhitespace("\u2003\u2028") == "");
+  CHECK(CollapseWhitespace("a\u200bb") == "a\u200bb");  // a zero-width space is none
+  CHECK(CollapseWhitespace("\xe3\x80") == "\xe3\x80");
+}
+
+std::vector<std::string> Corpus() {
+  std::vector<std::string> sentences;
+  for (int i = 0; i < 10; ++i) {
+    const std::string digit = std::to_string(i);
+    sentences.push_back("A white digit " + digit + " moves to the left.");
+    sentences.push_back("数字" + digit + "向右移动。");
+    sentences.push_back("手書きの数字" + digit + "が左に動きます。");
+  }
+  return sentences;
+}
+
+TEST_CASE("TrainTokenizer: gives umT5's special ids, covers the corpus and is reproducible") {
+  TokenizerTrainerOptions options;
+  options.vocabulary_size = 120;
+  ASSERT_OK_AND_ASSIGN(const std::string model, TrainTokenizer(Corpus(), options));
+  ASSERT_OK_AND_ASSIGN(const std::string again, TrainTokenizer(Corpus(), options));
+  CHECK(model == again);
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Parse(model));
+  CHECK(tokenizer.vocabulary_size() <= 120);
+  CHECK(tokenizer.eos_id() == 1);
+  CHECK(tokenizer.pad_id() == 0);
+  for (const std::string& sentence : Corpus()) {
+    INFO(sentence);
+    ASSERT_OK_AND_ASSIGN(const TokenizedText text, tokenizer.Encode(sentence, 64));
+    CHECK((text.input_ids == 2).sum().item<int64_t>() == 0);  // no <unk>
+    CHECK(text.input_ids.max().item<int64_t>() < tokenizer.vocabulary_size());
+  }
+  ASSERT_OK_AND_ASSIGN(const TokenizedText other, tokenizer.Encode("Ж", 8));
+  CHECK((other.input_ids == 2).sum().item<int64_t>() == 1);
+}
+
+TEST_CASE("TrainTokenizer: with byte fallback nothing is unknown") {
+  TokenizerTrainerOptions options;
+  options.vocabulary_size = 400;
+  options.byte_fallback = true;
+  ASSERT_OK_AND_ASSIGN(const std::string model, TrainTokenizer(Corpus(), options));
+  ASSERT_OK_AND_ASSIGN(const Tokenizer tokenizer, Tokenizer::Parse(model));
+  ASSERT_OK_AND_ASSIGN(const TokenizedText text, tokenizer.Encode("Ж🙂", 16));
+  CHECK((text.input_ids == 2).sum().item<int64_t>() == 0);
+}
+
+TEST_CASE("TrainTokenizer: impossible requests are refused") {
+  CHECK(TrainTokenizer({}, {}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(TrainTokenizer({"", ""}, {}).status().code() == absl::StatusCode::kInvalidArgument);
+  TokenizerTrainerOptions small;
+  small.vocabulary_size = 8;
+  const absl::Status status = TrainTokenizer(Corpus(), small).status();
+  CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(std::string(status.message()).find("8 pieces") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace wanlite::wan

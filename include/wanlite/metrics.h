@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Numbers about models and videos: operation counts from shapes, quality of one clip against another,
-// memory and time.
+// Numbers about models and videos: operation counts from shapes, quality of one clip against
+// another, memory and time.
 //
 // Operation counts follow one convention everywhere: 2 per multiply-add, matrix products and
-// convolutions only (element-wise work, norms and softmax are below 1 % and left out). A multiply-add
-// counts the same in INT8, so quantization lowers no count: the INT8 part is listed apart. Zeros in a
-// weight lower the effective count, and the realised one only where a kernel skips them.
+// convolutions only (element-wise work, norms and softmax are below 1 % and left out). A
+// multiply-add counts the same in INT8, so quantization lowers no count: the INT8 part is listed
+// apart. Zeros in a weight lower the effective count, and the realised one only where a kernel
+// skips them.
 #ifndef WANLITE_METRICS_H_
 #define WANLITE_METRICS_H_
 
@@ -64,10 +65,11 @@ struct ModelOps {
   int64_t video_tokens = 0;  // of a denoiser's sequence
 };
 
-// Counts from shapes alone (hollow models too): linear layers by the sequence they declare, attention
-// by the heads that are there, convolutions by their weights. The VAE's strides come from its layers,
-// or are Wan 2.1's (4, 8, 8) when the view has no VAE. `nonzero`: fraction of non-zero weights by linear
-// path (NonZeroFractions), 1 where absent. InvalidArgument when the size does not fit the strides.
+// Counts from shapes alone (hollow models too): linear layers by the sequence they declare,
+// attention by the heads that are there, convolutions by their weights. The VAE's strides come from
+// its layers, or are Wan 2.1's (4, 8, 8) when the view has no VAE. `nonzero`: fraction of non-zero
+// weights by linear path (NonZeroFractions), 1 where absent. InvalidArgument when the size does not
+// fit the strides.
 absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shape,
                                   const std::map<std::string, double>& nonzero = {});
 
@@ -77,16 +79,18 @@ absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model)
 // Numbers of a model that a stranger would count: weights, biases, tables; not quantization scales.
 int64_t CountParameters(const ModelView& model, absl::string_view component = "");
 
-// Peak signal-to-noise ratio in dB over all frames of a clip. a, b: uint8 or floating in [0, 1] (data
-// range 1), same shape. Infinity for identical clips. InvalidArgument for different shapes or NaN.
+// Peak signal-to-noise ratio in dB over all frames of a clip. a, b: uint8 or floating in [0, 1]
+// (data range 1), same shape. Infinity for identical clips. InvalidArgument for different shapes or
+// NaN.
 absl::StatusOr<double> Psnr(const at::Tensor& a, const at::Tensor& b);
 
 // PSNR of identical clips in reports, where infinity cannot be written.
 inline constexpr double kPsnrCap = 100.0;
 
-// Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, K1 0.01, K2 0.03, data
-// range 1, population covariance, mean over channels, frames and the positions where the window fits.
-// a, b: uint8 or floating in [0, 1], [F, H, W, C]. InvalidArgument for frames smaller than the window.
+// Structural similarity (Wang et al. 2004): 11x11 Gaussian window with sigma 1.5, K1 0.01, K2 0.03,
+// data range 1, population covariance, mean over channels, frames and the positions where the
+// window fits. a, b: uint8 or floating in [0, 1], [F, H, W, C]. InvalidArgument for frames smaller
+// than the window.
 absl::StatusOr<double> Ssim(const at::Tensor& a, const at::Tensor& b);
 
 // Mean squared difference of two latents of the same shape.
@@ -104,8 +108,8 @@ struct Spread {
 // samples: not empty.
 Spread SpreadOf(std::vector<double> samples);
 
-// Highest resident memory of this process since it started, in bytes (VmHWM; unlike ru_maxrss it does
-// not start at the size of the process that forked it). 0 where the system does not tell.
+// Highest resident memory of this process since it started, in bytes (VmHWM; unlike ru_maxrss it
+// does not start at the size of the process that forked it). 0 where the system does not tell.
 int64_t PeakRssBytes();
 
 }  // namespace wanlite

@@ -1,3 +1,111 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+
+// The command line: finds the command, runs it, turns its status into one line and an exit code.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include "src/cli/options.h"
+#include "src/core/catch_torch.h"
+
+namespace wanlite::cli {
+namespace {
+
+CancellationToken g_cancel;
+
+// The first Ctrl-C asks for a clean end, the second one gets any.
+void OnInterrupt(int) {
+  if (g_cancel.cancelled()) _exit(130);
+  g_cancel.Cancel();
+}
+
+void CatchInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool IsHelp(const std::string& argument) { return argument == "--help" || argument == "-h"; }
+
+int Usage(const std::string& program, absl::string_view message) {
+  std::fprintf(stderr, "%s: %s\nSee '%s --help'.\n", program.c_str(), OneLine(message).c_str(),
+               program.c_str());
+  return kExitUsage;
+}
+
+int Run(int argc, const char* const* argv) {
+  CLI::App app{"wanlite makes video diffusion models of the Wan2.2 family smaller, and runs them."};
+  app.name("wanlite");
+  // CLI11's own help leaves by an exception; ours is an option that is looked for before parsing.
+  app.set_help_flag();
+  app.add_flag("-h,--help", "show this, or the help of a command");
+  app.require_subcommand(1);
+  app.footer(
+      "\nA first walk:\n"
+      "  wanlite inspect --model DIR\n"
+      "  wanlite plan --model DIR --recipe examples/recipes/digits_int8.textproto\n"
+      "  wanlite compress --model DIR --recipe examples/recipes/digits_int8.textproto --out SMALL\n"
+      "  wanlite generate --model SMALL --prompt \"a red digit 3 moves right\" --out clip.webp\n"
+      "  wanlite evaluate --original DIR --compressed SMALL\n\n" +
+      ExitCodeHelp());
+
+  Session session(g_cancel);
+  std::vector<Command> commands{
+      AddInspect(app), AddPlan(app),  AddCompress(app), AddGenerate(app), AddEvaluate(app),
+      AddForward(app), AddFlops(app), AddConvert(app),  AddTrain(app),    AddVersion(app)};
+  for (const Command& command : commands) {
+    command.app->add_flag("--json", session.json,
+                          "print one JSON value on standard output, text on stderr");
+    command.app->add_flag("--quiet", session.quiet, "no progress");
+    command.app->add_flag("-h,--help", "show this");
+  }
+
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const Command* named = nullptr;
+  if (!arguments.empty()) {
+    const size_t at = arguments[0] == "help" && arguments.size() > 1 ? 1 : 0;
+    for (const Command& command : commands) {
+      if (command.app->get_name() == arguments[at]) named = &command;
+    }
+  }
+  const std::string program = named != nullptr ? "wanlite " + named->app->get_name() : "wanlite";
+  const bool wants_help =
+      !arguments.empty() &&
+      (arguments[0] == "help" || std::any_of(arguments.begin(), arguments.end(), IsHelp));
+  if (wants_help) {
+    std::fputs((named != nullptr ? named->app : &app)->help("wanlite").c_str(), stdout);
+    return 0;
+  }
+  if (arguments.empty()) {
+    std::fputs(app.help().c_str(), stderr);
+    return kExitUsage;
+  }
+  if (named == nullptr && arguments[0] == "--version") {
+    named = &commands.back();
+  } else if (named == nullptr) {
+    return Usage(program, "unknown command '" + arguments[0] + "'");
+  } else {
+    const absl::Status parsed = CatchTorch([&] { app.parse(argc, argv); });
+    if (!parsed.ok()) return Usage(program, parsed.message());
+  }
+
+  CatchInterrupts();
+  const absl::Status status = CatchTorch([&] { return named->run(session); });
+  if (status.ok()) return 0;
+  if (absl::IsCancelled(status)) {
+    std::fprintf(stderr, "%s: interrupted; %s\n", program.c_str(), named->resume.c_str());
+  } else {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), OneLine(status.message()).c_str());
+  }
+  return ExitCode(status);
+}
+
+}  // namespace
+}  // namespace wanlite::cli
+
+int main(int argc, char** argv) { return wanlite::cli::Run(argc, argv); }

@@ -13,8 +13,8 @@
 
 namespace wanlite {
 
-// Both clips as float64 on the CPU, uint8 scaled to [0, 1]. InvalidArgument when shapes differ, a clip is
-// empty or holds NaN or infinity.
+// Both clips as float64 on the CPU, uint8 scaled to [0, 1]. InvalidArgument when shapes differ, a
+// clip is empty or holds NaN or infinity.
 absl::StatusOr<std::pair<at::Tensor, at::Tensor>> ComparableClips(const at::Tensor& a,
                                                                   const at::Tensor& b);
 

@@ -39,7 +39,8 @@ int64_t PeakRssBytes() {
   char line[256];
   long long kilobytes = 0;
   while (std::fgets(line, sizeof(line), file) != nullptr) {
-    if (std::strncmp(line, "VmHWM:", 6) == 0 && std::sscanf(line + 6, "%lld", &kilobytes) == 1) break;
+    if (std::strncmp(line, "VmHWM:", 6) == 0 && std::sscanf(line + 6, "%lld", &kilobytes) == 1)
+      break;
   }
   std::fclose(file);
   return static_cast<int64_t>(kilobytes) * 1024;

@@ -47,10 +47,10 @@ absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Comp
                          static_cast<double>(weight->out_features());
     const auto fraction = nonzero.find(linear.path);
     // No kernel of this build skips zeros, so what is realised is what is dense.
-    ops.linear += OpCount{dense, dense * (fraction == nonzero.end() ? 1.0 : fraction->second), dense,
-                          weight->format() == "int8" ? dense : 0.0};
-    // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection, so
-    // pruned heads count as they are.
+    ops.linear += OpCount{dense, dense * (fraction == nonzero.end() ? 1.0 : fraction->second),
+                          dense, weight->format() == "int8" ? dense : 0.0};
+    // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection,
+    // so pruned heads count as they are.
     if (absl::EndsWith(linear.kind, "attn.q")) {
       const bool cross = absl::StrContains(linear.kind, "cross");
       const double keys = cross ? sequences.text : tokens;
@@ -139,13 +139,11 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
           for (int i = 0; i < 3; ++i) patch[i] = tensor.size(2 + i);
           patch_weights += static_cast<double>(tensor.numel());
         }
-        WANLITE_RETURN_IF_ERROR(
-            CheckSize("height", shape.height, strides.spatial * patch[1], 0));
+        WANLITE_RETURN_IF_ERROR(CheckSize("height", shape.height, strides.spatial * patch[1], 0));
         WANLITE_RETURN_IF_ERROR(CheckSize("width", shape.width, strides.spatial * patch[2], 0));
         if (ops.latent_frames % patch[0] != 0) {
-          return absl::InvalidArgumentError(absl::StrCat(ops.latent_frames,
-                                                         " latent frames are no multiple of the patch's ",
-                                                         patch[0]));
+          return absl::InvalidArgumentError(absl::StrCat(
+              ops.latent_frames, " latent frames are no multiple of the patch's ", patch[0]));
         }
         ops.video_tokens = (ops.latent_frames / patch[0]) * (ops.latent_height / patch[1]) *
                            (ops.latent_width / patch[2]);
@@ -160,16 +158,15 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
       case ComponentRole::kTextEncoder: {
         const double text = static_cast<double>(shape.text_tokens);
         WANLITE_ASSIGN_OR_RETURN(
-            ops.text_encoder,
-            CountSequenceModel(model, component, Sequences{text, text}, nonzero));
+            ops.text_encoder, CountSequenceModel(model, component, Sequences{text, text}, nonzero));
         break;
       }
       case ComponentRole::kAutoencoder: {
+        WANLITE_ASSIGN_OR_RETURN(ops.vae_encode,
+                                 CountVaeEncode(vae, shape.frames, shape.height, shape.width));
         WANLITE_ASSIGN_OR_RETURN(
-            ops.vae_encode, CountVaeEncode(vae, shape.frames, shape.height, shape.width));
-        WANLITE_ASSIGN_OR_RETURN(ops.vae_decode,
-                                 CountVaeDecode(vae, ops.latent_frames, ops.latent_height,
-                                                ops.latent_width));
+            ops.vae_decode,
+            CountVaeDecode(vae, ops.latent_frames, ops.latent_height, ops.latent_width));
         break;
       }
       case ComponentRole::kOther:

@@ -28,9 +28,9 @@ at::Tensor ToUnitRange(const at::Tensor& clip) {
 absl::StatusOr<std::pair<at::Tensor, at::Tensor>> ComparableClips(const at::Tensor& a,
                                                                   const at::Tensor& b) {
   if (!a.defined() || !b.defined() || a.sizes() != b.sizes()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("clips to compare have different shapes: ", a.defined() ? ShapeText(a) : "none",
-                     " and ", b.defined() ? ShapeText(b) : "none"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "clips to compare have different shapes: ", a.defined() ? ShapeText(a) : "none", " and ",
+        b.defined() ? ShapeText(b) : "none"));
   }
   if (a.numel() == 0) {
     return absl::InvalidArgumentError(

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error visibility
-// to structural similarity, IEEE TIP 13(4), 2004, equation 13.
+// Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
+// visibility to structural similarity, IEEE TIP 13(4), 2004, equation 13.
 #include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
@@ -37,10 +37,10 @@ absl::StatusOr<double> Ssim(const at::Tensor& a, const at::Tensor& b) {
   WANLITE_ASSIGN_OR_RETURN(auto clips, ComparableClips(a, b));
   const int64_t size = 2 * kRadius + 1;
   if (a.dim() != 4 || a.size(1) < size || a.size(2) < size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("SSIM needs clips [frames, height, width, channels] of at least ", size, "x", size,
-                     " pixels; found ", a.dim(), " axes",
-                     a.dim() == 4 ? absl::StrCat(" of ", a.size(1), "x", a.size(2), " pixels") : ""));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "SSIM needs clips [frames, height, width, channels] of at least ", size, "x", size,
+        " pixels; found ", a.dim(), " axes",
+        a.dim() == 4 ? absl::StrCat(" of ", a.size(1), "x", a.size(2), " pixels") : ""));
   }
   const at::Tensor window = GaussianWindow();
   double sum = 0;
@@ -54,9 +54,8 @@ absl::StatusOr<double> Ssim(const at::Tensor& a, const at::Tensor& b) {
     const at::Tensor var_x = WindowMean(x * x, window) - mean_x * mean_x;
     const at::Tensor var_y = WindowMean(y * y, window) - mean_y * mean_y;
     const at::Tensor covariance = WindowMean(x * y, window) - mean_x * mean_y;
-    const at::Tensor map =
-        ((2 * mean_x * mean_y + kC1) * (2 * covariance + kC2)) /
-        ((mean_x.square() + mean_y.square() + kC1) * (var_x + var_y + kC2));
+    const at::Tensor map = ((2 * mean_x * mean_y + kC1) * (2 * covariance + kC2)) /
+                           ((mean_x.square() + mean_y.square() + kC1) * (var_x + var_y + kC2));
     sum += map.mean().item<double>();
   }
   return sum / static_cast<double>(a.size(0));

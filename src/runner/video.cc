@@ -24,7 +24,8 @@ std::string Ending(absl::string_view path) {
   return dot == std::string::npos ? "" : absl::AsciiStrToLower(name.substr(dot));
 }
 
-// Exact for whole rates and hundredths; 23.976 comes out as 2398:100. Small numbers, since PNG has 16 bits.
+// Exact for whole rates and hundredths; 23.976 comes out as 2398:100. Small numbers, since PNG has
+// 16 bits.
 FrameRate ToRate(double fps) {
   const double rounded = std::round(fps);
   if (std::abs(fps - rounded) < 1e-9) return FrameRate{static_cast<int>(rounded), 1};
@@ -34,17 +35,17 @@ FrameRate ToRate(double fps) {
 absl::Status CheckFrames(const at::Tensor& frames, const VideoOptions& options) {
   if (!frames.defined() || frames.dim() != 4 || frames.size(3) != 3 || frames.numel() == 0 ||
       frames.scalar_type() != at::kByte || !frames.device().is_cpu()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "frames must be uint8 [frames, height, width, 3] on the CPU; found ",
-        frames.defined() ? absl::StrCat(at::toString(frames.scalar_type()), " [",
-                                        absl::StrJoin(frames.sizes(), ", "), "]")
-                         : "none"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("frames must be uint8 [frames, height, width, 3] on the CPU; found ",
+                     frames.defined() ? absl::StrCat(at::toString(frames.scalar_type()), " [",
+                                                     absl::StrJoin(frames.sizes(), ", "), "]")
+                                      : "none"));
   }
   for (const int64_t side : {frames.size(1), frames.size(2)}) {
     if (side > kMaxSide / options.upscale) {
-      return absl::InvalidArgumentError(absl::StrCat("frames of ", frames.size(2), "x", frames.size(1),
-                                                     " pixels times ", options.upscale,
-                                                     " are larger than ", kMaxSide, " pixels a side"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("frames of ", frames.size(2), "x", frames.size(1), " pixels times ",
+                       options.upscale, " are larger than ", kMaxSide, " pixels a side"));
     }
   }
   return absl::OkStatus();
@@ -57,7 +58,8 @@ at::Tensor Upscale(const at::Tensor& frames, int64_t scale) {
 }
 
 RgbFrames Borrow(const at::Tensor& frames) {
-  return RgbFrames{frames.const_data_ptr<uint8_t>(), frames.size(0), frames.size(1), frames.size(2)};
+  return RgbFrames{frames.const_data_ptr<uint8_t>(), frames.size(0), frames.size(1),
+                   frames.size(2)};
 }
 
 }  // namespace
@@ -96,9 +98,9 @@ absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options)
   if (ending == ".mp4") {
     return Mp4Available() ? absl::OkStatus() : EncodeMp4(RgbFrames{}, FrameRate{}, 1).status();
   }
-  return absl::InvalidArgumentError(absl::StrCat("'", path,
-                                                 "': the ending names the video format and must be one of ",
-                                                 absl::StrJoin(VideoFormats(), ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", path, "': the ending names the video format and must be one of ",
+                   absl::StrJoin(VideoFormats(), ", ")));
 }
 
 absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& frames,
@@ -137,14 +139,15 @@ absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tenso
   }
   const int64_t count = frames.size(0), height = frames.size(1), width = frames.size(2);
   if (columns <= 0) {
-    columns = static_cast<int64_t>(std::ceil(
-        std::sqrt(static_cast<double>(count) * static_cast<double>(height) / static_cast<double>(width))));
+    columns = static_cast<int64_t>(std::ceil(std::sqrt(
+        static_cast<double>(count) * static_cast<double>(height) / static_cast<double>(width))));
   }
   columns = std::min(std::max<int64_t>(columns, 1), count);
   const int64_t rows = (count + columns - 1) / columns;
   constexpr int64_t kGap = 1;
-  at::Tensor sheet = at::full({1, rows * (height + kGap) - kGap, columns * (width + kGap) - kGap, 3}, 255,
-                              at::TensorOptions(at::kByte));
+  at::Tensor sheet =
+      at::full({1, rows * (height + kGap) - kGap, columns * (width + kGap) - kGap, 3}, 255,
+               at::TensorOptions(at::kByte));
   for (int64_t i = 0; i < count; ++i) {
     sheet[0]
         .narrow(0, i / columns * (height + kGap), height)

@@ -52,9 +52,9 @@ bool Mp4Available() { return LibavModule().encode != nullptr; }
 absl::StatusOr<std::string> EncodeMp4(const RgbFrames& frames, FrameRate rate, int quality) {
   const Module& module = LibavModule();
   if (module.encode == nullptr) {
-    return absl::UnimplementedError(absl::StrCat(
-        "MP4 needs wanlite's libav module, which could not be loaded (", module.error,
-        "); write .png (animated), .webp or .y4m instead"));
+    return absl::UnimplementedError(
+        absl::StrCat("MP4 needs wanlite's libav module, which could not be loaded (", module.error,
+                     "); write .png (animated), .webp or .y4m instead"));
   }
   std::string bytes;
   char error[256] = "";

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// PNG (W3C Recommendation, third edition, which includes animation): chunks made by hand, since libpng
-// writes no animation; zlib compresses.
+// PNG (W3C Recommendation, third edition, which includes animation): chunks made by hand, since
+// libpng writes no animation; zlib compresses.
 #include <zlib.h>
 
 #include <cstdlib>
@@ -47,7 +47,8 @@ uint8_t Paeth(int left, int up, int up_left) {
   return static_cast<uint8_t>(d_up <= d_up_left ? up : up_left);
 }
 
-// The row after filter `type` (0 none, 1 left, 2 up, 3 average, 4 Paeth); `above` is zero for the first.
+// The row after filter `type` (0 none, 1 left, 2 up, 3 average, 4 Paeth); `above` is zero for the
+// first.
 void Filter(int type, const uint8_t* row, const uint8_t* above, int64_t size, uint8_t* out) {
   for (int64_t i = 0; i < size; ++i) {
     const int left = i >= kBytesPerPixel ? row[i - kBytesPerPixel] : 0;
@@ -106,8 +107,8 @@ std::string FrameControl(uint32_t sequence, const RgbFrames& frames, FrameRate r
   AppendU32(data, sequence);
   AppendU32(data, static_cast<uint32_t>(frames.width));
   AppendU32(data, static_cast<uint32_t>(frames.height));
-  AppendU32(data, 0);  // x offset
-  AppendU32(data, 0);  // y offset
+  AppendU32(data, 0);                                        // x offset
+  AppendU32(data, 0);                                        // y offset
   AppendU16(data, static_cast<uint32_t>(rate.denominator));  // delay = 1 / rate
   AppendU16(data, static_cast<uint32_t>(rate.numerator));
   data.push_back(0);  // dispose: leave as it is

@@ -20,9 +20,9 @@ struct EncoderDeleter {
 
 absl::StatusOr<std::string> EncodeWebp(const RgbFrames& frames, FrameRate rate, int quality) {
   if (frames.width > WEBP_MAX_DIMENSION || frames.height > WEBP_MAX_DIMENSION) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("WebP takes at most ", WEBP_MAX_DIMENSION, " pixels a side; found ", frames.width,
-                     "x", frames.height));
+    return absl::InvalidArgumentError(absl::StrCat("WebP takes at most ", WEBP_MAX_DIMENSION,
+                                                   " pixels a side; found ", frames.width, "x",
+                                                   frames.height));
   }
   const auto failed = [](absl::string_view step, absl::string_view why) {
     return absl::InternalError(absl::StrCat("WebP: ", step, " failed: ", why));

@@ -88,13 +88,14 @@ TEST_CASE("The Wan 2.1 VAE counts the convolutions of its streaming passes") {
   encode += 4 * conv(4, 4, 27, 9 * 16 * 24) + conv(4, 4, 9, 9 * 8 * 12);
   encode += conv(4, 8, 27, 9 * 8 * 12) + conv(4, 8, 1, 9 * 8 * 12) + 3 * conv(8, 8, 27, 9 * 8 * 12);
   encode += conv(8, 8, 9, 9 * 4 * 6) + conv(8, 8, 3, 4 * 4 * 6);
-  encode += conv(8, 16, 27, 5 * 4 * 6) + conv(8, 16, 1, 5 * 4 * 6) + 3 * conv(16, 16, 27, 5 * 4 * 6);
+  encode +=
+      conv(8, 16, 27, 5 * 4 * 6) + conv(8, 16, 1, 5 * 4 * 6) + 3 * conv(16, 16, 27, 5 * 4 * 6);
   encode += conv(16, 16, 9, 5 * 2 * 3) + conv(16, 16, 3, 2 * 2 * 3);
   const double latent = 3 * 2 * 3;
-  encode += 4 * conv(16, 16, 27, latent);                             // last stage
-  encode += 4 * conv(16, 16, 27, latent);                             // middle residuals
-  encode += conv(16, 48, 1, latent) + conv(16, 16, 1, latent);        // attention's 1x1
-  encode += conv(16, 4, 27, latent) + conv(4, 4, 1, latent);          // head, quantizer
+  encode += 4 * conv(16, 16, 27, latent);                       // last stage
+  encode += 4 * conv(16, 16, 27, latent);                       // middle residuals
+  encode += conv(16, 48, 1, latent) + conv(16, 16, 1, latent);  // attention's 1x1
+  encode += conv(16, 4, 27, latent) + conv(4, 4, 1, latent);    // head, quantizer
   CHECK(ops.vae_encode.convolution.dense == Approx(encode).epsilon(1e-12));
   CHECK(ops.vae_encode.self_attention.dense == 4.0 * 3 * 6 * 6 * 16);
   CHECK(ops.vae_decode.self_attention.dense == 4.0 * 3 * 6 * 6 * 16);
@@ -123,7 +124,8 @@ TEST_CASE("Sizes that do not fit the strides are refused with the nearest that d
   CHECK(std::string(frames.status().message()).find("77") != std::string::npos);
   CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, 488, 832, 512}).status()));
   CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, -16, 832, 512}).status()));
-  CHECK(absl::IsInvalidArgument(CountOps(view, VideoShape{81, 480, int64_t{1} << 40, 512}).status()));
+  CHECK(
+      absl::IsInvalidArgument(CountOps(view, VideoShape{81, 480, int64_t{1} << 40, 512}).status()));
 }
 
 }  // namespace

@@ -46,8 +46,8 @@ std::vector<Chunk> Chunks(const std::string& png) {
     const size_t size = U32(png, at);
     REQUIRE(at + 12 + size <= png.size());
     chunks.push_back({png.substr(at + 4, 4), png.substr(at + 8, size)});
-    const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(png.data() + at + 4),
-                            static_cast<uInt>(size + 4));
+    const uLong crc =
+        crc32(0, reinterpret_cast<const Bytef*>(png.data() + at + 4), static_cast<uInt>(size + 4));
     CHECK(crc == U32(png, at + 8 + size));
     at += 12 + size;
   }
@@ -60,8 +60,8 @@ at::Tensor DecodePng(const std::string& bytes) {
   image.version = PNG_IMAGE_VERSION;
   REQUIRE(png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()));
   image.format = PNG_FORMAT_RGB;
-  at::Tensor pixels = at::empty({static_cast<int64_t>(image.height), static_cast<int64_t>(image.width), 3},
-                                at::kByte);
+  at::Tensor pixels = at::empty(
+      {static_cast<int64_t>(image.height), static_cast<int64_t>(image.width), 3}, at::kByte);
   REQUIRE(png_image_finish_read(&image, nullptr, pixels.data_ptr(), 0, nullptr));
   return pixels;
 }
@@ -73,8 +73,8 @@ void AppendChunk(std::string& out, const std::string& type, const std::string& d
   u32(static_cast<uint32_t>(data.size()));
   const std::string body = type + data;
   out += body;
-  u32(static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()),
-                                  static_cast<uInt>(body.size()))));
+  u32(static_cast<uint32_t>(
+      crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()))));
 }
 
 TEST_CASE("One frame makes an ordinary PNG that libpng reads back exactly") {
@@ -225,7 +225,7 @@ TEST_CASE("A full disk leaves no half-written clip") {
   for (int64_t fail_at = 0;; ++fail_at) {
     REQUIRE(fail_at < 50);
     const auto fault = NewFaultEnv(*base, fail_at);
-    const absl::Status status = WriteVideo(*reinterpret_cast<Env*>(fault.get()), "clip.png", frames, {});
+    const absl::Status status = WriteVideo(*fault, "clip.png", frames, {});
     if (status.ok()) break;
     CHECK(absl::IsResourceExhausted(status));
     if (base->FileExists("clip.png")) {

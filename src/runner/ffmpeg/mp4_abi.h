@@ -1,8 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The wanlite authors
    SPDX-License-Identifier: Apache-2.0
 
-   The one function of libwanlite_ffmpeg.so. libav is a library of its own, loaded when an MP4 is asked
-   for: it brings some sixty shared libraries into a process, and distributions build it under the GPL. */
+   The one function of libwanlite_ffmpeg.so. libav is a library of its own, loaded when an MP4 is
+   asked for: it brings some sixty shared libraries into a process, and distributions build it under
+   the GPL. */
 #ifndef WANLITE_SRC_RUNNER_FFMPEG_MP4_ABI_H_
 #define WANLITE_SRC_RUNNER_FFMPEG_MP4_ABI_H_
 
@@ -11,8 +12,8 @@
 
 #define WANLITE_MP4_SYMBOL "wanlite_encode_mp4_v1"
 
-/* rgb: [frames, height, width, 3], even height and width. quality: 1 to 100. Hands the finished file to
-   `sink` once. Returns 0, or another number with a text in `error`. */
+/* rgb: [frames, height, width, 3], even height and width. quality: 1 to 100. Hands the finished
+   file to `sink` once. Returns 0, or another number with a text in `error`. */
 typedef int (*wanlite_encode_mp4_fn)(const uint8_t* rgb, int64_t frames, int height, int width,
                                      int rate_numerator, int rate_denominator, int quality,
                                      void (*sink)(void* context, const void* data, size_t size),

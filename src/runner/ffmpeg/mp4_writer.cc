@@ -136,8 +136,8 @@ const char* WriteMp4(const Video& video, MemoryFile& file, int& rc) {
   codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
   stream->time_base = codec->time_base;
   stream->avg_frame_rate = video.rate;
-  // Constant quality: quality 90 is x264's visually lossless 18. Options an encoder does not know are
-  // not an error; MPEG-4 takes its quantizer instead.
+  // Constant quality: quality 90 is x264's visually lossless 18. Options an encoder does not know
+  // are not an error; MPEG-4 takes its quantizer instead.
   char crf[16];
   std::snprintf(crf, sizeof(crf), "%d", 12 + (100 - video.quality) * 39 / 100 * 3 / 2);
   av_opt_set(codec->priv_data, "crf", crf, 0);
@@ -155,10 +155,9 @@ const char* WriteMp4(const Video& video, MemoryFile& file, int& rc) {
   if (rc < 0) return "writing the header";
 
   const std::unique_ptr<AVFrame, FrameDeleter> frame(av_frame_alloc());
-  const std::unique_ptr<SwsContext, ScaleDeleter> scale(
-      sws_getContext(video.width, video.height, AV_PIX_FMT_RGB24, video.width, video.height,
-                     AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr,
-                     nullptr, nullptr));
+  const std::unique_ptr<SwsContext, ScaleDeleter> scale(sws_getContext(
+      video.width, video.height, AV_PIX_FMT_RGB24, video.width, video.height, AV_PIX_FMT_YUV420P,
+      SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr, nullptr));
   if (frame == nullptr || scale == nullptr) {
     rc = AVERROR(ENOMEM);
     return "setting up the conversion";
@@ -195,7 +194,8 @@ extern "C" __attribute__((visibility("default"))) int wanlite_encode_mp4_v1(
   av_log_set_level(AV_LOG_QUIET);
   MemoryFile file;
   int rc = 0;
-  const Video video{rgb, frames, height, width, AVRational{rate_numerator, rate_denominator}, quality};
+  const Video video{rgb,    frames, height, width, AVRational{rate_numerator, rate_denominator},
+                    quality};
   const char* failed = WriteMp4(video, file, rc);
   if (failed != nullptr) {
     char text[AV_ERROR_MAX_STRING_SIZE] = "unknown error";

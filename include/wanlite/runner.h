@@ -1,0 +1,161 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Runs models: a prompt in, frames out; or one component on given tensors.
+//
+// A folder's own defaults come from scheduler/scheduler_config.json (solver, shift) and
+// model_index.json: boundary_ratio as in diffusers, and an object "wanlite_defaults" with any of
+// num_inference_steps, guidance_scale, guidance_scale_2, num_frames, height, width, fps,
+// negative_prompt and prompts (a list, for evaluations). What neither says is as in diffusers'
+// WanPipeline: 50 steps, guidance 5, 81 frames of 832x480, 16 frames a second, an empty negative
+// prompt; UniPC with shift 5 without a scheduler config, and the switch of experts at 0.875 without
+// a boundary_ratio.
+#ifndef WANLITE_RUNNER_H_
+#define WANLITE_RUNNER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "wanlite/architecture.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/env.h"
+#include "wanlite/progress.h"
+#include "wanlite/wan/config.h"
+
+namespace wanlite {
+
+// "cpu", "cuda" or "cuda:N". InvalidArgument for other names.
+absl::StatusOr<at::Device> ParseDevice(absl::string_view name);
+// "fp32" or "bf16".
+absl::StatusOr<at::ScalarType> ParseComputeDtype(absl::string_view name);
+// "official" or "diffusers".
+absl::StatusOr<wan::Numerics> ParseNumerics(absl::string_view name);
+
+struct RunnerOptions {
+  at::Device device{at::kCPU};
+  // Dtype of dense weights and activations of denoisers and text encoder; what a network declares
+  // fp32 stays so, and the VAE always runs in fp32. Quantized weights keep their format.
+  at::ScalarType dtype = at::kFloat;
+  wan::Numerics numerics = wan::Numerics::kDiffusers;
+  // Components to open; empty means all that are there. Others need not even be readable.
+  std::vector<std::string> components;
+  // config.json for a folder that carries none (original names).
+  std::string config_path;
+  // Free the text encoder when the prompts are encoded. It is the largest network beside the
+  // denoisers.
+  bool free_text_encoder = false;
+  ProgressSink* progress = nullptr;           // SilentProgress() when null
+  const CancellationToken* cancel = nullptr;  // never when null
+};
+
+enum class Sampler { kUniPc, kEuler };
+absl::StatusOr<Sampler> ParseSampler(absl::string_view name);  // "unipc" or "euler"
+absl::string_view SamplerName(Sampler sampler);
+
+// What is left open takes the folder's default.
+struct GenerateRequest {
+  std::string prompt;
+  std::optional<std::string> negative_prompt;
+  std::optional<int64_t> steps;
+  std::optional<int64_t> frames;  // 1 plus a multiple of the VAE's temporal stride
+  std::optional<int64_t> height;  // multiples of the VAE's spatial stride times the patch size
+  std::optional<int64_t> width;
+  std::optional<double> guidance;  // 1 or less: none
+  std::optional<double>
+      guidance_2;  // of the low-noise expert; the same as guidance when neither says
+  std::optional<double> shift;
+  std::optional<double> boundary_ratio;  // in (0, 1), of a model with two experts
+  std::optional<Sampler> sampler;
+  // The noise is that of torch.randn with torch.Generator("cpu").manual_seed(seed), fp32.
+  uint64_t seed = 0;
+
+  // In place of the text encoder: [1, tokens, text_dim], padded as the model was trained. With
+  // guidance both are needed.
+  at::Tensor prompt_embeds;
+  at::Tensor negative_prompt_embeds;
+  // In place of the seed: [1, channels, frames, height, width] in latent units, of variance 1. Its
+  // shape wins over frames, height and width.
+  at::Tensor initial_latents;
+  // Decode with the VAE; without, only the latents come back.
+  bool decode = true;
+};
+
+// A request with nothing left open.
+struct GenerateSettings {
+  std::string negative_prompt;
+  int64_t steps = 50;
+  int64_t frames = 81, height = 480, width = 832;
+  double guidance = 5.0, guidance_2 = 5.0;
+  double shift = 1.0;
+  Sampler sampler = Sampler::kUniPc;
+  double boundary_ratio = 0;  // 0: one expert
+  double fps = 16;
+  std::vector<std::string> prompts;  // for evaluations
+};
+
+struct GenerateResult {
+  GenerateSettings settings;
+  at::Tensor latents;  // fp32 [1, channels, frames, height, width], normalised, on the CPU
+  at::Tensor frames;   // uint8 [F, H, W, 3]; undefined without decode
+  // Forward passes by component, guidance branches counted each.
+  std::map<std::string, int64_t> calls;
+  double text_seconds = 0, denoise_seconds = 0, decode_seconds = 0;
+};
+
+// An opened model. Components are loaded when first needed and stay until Unload(). Not
+// thread-safe.
+class Runner {
+ public:
+  // Checks folder, configs and device; loads nothing. For a CUDA device: Unavailable when there is
+  // none, Unimplemented or NotFound when this build has no CUDA library.
+  static absl::StatusOr<std::unique_ptr<Runner>> Open(Env& env, absl::string_view dir,
+                                                      const ArchitectureRegistry& architectures,
+                                                      const RunnerOptions& options);
+  ~Runner();
+
+  const ModelFolder& folder() const;
+  // Hollow view of the opened components.
+  const ModelView& shapes() const;
+  // Defaults of the folder applied, sizes checked against the model. No weights are read.
+  absl::StatusOr<GenerateSettings> Resolve(const GenerateRequest& request) const;
+
+  // Loads what `request` needs beforehand, so that a following Generate() measures no loading.
+  absl::Status Prepare(const GenerateRequest& request);
+  absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request);
+
+  // fp32 [1, tokens, text_dim]: the encoder's output up to the end of the text, zeros after it, as
+  // the denoisers were trained.
+  absl::StatusOr<at::Tensor> EncodePrompt(const std::string& prompt);
+
+  // Runs one component on tensors named as diffusers' and transformers' arguments:
+  //   transformer, transformer_2   hidden_states, timestep ([], [1] or [batch]; integer or
+  //   floating),
+  //                                encoder_hidden_states                    -> sample
+  //   text_encoder                 input_ids, attention_mask (optional)     -> last_hidden_state
+  //   vae.encode                   sample                                   -> mean
+  //   vae.decode                   latents (not normalised)                 -> sample
+  // Results are on the CPU. InvalidArgument names missing, unknown and misshapen inputs.
+  absl::StatusOr<std::map<std::string, at::Tensor>> Forward(
+      absl::string_view component, const std::map<std::string, at::Tensor>& inputs);
+
+  // Frees a component's memory; loaded again when needed.
+  void Unload(absl::string_view component);
+
+ private:
+  struct Rep;
+  explicit Runner(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace wanlite
+
+#endif  // WANLITE_RUNNER_H_

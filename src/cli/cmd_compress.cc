@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "absl/strings/str_cat.h"
+#include "src/cli/options.h"
+#include "src/runner/text_table.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/metrics.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/recipe.h"
+#include "wanlite/registry.h"
+#include "wanlite/status.h"
+
+namespace wanlite::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::string recipe, out, run_dir;
+  bool restart = false;
+};
+
+absl::Status Run(const Options& options, Session& session) {
+  OpenOptions open;
+  open.config_path = options.model.config;
+  WANLITE_ASSIGN_OR_RETURN(const ParsedRecipe recipe,
+                           ParsedRecipe::Load(session.env(), options.recipe, BuiltinPasses()));
+  WANLITE_ASSIGN_OR_RETURN(
+      const ModelFolder folder,
+      ModelFolder::Open(session.env(), options.model.model, open, session.architectures()));
+  CompressOptions compress;
+  compress.out_dir = options.out;
+  compress.run_dir = options.run_dir;
+  compress.restart = options.restart;
+  compress.progress = &session.progress();
+  compress.cancel = &session.cancel();
+  WANLITE_ASSIGN_OR_RETURN(
+      const RunReport report,
+      CompressFolder(session.env(), recipe, folder, session.architectures(), compress));
+  WANLITE_ASSIGN_OR_RETURN(
+      const ModelFolder made,
+      ModelFolder::Open(session.env(), options.out, OpenOptions{}, session.architectures()));
+
+  Json passes = Json::array();
+  std::string text;
+  for (const PassReport& pass : report.passes) {
+    passes.push_back(Json{{"pass", pass.pass},
+                          {"seconds", pass.seconds},
+                          {"resumed", pass.resumed},
+                          {"bytes_before", pass.bytes_before},
+                          {"bytes_after", pass.bytes_after},
+                          {"metrics", pass.metrics}});
+    absl::StrAppend(&text, pass.pass, ": ", FormatBytes(pass.bytes_before), " -> ",
+                    FormatBytes(pass.bytes_after), " in ", FormatSeconds(pass.seconds),
+                    pass.resumed ? " (continued an earlier run)" : "", "\n");
+    for (const auto& [name, value] : pass.metrics) {
+      absl::StrAppend(&text, "  ", name, " = ", value, "\n");
+    }
+  }
+  absl::StrAppend(
+      &text, options.out, ": ", FormatBytes(made.bytes()), ", ",
+      FormatRatio(static_cast<double>(made.bytes()), static_cast<double>(folder.bytes())), " of ",
+      FormatBytes(folder.bytes()), "\n");
+  if (session.json) {
+    session.PrintJson(Json{{"out", options.out},
+                           {"recipe", recipe.name()},
+                           {"bytes_before", folder.bytes()},
+                           {"bytes_after", made.bytes()},
+                           {"passes", passes},
+                           {"peak_rss_bytes", PeakRssBytes()}});
+  } else {
+    session.Say(text);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddCompress(CLI::App& root) {
+  Command command;
+  command.app = AddCommand(
+      root, "compress", "Run a recipe over a model, block by block, and write a smaller checkpoint",
+      "wanlite compress --model examples/digits/model --recipe "
+      "examples/recipes/digits_int8.textproto --out small\n\n"
+      "Interrupted or killed, the same command continues where it was.");
+  auto options = std::make_shared<Options>();
+  options->model.Add(command.app);
+  command.app->add_option("--recipe", options->recipe, "recipe as textproto (docs/recipe.md)")
+      ->required()
+      ->type_name("FILE");
+  command.app->add_option("--out", options->out, "folder to make; appears when it is complete")
+      ->required()
+      ->type_name("DIR");
+  command.app
+      ->add_option("--run-dir", options->run_dir, "where unfinished work lives (default: OUT.run)")
+      ->type_name("DIR");
+  command.app->add_flag("--restart", options->restart, "discard an unfinished run");
+  command.run = [options](Session& session) { return Run(*options, session); };
+  command.resume = "finished blocks are kept, run the same command again to continue";
+  return command;
+}
+
+}  // namespace wanlite::cli

@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/torch.h>
+
+#include "absl/strings/str_cat.h"
+#include "src/cli/options.h"
+#include "src/runner/text_table.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/metrics.h"
+#include "wanlite/status.h"
+#include "wanlite/video.h"
+
+namespace wanlite::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  DeviceOptions device;
+  RequestOptions request;
+  std::optional<std::string> prompt;
+  std::string out, sheet, save_latents;
+  std::optional<double> fps;
+  VideoOptions video;
+  // What memory is measured on: a run that writes nothing, with or without the VAE.
+  bool discard = false, decode = false;
+};
+
+absl::Status CheckOutputs(const Options& options, Session& session) {
+  if (options.out.empty() && options.sheet.empty() && options.save_latents.empty() &&
+      !options.discard) {
+    return absl::InvalidArgumentError("nothing to write: give --out, --sheet or --save-latents");
+  }
+  if (!options.prompt && options.request.prompt_embeds.empty()) {
+    return absl::InvalidArgumentError("give --prompt or --prompt-embeds");
+  }
+  if (options.prompt && !options.request.prompt_embeds.empty()) {
+    return absl::InvalidArgumentError("--prompt and --prompt-embeds exclude each other");
+  }
+  for (const std::string& path : {options.out, options.sheet}) {
+    if (!path.empty()) WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options.video));
+  }
+  for (const std::string& path : {options.out, options.sheet, options.save_latents}) {
+    if (!path.empty()) WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(Options options, Session& session) {
+  if (options.fps) options.video.fps = *options.fps;
+  WANLITE_RETURN_IF_ERROR(CheckOutputs(options, session));
+  WANLITE_ASSIGN_OR_RETURN(GenerateRequest request, options.request.Resolve(session));
+  WANLITE_ASSIGN_OR_RETURN(RunnerOptions runner_options, options.device.Resolve(session));
+  runner_options.config_path = options.model.config;
+  runner_options.free_text_encoder = true;
+  request.prompt = options.prompt.value_or("");
+  request.decode = !options.out.empty() || !options.sheet.empty() || options.decode;
+  WANLITE_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Runner> runner,
+      Runner::Open(session.env(), options.model.model, session.architectures(), runner_options));
+  WANLITE_ASSIGN_OR_RETURN(const GenerateResult result, runner->Generate(request));
+  if (!options.fps) options.video.fps = result.settings.fps;
+
+  std::vector<std::string> written;
+  if (!options.save_latents.empty()) {
+    WANLITE_RETURN_IF_ERROR(
+        WriteSafetensors(session.env(), options.save_latents, {{"latents", result.latents}})
+            .status());
+    written.push_back(options.save_latents);
+  }
+  if (!options.out.empty()) {
+    WANLITE_RETURN_IF_ERROR(WriteVideo(session.env(), options.out, result.frames, options.video));
+    written.push_back(options.out);
+  }
+  if (!options.sheet.empty()) {
+    WANLITE_RETURN_IF_ERROR(
+        WriteContactSheet(session.env(), options.sheet, result.frames, 0, options.video));
+    written.push_back(options.sheet);
+  }
+  if (session.json) {
+    session.PrintJson(Json{{"written", written},
+                           {"settings", SettingsJson(result.settings)},
+                           {"seed", request.seed},
+                           {"calls", result.calls},
+                           {"text_seconds", result.text_seconds},
+                           {"denoise_seconds", result.denoise_seconds},
+                           {"decode_seconds", result.decode_seconds},
+                           {"peak_rss_bytes", PeakRssBytes()}});
+    return absl::OkStatus();
+  }
+  const GenerateSettings& settings = result.settings;
+  std::string text;
+  for (const std::string& path : written) absl::StrAppend(&text, path, "\n");
+  absl::StrAppend(&text, settings.frames, " frames of ", settings.width, "x", settings.height, ", ",
+                  settings.steps, " ", SamplerName(settings.sampler), " steps: text ",
+                  FormatSeconds(result.text_seconds), ", denoising ",
+                  FormatSeconds(result.denoise_seconds), ", decoding ",
+                  FormatSeconds(result.decode_seconds), ", peak memory ",
+                  FormatBytes(PeakRssBytes()), "\n");
+  session.Say(text);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddGenerate(CLI::App& root) {
+  Command command;
+  command.app =
+      AddCommand(root, "generate", "Make a video from a prompt",
+                 "wanlite generate --model examples/digits/model --prompt \"a red digit 3 moves "
+                 "right\" --seed 7 --out clip.webp");
+  CLI::App* app = command.app;
+  auto options = std::make_shared<Options>();
+  options->model.Add(app);
+  app->add_option("--prompt", options->prompt, "what the video shows")->type_name("TEXT");
+  options->request.Add(app);
+  app->add_option("--out", options->out,
+                  "video to write; the ending names the format: .png (animated), .webp, .y4m, .mp4")
+      ->type_name("FILE");
+  app->add_option("--sheet", options->sheet, "all frames side by side in one .png")
+      ->type_name("FILE");
+  app->add_option("--save-latents", options->save_latents,
+                  "safetensors to write, tensor latents; without --out no VAE is needed")
+      ->type_name("FILE");
+  app->add_option("--fps", options->fps, "frames a second (default: the model's own)")
+      ->type_name("R");
+  app->add_option("--quality", options->video.quality, "1 to 100; WebP is lossless at 100")
+      ->capture_default_str();
+  app->add_option("--upscale", options->video.upscale, "make every pixel N x N")
+      ->type_name("N")
+      ->capture_default_str();
+  app->add_flag("--discard", options->discard)->group("");
+  app->add_flag("--decode", options->decode)->group("");
+  options->device.Add(app);
+  command.run = [options](Session& session) { return Run(*options, session); };
+  return command;
+}
+
+}  // namespace wanlite::cli

@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/torch.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/cli/options.h"
+#include "src/proto/manifest.pb.h"
+#include "src/runner/hollow_model.h"
+#include "src/runner/text_table.h"
+#include "wanlite/metrics.h"
+#include "wanlite/status.h"
+
+namespace wanlite::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  std::vector<std::string> components;
+  bool tensors = false, verify = false;
+};
+
+struct Summary {
+  int64_t parameters = 0, bytes = 0, tensors = 0, blocks = 0, linears = 0;
+  std::map<std::string, int64_t> dtypes;   // tensors by dtype
+  std::map<std::string, int64_t> formats;  // linears by weight format
+};
+
+absl::StatusOr<Summary> Summarize(const ModelView& view, const Component& component) {
+  Summary summary;
+  summary.parameters = CountParameters(view, component.name);
+  for (const NamedTensor& tensor : view.Tensors()) {
+    if (&view.ComponentOf(tensor.name) != &component) continue;
+    ++summary.tensors;
+    summary.bytes += tensor.tensor.numel() * static_cast<int64_t>(tensor.tensor.element_size());
+    ++summary.dtypes[at::toString(tensor.tensor.scalar_type())];
+  }
+  for (const BlockInfo& block : view.blocks()) {
+    // The rest of a component, outside all blocks, is listed as a block too.
+    if (&view.ComponentOf(block.path) == &component && block.path != component.name)
+      ++summary.blocks;
+  }
+  for (const LinearInfo& linear : view.linears()) {
+    if (&view.ComponentOf(linear.path) != &component) continue;
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(linear.path));
+    ++summary.linears;
+    ++summary.formats[std::string(weight->format())];
+  }
+  return summary;
+}
+
+std::string CountsText(const std::map<std::string, int64_t>& counts) {
+  return absl::StrJoin(counts, ", ", [](std::string* out, const auto& entry) {
+    absl::StrAppend(out, entry.second, " ", entry.first);
+  });
+}
+
+absl::Status Run(const Options& options, Session& session) {
+  OpenOptions open;
+  open.config_path = options.model.config;
+  open.components = options.components;
+  open.verify = options.verify;
+  WANLITE_ASSIGN_OR_RETURN(const HollowModel model, OpenHollow(session.env(), options.model.model,
+                                                               open, session.architectures()));
+  const std::string layout =
+      model.folder ? std::string(FolderLayoutName(model.folder->layout())) : "configs only";
+
+  Json json{{"path", options.model.model},
+            {"layout", layout},
+            {"parameters", CountParameters(model.view)},
+            {"bytes", 0},
+            {"components", Json::array()},
+            {"lineage", Json::array()}};
+  std::vector<std::vector<std::string>> rows{
+      {"component", "architecture", "parameters", "size", "blocks", "linears", "dtypes"}};
+  int64_t bytes = 0;
+  for (const Component& component : model.view.components()) {
+    WANLITE_ASSIGN_OR_RETURN(const Summary summary, Summarize(model.view, component));
+    bytes += summary.bytes;
+    json["components"].push_back(Json{{"name", component.name},
+                                      {"role", std::string(ComponentRoleName(component.role))},
+                                      {"architecture", component.architecture},
+                                      {"parameters", summary.parameters},
+                                      {"bytes", summary.bytes},
+                                      {"tensors", summary.tensors},
+                                      {"blocks", summary.blocks},
+                                      {"linears", summary.linears},
+                                      {"formats", summary.formats},
+                                      {"dtypes", summary.dtypes}});
+    rows.push_back({component.name, component.architecture, FormatCount(summary.parameters),
+                    FormatBytes(summary.bytes), absl::StrCat(summary.blocks),
+                    CountsText(summary.formats), CountsText(summary.dtypes)});
+  }
+  json["bytes"] = bytes;
+  std::string text =
+      absl::StrCat(options.model.model, ": ", layout, ", ",
+                   FormatCount(CountParameters(model.view)), " parameters, ", FormatBytes(bytes),
+                   options.verify ? ", every byte verified" : "", "\n\n", FormatTable(rows));
+  if (model.folder) {
+    json["fingerprint"] = model.folder->fingerprint();
+    if (const auto manifest = model.folder->manifest(); manifest != nullptr) {
+      if (manifest->lineage_size() > 0) text += "\nmade by\n";
+      for (const LineageEntry& entry : manifest->lineage()) {
+        Json metrics;
+        for (const auto& [name, value] : entry.metrics()) metrics[name] = value;
+        json["lineage"].push_back(Json{{"pass", entry.pass()},
+                                       {"options", entry.options_text()},
+                                       {"seed", entry.seed()},
+                                       {"recipe", entry.recipe()},
+                                       {"input_fingerprint", entry.input_fingerprint()},
+                                       {"metrics", metrics}});
+        absl::StrAppend(&text, "  ", entry.pass(), " (recipe ", entry.recipe(), ", seed ",
+                        entry.seed(), "): ", OneLine(entry.options_text()), "\n");
+      }
+    }
+  }
+  if (options.tensors) {
+    json["tensors"] = Json::array();
+    text += "\n";
+    for (const NamedTensor& tensor : model.view.Tensors()) {
+      const std::string dtype = at::toString(tensor.tensor.scalar_type());
+      json["tensors"].push_back(
+          Json{{"name", tensor.name}, {"dtype", dtype}, {"shape", tensor.tensor.sizes().vec()}});
+      absl::StrAppend(&text, tensor.name, "  ", dtype, " [",
+                      absl::StrJoin(tensor.tensor.sizes(), ", "), "]\n");
+    }
+  }
+  if (session.json) {
+    session.PrintJson(json);
+  } else {
+    session.Say(text);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command AddInspect(CLI::App& root) {
+  Command command;
+  command.app =
+      AddCommand(root, "inspect", "Say what a model folder holds; every header is checked",
+                 "wanlite inspect --model examples/digits/model");
+  auto options = std::make_shared<Options>();
+  options->model.Add(command.app);
+  command.app
+      ->add_option("--component", options->components, "only this component; may be repeated")
+      ->type_name("NAME");
+  command.app->add_flag("--tensors", options->tensors, "list every tensor");
+  command.app->add_flag("--verify", options->verify,
+                        "read every byte and compare with the checkpoint's hashes");
+  command.run = [options](Session& session) { return Run(*options, session); };
+  return command;
+}
+
+}  // namespace wanlite::cli

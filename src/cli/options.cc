@@ -1,0 +1,200 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/cli/options.h"
+
+#include <torch/torch.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/status.h"
+
+namespace wanlite::cli {
+
+CLI::App* AddCommand(CLI::App& root, const std::string& name, const std::string& description,
+                     const std::string& example) {
+  CLI::App* app = root.add_subcommand(name, description);
+  app->footer("\nExample:\n  " + example);
+  return app;
+}
+
+void ModelOptions::Add(CLI::App* app) {
+  app->add_option("--model", model,
+                  "model folder: diffusers layout, original Wan files, or a wanlite checkpoint")
+      ->required()
+      ->type_name("DIR");
+  app->add_option("--config", config, "config.json, for a folder that has none")->type_name("FILE");
+}
+
+void DeviceOptions::Add(CLI::App* app) {
+  app->add_option("--device", device, "cpu, cuda or cuda:N")->capture_default_str();
+  app->add_option("--dtype", dtype,
+                  "fp32 or bf16; quantized weights stay as they are, the VAE in fp32")
+      ->capture_default_str();
+  app->add_option("--numerics", numerics,
+                  "where values are rounded in bf16: official (Wan's code) or diffusers")
+      ->capture_default_str();
+  app->add_option("--threads", threads, "CPU threads (default: all cores)")->type_name("N");
+}
+
+absl::StatusOr<RunnerOptions> DeviceOptions::Resolve(Session& session) const {
+  if (threads < 0 || threads > 4096) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--threads is ", threads, ", it must lie in [1, 4096]"));
+  }
+  if (threads > 0) at::set_num_threads(threads);
+  RunnerOptions options;
+  WANLITE_ASSIGN_OR_RETURN(options.device, ParseDevice(device));
+  WANLITE_ASSIGN_OR_RETURN(options.dtype, ParseComputeDtype(dtype));
+  WANLITE_ASSIGN_OR_RETURN(options.numerics, ParseNumerics(numerics));
+  options.progress = &session.progress();
+  options.cancel = &session.cancel();
+  return options;
+}
+
+void RequestOptions::Add(CLI::App* app) {
+  const std::string by_model = " (default: the model's own)";
+  app->add_option("--negative-prompt", negative_prompt, "what the video should not show" + by_model)
+      ->type_name("TEXT");
+  app->add_option("--steps", steps, "denoising steps" + by_model)->type_name("N");
+  app->add_option("--seed", seed, "of the noise, as torch.manual_seed")->capture_default_str();
+  app->add_option("--frames", frames, "frames of the video, 4 k + 1 for Wan" + by_model)
+      ->type_name("N");
+  app->add_option("--height", height, "pixels" + by_model)->type_name("N");
+  app->add_option("--width", width, "pixels" + by_model)->type_name("N");
+  app->add_option("--guidance", guidance, "classifier-free guidance; 1 is none" + by_model)
+      ->type_name("G");
+  app->add_option("--guidance-2", guidance_2, "of the low-noise expert (default: as --guidance)")
+      ->type_name("G");
+  app->add_option("--shift", shift,
+                  "timestep shift; more spends more steps at high noise" + by_model)
+      ->type_name("S");
+  app->add_option("--boundary", boundary,
+                  "share of the timesteps below which the low-noise expert takes over" + by_model)
+      ->type_name("R");
+  app->add_option("--sampler", sampler, "unipc or euler" + by_model)->type_name("NAME");
+  app->add_option(
+         "--prompt-embeds", prompt_embeds,
+         "safetensors with prompt_embeds and negative_prompt_embeds [1, tokens, dim], in place "
+         "of the text encoder")
+      ->type_name("FILE");
+  app->add_option(
+         "--initial-latents", initial_latents,
+         "safetensors with initial_latents [1, channels, frames, height, width], in place of "
+         "--seed")
+      ->type_name("FILE");
+}
+
+absl::StatusOr<GenerateRequest> RequestOptions::Resolve(Session& session) const {
+  GenerateRequest request;
+  request.negative_prompt = negative_prompt;
+  request.steps = steps;
+  request.frames = frames;
+  request.height = height;
+  request.width = width;
+  request.guidance = guidance;
+  request.guidance_2 = guidance_2;
+  request.shift = shift;
+  request.boundary_ratio = boundary;
+  if (sampler) {
+    WANLITE_ASSIGN_OR_RETURN(request.sampler, ParseSampler(*sampler));
+  }
+  request.seed = seed;
+  if (!prompt_embeds.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(const auto tensors, ReadTensors(session.env(), prompt_embeds));
+    const auto positive = tensors.find("prompt_embeds");
+    if (positive == tensors.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", prompt_embeds, "' has no tensor prompt_embeds"));
+    }
+    request.prompt_embeds = positive->second;
+    const auto negative = tensors.find("negative_prompt_embeds");
+    if (negative != tensors.end()) request.negative_prompt_embeds = negative->second;
+  }
+  if (!initial_latents.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(const auto tensors, ReadTensors(session.env(), initial_latents));
+    const auto latents = tensors.find("initial_latents");
+    if (latents == tensors.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", initial_latents, "' has no tensor initial_latents"));
+    }
+    request.initial_latents = latents->second;
+  }
+  return request;
+}
+
+std::vector<std::string> RequestOptions::Arguments() const {
+  std::vector<std::string> arguments;
+  const auto add = [&](const char* name, const auto& value) {
+    if (value) arguments.push_back(absl::StrCat(name, "=", *value));
+  };
+  add("--negative-prompt", negative_prompt);
+  add("--steps", steps);
+  add("--frames", frames);
+  add("--height", height);
+  add("--width", width);
+  add("--guidance", guidance);
+  add("--guidance-2", guidance_2);
+  add("--shift", shift);
+  add("--boundary", boundary);
+  add("--sampler", sampler);
+  add("--seed", std::optional<uint64_t>(seed));
+  if (!prompt_embeds.empty()) arguments.push_back("--prompt-embeds=" + prompt_embeds);
+  if (!initial_latents.empty()) arguments.push_back("--initial-latents=" + initial_latents);
+  return arguments;
+}
+
+void ShapeOptions::Add(CLI::App* app) {
+  app->add_option("--height", height, "pixels")->type_name("N");
+  app->add_option("--width", width, "pixels")->type_name("N");
+  app->add_option("--frames", frames, "frames of the video, 4 k + 1 for Wan")->type_name("N");
+  app->add_option("--text-length", text_length, "padded text tokens")->type_name("N");
+}
+
+VideoShape ShapeOptions::Resolve(const GenerateSettings& defaults,
+                                 int64_t default_text_length) const {
+  return VideoShape{frames.value_or(defaults.frames), height.value_or(defaults.height),
+                    width.value_or(defaults.width), text_length.value_or(default_text_length)};
+}
+
+absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const std::string& path) {
+  WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<const TensorSource> source,
+                           OpenSafetensors(env, path));
+  std::map<std::string, at::Tensor> tensors;
+  for (const TensorInfo& info : source->tensors()) {
+    WANLITE_ASSIGN_OR_RETURN(tensors[info.name], source->Read(info.name));
+  }
+  return tensors;
+}
+
+absl::Status CheckOutputFolder(Env& env, const std::string& path) {
+  const std::string folder = Dirname(path);
+  if (env.FolderExists(folder)) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("'", path, "': there is no folder '", folder, "'"));
+}
+
+Json OpsJson(const ForwardOps& ops) {
+  constexpr double kGiga = 1e9;
+  return Json{{"linear", ops.linear.dense / kGiga},
+              {"self_attention", ops.self_attention.dense / kGiga},
+              {"cross_attention", ops.cross_attention.dense / kGiga},
+              {"convolution", ops.convolution.dense / kGiga},
+              {"total", ops.total().dense / kGiga},
+              {"int8", ops.total().int8 / kGiga}};
+}
+
+Json SettingsJson(const GenerateSettings& settings) {
+  return Json{{"steps", settings.steps},
+              {"frames", settings.frames},
+              {"height", settings.height},
+              {"width", settings.width},
+              {"guidance", settings.guidance},
+              {"guidance_2", settings.guidance_2},
+              {"shift", settings.shift},
+              {"sampler", std::string(SamplerName(settings.sampler))},
+              {"boundary_ratio", settings.boundary_ratio},
+              {"fps", settings.fps},
+              {"negative_prompt", settings.negative_prompt}};
+}
+
+}  // namespace wanlite::cli

@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/cli/session.h"
+
+#include <cstdio>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace wanlite::cli {
+
+ProgressSink& Session::progress() {
+  if (quiet) return SilentProgress();
+  if (progress_ == nullptr) progress_ = NewTerminalProgress();
+  return *progress_;
+}
+
+void Session::Say(absl::string_view text) {
+  std::FILE* out = json ? stderr : stdout;
+  if (json && quiet) return;
+  std::fwrite(text.data(), 1, text.size(), out);
+  std::fflush(out);
+}
+
+void Session::PrintJson(const Json& value) {
+  // File names may hold any bytes; JSON holds UTF-8.
+  PrintJsonText(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void Session::PrintJsonText(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return 3;
+    case absl::StatusCode::kNotFound:
+      return 4;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+      return 5;
+    case absl::StatusCode::kResourceExhausted:
+      return 6;
+    case absl::StatusCode::kUnimplemented:
+      return 7;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return 8;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return 9;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kAborted:
+      return 10;
+    case absl::StatusCode::kCancelled:
+      return 130;
+    default:
+      return 1;
+  }
+}
+
+std::string ExitCodeHelp() {
+  return "Exit codes:\n"
+         "  0 done                          6 out of disk or memory\n"
+         "  1 an error of wanlite itself    7 not in this build\n"
+         "  2 wrong use of the command      8 device not available\n"
+         "  3 a wrong value or a bad file   9 permission denied\n"
+         "  4 not found                    10 damaged data\n"
+         "  5 exists already, or not now  130 interrupted (Ctrl-C)\n";
+}
+
+std::string OneLine(absl::string_view message) {
+  std::string line;
+  for (absl::string_view part : absl::StrSplit(message, '\n')) {
+    part = absl::StripAsciiWhitespace(part);
+    if (absl::StartsWith(part, "Exception raised from") || absl::StartsWith(part, "frame #")) break;
+    if (part.empty()) continue;
+    if (!line.empty()) line += line.back() == ':' || line.back() == ';' ? " " : "; ";
+    line += std::string(part);
+  }
+  return line;
+}
+
+}  // namespace wanlite::cli

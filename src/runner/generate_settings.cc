@@ -1,0 +1,183 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/runner/generate_settings.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/model/wan/json_fields.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+constexpr double kDefaultBoundary = 0.875;  // Wan2.2-T2V-A14B
+constexpr double kDefaultShift = 5.0;
+constexpr int64_t kMaxSteps = 10000;
+constexpr int64_t kMaxSide = 1 << 14;
+constexpr int64_t kMaxFrames = 1 << 14;
+constexpr int64_t kMaxLatentValues = int64_t{1} << 31;
+
+absl::Status CheckRange(absl::string_view what, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", value, ", it must lie in [", low, ", ", high, "]"));
+}
+
+absl::Status CheckFinite(absl::string_view what, double value, double low, double high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", value, ", it must lie in [", low, ", ", high, "]"));
+}
+
+// Names the values that fit just below and above.
+absl::Status CheckStep(absl::string_view what, int64_t value, int64_t step, int64_t offset) {
+  const int64_t rest = (value - offset) % step;
+  if (rest == 0) return absl::OkStatus();
+  const int64_t below = value - rest;
+  return absl::InvalidArgumentError(absl::StrCat(
+      what, " is ", value, ", this model takes multiples of ", step, offset != 0 ? " plus 1" : "",
+      ": ", below >= 1 ? absl::StrCat(below, " or ") : "", below + step));
+}
+
+// The list "prompts" of wanlite_defaults.
+absl::StatusOr<std::vector<std::string>> ReadPrompts(const nlohmann::json& defaults) {
+  std::vector<std::string> prompts;
+  const auto found = defaults.find("prompts");
+  if (found == defaults.end()) return prompts;
+  const bool strings =
+      found->is_array() &&
+      std::all_of(found->begin(), found->end(), [](const auto& p) { return p.is_string(); });
+  if (!strings) {
+    return absl::InvalidArgumentError(
+        "model_index.json: wanlite_defaults.prompts must be a list of strings");
+  }
+  for (const auto& prompt : *found) prompts.push_back(prompt.get<std::string>());
+  return prompts;
+}
+
+}  // namespace
+
+absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_index_json,
+                                                   const std::string& scheduler_config_json,
+                                                   bool two_experts) {
+  FolderDefaults defaults;
+  if (scheduler_config_json.empty()) {
+    defaults.scheduler.shift = kDefaultShift;
+  } else {
+    WANLITE_ASSIGN_OR_RETURN(defaults.scheduler,
+                             wan::ParseFlowSchedulerConfig(scheduler_config_json));
+  }
+  GenerateSettings& settings = defaults.settings;
+  settings.shift = defaults.scheduler.shift;
+  settings.sampler =
+      defaults.scheduler.solver == wan::SolverKind::kEuler ? Sampler::kEuler : Sampler::kUniPc;
+  double boundary = 0;
+  bool guidance_2_given = false;
+  if (!model_index_json.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields index,
+                             wan::JsonFields::Parse("model_index.json", model_index_json));
+    WANLITE_RETURN_IF_ERROR(index.Double({"boundary_ratio"}, boundary));
+    const nlohmann::json json = nlohmann::json::parse(model_index_json, nullptr, false);
+    if (const auto own = json.find("wanlite_defaults"); own != json.end()) {
+      WANLITE_ASSIGN_OR_RETURN(
+          const wan::JsonFields fields,
+          wan::JsonFields::Parse("model_index.json: wanlite_defaults", own->dump()));
+      WANLITE_RETURN_IF_ERROR(fields.Int({"num_inference_steps"}, settings.steps));
+      WANLITE_RETURN_IF_ERROR(fields.Int({"num_frames"}, settings.frames));
+      WANLITE_RETURN_IF_ERROR(fields.Int({"height"}, settings.height));
+      WANLITE_RETURN_IF_ERROR(fields.Int({"width"}, settings.width));
+      WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale"}, settings.guidance));
+      double guidance_2 = std::nan("");
+      WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale_2"}, guidance_2));
+      guidance_2_given = !std::isnan(guidance_2);
+      if (guidance_2_given) settings.guidance_2 = guidance_2;
+      WANLITE_RETURN_IF_ERROR(fields.Double({"fps"}, settings.fps));
+      WANLITE_RETURN_IF_ERROR(fields.String({"negative_prompt"}, settings.negative_prompt));
+      WANLITE_ASSIGN_OR_RETURN(settings.prompts, ReadPrompts(*own));
+    }
+  }
+  if (!guidance_2_given) settings.guidance_2 = settings.guidance;
+  if (two_experts) settings.boundary_ratio = boundary > 0 ? boundary : kDefaultBoundary;
+  if (!two_experts && boundary > 0) {
+    // As diffusers: one expert cannot be switched. A folder that lost its second one says so here,
+    // not by a worse video.
+    return absl::FailedPreconditionError(absl::StrCat(
+        "model_index.json has boundary_ratio ", boundary, ", but the folder has no transformer_2"));
+  }
+  return defaults;
+}
+
+absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
+                                                 const GenerateSettings& defaults,
+                                                 const LatentGeometry& geometry) {
+  GenerateSettings settings = defaults;
+  settings.negative_prompt = request.negative_prompt.value_or(defaults.negative_prompt);
+  settings.steps = request.steps.value_or(defaults.steps);
+  settings.frames = request.frames.value_or(defaults.frames);
+  settings.height = request.height.value_or(defaults.height);
+  settings.width = request.width.value_or(defaults.width);
+  settings.guidance = request.guidance.value_or(defaults.guidance);
+  // As diffusers: a guidance that is given holds for both experts unless the second one is given
+  // too.
+  settings.guidance_2 = request.guidance_2.value_or(request.guidance.value_or(defaults.guidance_2));
+  settings.shift = request.shift.value_or(defaults.shift);
+  settings.sampler = request.sampler.value_or(defaults.sampler);
+  if (request.boundary_ratio) {
+    if (!geometry.two_experts) {
+      return absl::InvalidArgumentError("a boundary needs two experts; this model has one");
+    }
+    settings.boundary_ratio = *request.boundary_ratio;
+    WANLITE_RETURN_IF_ERROR(CheckFinite("boundary", settings.boundary_ratio, 0, 1));
+  }
+  const bool guided = settings.guidance > 1;
+  if (guided && request.prompt_embeds.defined() && !request.negative_prompt_embeds.defined()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "guidance ", settings.guidance,
+        " needs negative_prompt_embeds beside prompt_embeds; give them, or guidance 1"));
+  }
+  WANLITE_RETURN_IF_ERROR(CheckRange("steps", settings.steps, 1, kMaxSteps));
+  WANLITE_RETURN_IF_ERROR(CheckFinite("guidance", settings.guidance, 0, 1000));
+  WANLITE_RETURN_IF_ERROR(CheckFinite("guidance 2", settings.guidance_2, 0, 1000));
+  WANLITE_RETURN_IF_ERROR(CheckFinite("shift", settings.shift, 1e-3, 1e3));
+
+  if (request.initial_latents.defined()) {
+    const at::Tensor& latents = request.initial_latents;
+    if (latents.dim() != 5 || latents.size(0) != 1 || latents.size(1) != geometry.channels ||
+        latents.numel() == 0 || !latents.is_floating_point()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("initial_latents must be floating [1, ", geometry.channels,
+                       ", frames, height, width]; found ", at::toString(latents.scalar_type()),
+                       " [", absl::StrJoin(latents.sizes(), ", "), "]"));
+    }
+    settings.frames = 1 + (latents.size(2) - 1) * geometry.temporal_stride;
+    settings.height = latents.size(3) * geometry.spatial_stride;
+    settings.width = latents.size(4) * geometry.spatial_stride;
+  }
+  WANLITE_RETURN_IF_ERROR(CheckRange("frames", settings.frames, 1, kMaxFrames));
+  WANLITE_RETURN_IF_ERROR(CheckRange("height", settings.height, 1, kMaxSide));
+  WANLITE_RETURN_IF_ERROR(CheckRange("width", settings.width, 1, kMaxSide));
+  WANLITE_RETURN_IF_ERROR(CheckStep("frames", settings.frames, geometry.temporal_stride, 1));
+  WANLITE_RETURN_IF_ERROR(
+      CheckStep("height", settings.height, geometry.spatial_stride * geometry.patch[1], 0));
+  WANLITE_RETURN_IF_ERROR(
+      CheckStep("width", settings.width, geometry.spatial_stride * geometry.patch[2], 0));
+  const int64_t latent_frames = 1 + (settings.frames - 1) / geometry.temporal_stride;
+  WANLITE_RETURN_IF_ERROR(
+      CheckStep("number of latent frames", latent_frames, geometry.patch[0], 0));
+  const int64_t values = geometry.channels * latent_frames *
+                         (settings.height / geometry.spatial_stride) *
+                         (settings.width / geometry.spatial_stride);
+  if (values > kMaxLatentValues) {
+    return absl::InvalidArgumentError(absl::StrCat(settings.frames, " frames of ", settings.width,
+                                                   "x", settings.height, " make ", values,
+                                                   " latent values, more than ", kMaxLatentValues));
+  }
+  return settings;
+}
+
+}  // namespace wanlite

@@ -1,0 +1,335 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "wanlite/runner.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "src/core/catch_torch.h"
+#include "src/model/wan/sampler.h"
+#include "src/ops/cuda_loader.h"
+#include "src/runner/runner_rep.h"
+#include "wanlite/video.h"
+
+namespace wanlite {
+namespace {
+
+class Stopwatch {
+ public:
+  double Seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+template <typename Value>
+absl::StatusOr<Value> OneOf(absl::string_view what, absl::string_view name,
+                            const std::vector<std::pair<std::string, Value>>& known) {
+  std::vector<std::string> names;
+  for (const auto& [known_name, value] : known) {
+    if (name == known_name) return value;
+    names.push_back(known_name);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown ", what, " '", name, "', there are: ", absl::StrJoin(names, ", ")));
+}
+
+absl::Status CheckEmbeds(absl::string_view what, const at::Tensor& embeds, int64_t text_dim) {
+  if (embeds.dim() == 3 && embeds.size(0) == 1 && embeds.size(1) >= 1 &&
+      embeds.size(2) == text_dim && embeds.is_floating_point()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(what, " must be floating [1, tokens, ", text_dim,
+                                                 "]; found ", at::toString(embeds.scalar_type()),
+                                                 " [", absl::StrJoin(embeds.sizes(), ", "), "]"));
+}
+
+}  // namespace
+
+absl::StatusOr<at::Device> ParseDevice(absl::string_view name) {
+  if (name == "cpu") return at::Device(at::kCPU);
+  if (name == "cuda") return at::Device(at::kCUDA, 0);
+  int index = 0;
+  if (absl::StartsWith(name, "cuda:") && absl::SimpleAtoi(name.substr(5), &index) && index >= 0 &&
+      index < 128) {
+    return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown device '", name, "', there are: cpu, cuda, cuda:N"));
+}
+
+absl::StatusOr<at::ScalarType> ParseComputeDtype(absl::string_view name) {
+  return OneOf<at::ScalarType>("dtype", name, {{"fp32", at::kFloat}, {"bf16", at::kBFloat16}});
+}
+
+absl::StatusOr<wan::Numerics> ParseNumerics(absl::string_view name) {
+  return OneOf<wan::Numerics>(
+      "numerics", name,
+      {{"official", wan::Numerics::kOfficial}, {"diffusers", wan::Numerics::kDiffusers}});
+}
+
+absl::StatusOr<Sampler> ParseSampler(absl::string_view name) {
+  return OneOf<Sampler>("sampler", name, {{"unipc", Sampler::kUniPc}, {"euler", Sampler::kEuler}});
+}
+
+absl::string_view SamplerName(Sampler sampler) {
+  return sampler == Sampler::kEuler ? "euler" : "unipc";
+}
+
+Runner::Runner(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Runner::~Runner() = default;
+const ModelFolder& Runner::folder() const { return rep_->folder; }
+const ModelView& Runner::shapes() const { return rep_->shapes; }
+
+absl::StatusOr<std::unique_ptr<Runner>> Runner::Open(Env& env, absl::string_view dir,
+                                                     const ArchitectureRegistry& architectures,
+                                                     const RunnerOptions& options) {
+  // First of all: once LibTorch was asked for CUDA without it, the answer stays no.
+  if (options.device.is_cuda()) WANLITE_RETURN_IF_ERROR(ops::EnsureCuda());
+  OpenOptions open;
+  open.components = options.components;
+  open.config_path = options.config_path;
+  WANLITE_ASSIGN_OR_RETURN(ModelFolder folder, ModelFolder::Open(env, dir, open, architectures));
+  WANLITE_ASSIGN_OR_RETURN(ModelView shapes, folder.BuildView());
+  return std::unique_ptr<Runner>(new Runner(
+      std::make_unique<Rep>(env, architectures, options, std::move(folder), std::move(shapes))));
+}
+
+absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::string& component) {
+  if (const auto found = loaded.find(component); found != loaded.end()) {
+    return found->second.components().front().module;
+  }
+  if (shapes.FindComponent(component) == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("'", folder.dir(), "' has no component '", component,
+                     "'; it has: ", absl::StrJoin(folder.component_names(), ", ")));
+  }
+  // A view of its own, so that it can be freed alone.
+  OpenOptions open;
+  open.components = {component};
+  open.config_path = options.config_path;
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder opened,
+                           ModelFolder::Open(env, folder.dir(), open, architectures));
+  WANLITE_ASSIGN_OR_RETURN(ModelView view, opened.BuildView());
+  progress().Begin(absl::StrCat("load ", component), 0);
+  absl::Status status = view.LoadAll();
+  const ComponentRole role = view.components().front().role;
+  if (status.ok()) {
+    status = view.Cast(role == ComponentRole::kAutoencoder ? at::kFloat : options.dtype);
+  }
+  if (status.ok() && !options.device.is_cpu()) status = view.To(options.device);
+  progress().End();
+  if (!status.ok()) return Annotate(status, component);
+  std::shared_ptr<torch::nn::Module> module = view.components().front().module;
+  module->eval();
+  loaded.emplace(component, std::move(view));
+  return module;
+}
+
+absl::StatusOr<std::shared_ptr<wan::Dit>> Runner::Rep::LoadDenoiser(const std::string& component) {
+  WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<wan::Dit> dit, LoadAs<wan::Dit>(component));
+  dit->set_numerics(options.numerics);
+  return dit;
+}
+
+absl::StatusOr<wan::DitConfig> Runner::Rep::DenoiserConfig() const {
+  for (const char* name : {"transformer", "transformer_2"}) {
+    const Component* component = shapes.FindComponent(name);
+    if (component == nullptr) continue;
+    absl::StatusOr<wan::DitConfig> config = wan::ParseDitConfig(component->config_json);
+    return config.ok() ? config : Annotate(config.status(), name);
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "'", folder.dir(),
+      "' has no component 'transformer'; it has: ", absl::StrJoin(folder.component_names(), ", ")));
+}
+
+absl::StatusOr<LatentGeometry> Runner::Rep::Geometry() const {
+  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, DenoiserConfig());
+  LatentGeometry geometry;
+  geometry.channels = dit.in_channels;
+  geometry.patch = dit.patch_size;
+  geometry.two_experts = shapes.FindComponent("transformer") != nullptr &&
+                         shapes.FindComponent("transformer_2") != nullptr;
+  if (const Component* component = shapes.FindComponent("vae"); component != nullptr) {
+    WANLITE_ASSIGN_OR_RETURN(const wan::VaeConfig vae, wan::ParseVaeConfig(component->config_json));
+    geometry.temporal_stride = vae.temporal_stride();
+    geometry.spatial_stride = vae.spatial_stride();
+  }
+  return geometry;
+}
+
+absl::StatusOr<FolderDefaults> Runner::Rep::Defaults() const {
+  WANLITE_ASSIGN_OR_RETURN(const LatentGeometry geometry, Geometry());
+  absl::StatusOr<FolderDefaults> defaults = ParseFolderDefaults(
+      folder.model_index_json(), folder.scheduler_config_json(), geometry.two_experts);
+  return defaults.ok() ? defaults : Annotate(defaults.status(), folder.dir());
+}
+
+absl::StatusOr<GenerateSettings> Runner::Resolve(const GenerateRequest& request) const {
+  WANLITE_ASSIGN_OR_RETURN(const FolderDefaults defaults, rep_->Defaults());
+  WANLITE_ASSIGN_OR_RETURN(const LatentGeometry geometry, rep_->Geometry());
+  return ResolveSettings(request, defaults.settings, geometry);
+}
+
+absl::Status Runner::Prepare(const GenerateRequest& request) {
+  WANLITE_ASSIGN_OR_RETURN(const GenerateSettings settings, Resolve(request));
+  if (!request.prompt_embeds.defined()) {
+    WANLITE_RETURN_IF_ERROR(rep_->LoadAs<wan::Umt5>("text_encoder").status());
+  }
+  WANLITE_RETURN_IF_ERROR(rep_->LoadDenoiser("transformer").status());
+  if (settings.boundary_ratio > 0) {
+    WANLITE_RETURN_IF_ERROR(rep_->LoadDenoiser("transformer_2").status());
+  }
+  if (request.decode) WANLITE_RETURN_IF_ERROR(rep_->LoadAs<wan::Vae>("vae").status());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<at::Tensor> Runner::EncodePrompt(const std::string& prompt) {
+  Rep& rep = *rep_;
+  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, rep.DenoiserConfig());
+  if (!rep.tokenizer) {
+    if (rep.folder.tokenizer_dir().empty()) {
+      return absl::NotFoundError(
+          absl::StrCat("'", rep.folder.dir(),
+                       "' has no tokenizer folder; give prompt embeddings instead of a prompt"));
+    }
+    WANLITE_ASSIGN_OR_RETURN(rep.tokenizer,
+                             wan::Tokenizer::Load(rep.env, rep.folder.tokenizer_dir()));
+  }
+  WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text,
+                           rep.tokenizer->Encode(prompt, dit.text_len));
+  WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<wan::Umt5> encoder,
+                           rep.LoadAs<wan::Umt5>("text_encoder"));
+  absl::StatusOr<at::Tensor> embeds = CatchTorch([&]() -> at::Tensor {
+    const at::NoGradGuard no_grad;
+    const at::Tensor mask = text.attention_mask.to(rep.options.device);
+    const at::Tensor hidden = encoder->forward(text.input_ids.to(rep.options.device), mask);
+    // Denoisers are trained with zeros after the text, not with what the encoder makes of padding.
+    return (hidden.to(at::kFloat) * mask.unsqueeze(-1).to(at::kFloat)).cpu();
+  });
+  return embeds.ok() ? embeds : Annotate(embeds.status(), "text_encoder");
+}
+
+absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) {
+  Rep& rep = *rep_;
+  GenerateResult result;
+  WANLITE_ASSIGN_OR_RETURN(const FolderDefaults defaults, rep.Defaults());
+  WANLITE_ASSIGN_OR_RETURN(const LatentGeometry geometry, rep.Geometry());
+  WANLITE_ASSIGN_OR_RETURN(result.settings, ResolveSettings(request, defaults.settings, geometry));
+  const GenerateSettings& settings = result.settings;
+  const bool guided = settings.guidance > 1;
+  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit_config, rep.DenoiserConfig());
+
+  // Text.
+  Stopwatch text_time;
+  at::Tensor text = request.prompt_embeds, negative = request.negative_prompt_embeds;
+  if (!text.defined()) {
+    WANLITE_ASSIGN_OR_RETURN(text, EncodePrompt(request.prompt));
+    ++result.calls["text_encoder"];
+  }
+  if (guided && !negative.defined()) {
+    WANLITE_ASSIGN_OR_RETURN(negative, EncodePrompt(settings.negative_prompt));
+    ++result.calls["text_encoder"];
+  }
+  WANLITE_RETURN_IF_ERROR(CheckEmbeds("prompt_embeds", text, dit_config.text_dim));
+  if (guided) {
+    WANLITE_RETURN_IF_ERROR(CheckEmbeds("negative_prompt_embeds", negative, dit_config.text_dim));
+  }
+  if (rep.options.free_text_encoder) Unload("text_encoder");
+  WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
+
+  // Denoising.
+  std::shared_ptr<wan::Dit> high, low;
+  WANLITE_ASSIGN_OR_RETURN(high, rep.LoadDenoiser("transformer"));
+  if (settings.boundary_ratio > 0) {
+    WANLITE_ASSIGN_OR_RETURN(low, rep.LoadDenoiser("transformer_2"));
+  }
+  result.text_seconds = text_time.Seconds();
+  const Stopwatch denoise_time;
+  wan::SampleOptions sample;
+  sample.scheduler = defaults.scheduler;
+  sample.scheduler.solver =
+      settings.sampler == Sampler::kEuler ? wan::SolverKind::kEuler : wan::SolverKind::kUniPc;
+  sample.scheduler.shift = settings.shift;
+  sample.num_steps = settings.steps;
+  sample.guidance = settings.guidance;
+  sample.guidance_low = settings.guidance_2;
+  if (settings.boundary_ratio > 0) sample.boundary_ratio = settings.boundary_ratio;
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<wan::SampleStep> plan, wan::PlanSampling(sample));
+  for (const wan::SampleStep& step : plan) {
+    const bool is_high = step.expert == wan::Expert::kHighNoise;
+    result.calls[is_high ? "transformer" : "transformer_2"] += guided ? 2 : 1;
+  }
+  const auto denoiser = [&](const std::shared_ptr<wan::Dit>& dit) -> wan::Denoiser {
+    if (dit == nullptr) return nullptr;
+    return [&rep, dit](const at::Tensor& latents, const at::Tensor& timestep,
+                       const at::Tensor& embeds) -> absl::StatusOr<at::Tensor> {
+      WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
+      return dit->forward(latents, timestep.to(latents.device()), embeds);
+    };
+  };
+  at::Tensor latents = request.initial_latents;
+  if (!latents.defined()) {
+    latents = wan::InitialLatents(
+        {1, geometry.channels, 1 + (settings.frames - 1) / geometry.temporal_stride,
+         settings.height / geometry.spatial_stride, settings.width / geometry.spatial_stride},
+        request.seed);
+  }
+  const at::Device device = rep.options.device;
+  rep.progress().Begin("denoise", settings.steps);
+  const auto report = [&](const wan::SampleStep& step, const at::Tensor&) {
+    rep.progress().Update(step.index + 1,
+                          step.expert == wan::Expert::kHighNoise ? "" : "low noise");
+    return rep.CheckCancelled().ok();
+  };
+  absl::StatusOr<at::Tensor> sampled = wan::Sample(
+      sample, denoiser(high), denoiser(low), latents.to(device, at::kFloat), text.to(device),
+      guided ? std::optional<at::Tensor>(negative.to(device)) : std::nullopt, report);
+  rep.progress().End();
+  if (!sampled.ok()) {
+    WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
+    return sampled.status();
+  }
+  result.latents = sampled->cpu();
+  result.denoise_seconds = denoise_time.Seconds();
+  if (!at::isfinite(result.latents).all().item<bool>()) {
+    return absl::DataLossError(
+        "the denoised latents hold NaN or infinity: the weights, the inputs or the dtype are "
+        "unfit");
+  }
+  if (!request.decode) return result;
+
+  // Pixels.
+  WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<wan::Vae> vae, rep.LoadAs<wan::Vae>("vae"));
+  const Stopwatch decode_time;
+  rep.progress().Begin("decode", settings.frames);
+  std::vector<at::Tensor> chunks;
+  int64_t done = 0;
+  const absl::Status decoded = CatchTorch([&] {
+    const at::NoGradGuard no_grad;
+    vae->DecodeFrames(vae->Denormalize(sampled->to(device, at::kFloat)),
+                      [&](const at::Tensor& chunk) {
+                        chunks.push_back(ToFrames(chunk));
+                        done += chunks.back().size(0);
+                        rep.progress().Update(done, "");
+                      });
+    result.frames = at::cat(chunks, 0);
+  });
+  rep.progress().End();
+  if (!decoded.ok()) return Annotate(decoded, "vae");
+  ++result.calls["vae.decode"];
+  result.decode_seconds = decode_time.Seconds();
+  WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
+  return result;
+}
+
+void Runner::Unload(absl::string_view component) { rep_->loaded.erase(std::string(component)); }
+
+}  // namespace wanlite

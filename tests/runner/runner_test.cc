@@ -1,0 +1,237 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "wanlite/runner.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "src/model/wan/sampler.h"
+#include "src/runner/generate_settings.h"
+#include "src/runner/hollow_model.h"
+#include "src/runner/text_table.h"
+#include "tests/testing/catch.h"
+#include "tests/testing/seeded.h"
+#include "tests/testing/tiny_wan.h"
+#include "wanlite/metrics.h"
+
+namespace wanlite {
+namespace {
+
+std::unique_ptr<Runner> OpenTiny(Env& env, const RunnerOptions& options = {}) {
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<Runner> runner,
+                       Runner::Open(env, "tiny", BuiltinArchitectures(), options));
+  return runner;
+}
+
+bool Says(const absl::Status& status, const std::string& text) {
+  return absl::StrContains(std::string(status.message()), text);
+}
+
+TEST_CASE("A folder's own defaults fill what a request leaves open") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  const auto runner = OpenTiny(*env);
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings own, runner->Resolve({}));
+  CHECK(own.steps == 4);
+  CHECK(own.frames == 5);
+  CHECK(own.guidance == 2.0);
+  CHECK(own.guidance_2 == 1.5);
+  CHECK(own.shift == 3.0);
+  CHECK(own.boundary_ratio == 0.875);
+  CHECK(own.sampler == Sampler::kUniPc);
+  CHECK(own.fps == 8);
+  CHECK(own.prompts == std::vector<std::string>{"a red digit moves right"});
+
+  GenerateRequest request;
+  request.guidance = 7;
+  request.width = 48;
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings asked, runner->Resolve(request));
+  CHECK(asked.guidance == 7);
+  CHECK(asked.guidance_2 == 7);  // as in diffusers, unless given too
+  CHECK(asked.width == 48);
+  request.initial_latents = at::zeros({1, 4, 3, 4, 8});
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings shaped, runner->Resolve(request));
+  CHECK(shaped.frames == 9);
+  CHECK(shaped.height == 32);
+  CHECK(shaped.width == 64);
+}
+
+TEST_CASE("Without any defaults diffusers' stand") {
+  ASSERT_OK_AND_ASSIGN(const FolderDefaults none, ParseFolderDefaults("", "", true));
+  CHECK(none.settings.steps == 50);
+  CHECK(none.settings.guidance == 5);
+  CHECK(none.settings.frames == 81);
+  CHECK(none.settings.shift == 5);
+  CHECK(none.settings.boundary_ratio == 0.875);
+  CHECK(absl::IsFailedPrecondition(
+      ParseFolderDefaults(R"({"boundary_ratio": 0.9})", "", false).status()));
+  CHECK(absl::IsInvalidArgument(ParseFolderDefaults("[1]", "", false).status()));
+  CHECK(absl::IsInvalidArgument(
+      ParseFolderDefaults(R"({"wanlite_defaults": {"num_frames": "many"}})", "", false).status()));
+  CHECK(absl::IsInvalidArgument(
+      ParseFolderDefaults(R"({"wanlite_defaults": {"prompts": [1]}})", "", false).status()));
+}
+
+TEST_CASE("Requests that cannot be are refused with what would fit") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  const auto runner = OpenTiny(*env);
+  const auto refused = [&](const auto& edit) {
+    GenerateRequest request;
+    edit(request);
+    const absl::Status status = runner->Resolve(request).status();
+    CHECK(absl::IsInvalidArgument(status));
+    return status;
+  };
+  CHECK(Says(refused([](auto& r) { r.frames = 6; }), "5 or 9"));
+  CHECK(Says(refused([](auto& r) { r.height = 40; }), "32 or 48"));
+  CHECK(Says(refused([](auto& r) { r.width = 8; }), "16"));
+  CHECK(Says(refused([](auto& r) { r.steps = 0; }), "steps is 0"));
+  CHECK(Says(refused([](auto& r) { r.shift = std::nan(""); }), "shift"));
+  CHECK(Says(refused([](auto& r) { r.guidance = -1; }), "guidance"));
+  CHECK(Says(refused([](auto& r) { r.initial_latents = at::zeros({1, 5, 2, 4, 4}); }), "[1, 4"));
+  CHECK(Says(refused([](auto& r) {
+               r.prompt_embeds = at::zeros({1, 16, 16});
+             }),
+             "negative_prompt_embeds"));
+  refused([](auto& r) {
+    r.frames = 16381;
+    r.height = r.width = 16384;
+  });
+}
+
+TEST_CASE("The same request gives the same video, another seed another one") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  const auto runner = OpenTiny(*env);
+  GenerateRequest request;
+  request.prompt = "a red digit moves right";
+  request.seed = 3;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult first, runner->Generate(request));
+  CHECK(first.frames.sizes() == at::IntArrayRef({5, 32, 32, 3}));
+  CHECK(first.frames.scalar_type() == at::kByte);
+  CHECK(first.latents.sizes() == at::IntArrayRef({1, 4, 2, 4, 4}));
+  CHECK(first.calls.at("text_encoder") == 2);
+  CHECK(first.calls.at("transformer") + first.calls.at("transformer_2") == 8);
+  ASSERT_OK_AND_ASSIGN(const GenerateResult second, OpenTiny(*env)->Generate(request));
+  CHECK(at::equal(first.latents, second.latents));
+  CHECK(at::equal(first.frames, second.frames));
+  request.seed = 4;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult other, runner->Generate(request));
+  CHECK_FALSE(at::equal(first.latents, other.latents));
+  request.seed = 3;
+  request.prompt = "a cat";
+  ASSERT_OK_AND_ASSIGN(const GenerateResult cat, runner->Generate(request));
+  CHECK_FALSE(at::equal(first.latents, cat.latents));
+}
+
+TEST_CASE("Embeddings and latents given by hand take the place of text encoder and seed") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  const auto runner = OpenTiny(*env);
+  GenerateRequest request;
+  request.prompt = "a red digit moves right";
+  request.seed = 5;
+  request.decode = false;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult by_text, runner->Generate(request));
+  CHECK_FALSE(by_text.frames.defined());
+  GenerateRequest given;
+  given.decode = false;
+  ASSERT_OK_AND_ASSIGN(given.prompt_embeds, runner->EncodePrompt(request.prompt));
+  ASSERT_OK_AND_ASSIGN(given.negative_prompt_embeds, runner->EncodePrompt(""));
+  given.initial_latents = wan::InitialLatents({1, 4, 2, 4, 4}, 5);
+  ASSERT_OK_AND_ASSIGN(const GenerateResult by_hand, runner->Generate(given));
+  CHECK(at::equal(by_text.latents, by_hand.latents));
+  CHECK(by_hand.calls.count("text_encoder") == 0);
+}
+
+TEST_CASE("Rows after the end of the text are zero") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  ASSERT_OK_AND_ASSIGN(const at::Tensor embeds, OpenTiny(*env)->EncodePrompt(""));
+  REQUIRE(embeds.sizes() == at::IntArrayRef({1, 16, 16}));
+  CHECK(embeds[0][0].abs().sum().item<double>() > 0);  // the end of sentence
+  CHECK(embeds[0].narrow(0, 1, 15).abs().sum().item<double>() == 0);
+}
+
+TEST_CASE("bf16 stays near fp32 and keeps the VAE in fp32") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  RunnerOptions bf16;
+  bf16.dtype = at::kBFloat16;
+  const std::map<std::string, at::Tensor> inputs{
+      {"hidden_states", testing::SeededUniform("x", {1, 4, 2, 4, 4})},
+      {"timestep", at::full({1}, 700, at::kLong)},
+      {"encoder_hidden_states", testing::SeededUniform("t", {1, 16, 16})}};
+  ASSERT_OK_AND_ASSIGN(const auto full, OpenTiny(*env)->Forward("transformer", inputs));
+  ASSERT_OK_AND_ASSIGN(const auto half, OpenTiny(*env, bf16)->Forward("transformer", inputs));
+  CHECK(half.at("sample").scalar_type() == at::kFloat);
+  const double error = testing::RelativeL2(half.at("sample"), full.at("sample"));
+  CHECK(error > 1e-5);
+  CHECK(error < 0.05);
+  const std::map<std::string, at::Tensor> latents{
+      {"latents", testing::SeededUniform("z", {1, 4, 2, 2, 2})}};
+  ASSERT_OK_AND_ASSIGN(const auto video, OpenTiny(*env)->Forward("vae.decode", latents));
+  ASSERT_OK_AND_ASSIGN(const auto same, OpenTiny(*env, bf16)->Forward("vae.decode", latents));
+  CHECK(at::equal(video.at("sample"), same.at("sample")));
+}
+
+TEST_CASE("A cancelled run stops with Cancelled") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  CancellationToken cancel;
+  RunnerOptions options;
+  options.cancel = &cancel;
+  const auto runner = OpenTiny(*env, options);
+  cancel.Cancel();
+  GenerateRequest request;
+  request.prompt = "a";
+  CHECK(absl::IsCancelled(runner->Generate(request).status()));
+}
+
+TEST_CASE("Weights that give NaN are said to be damaged, not shown as a video") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  GenerateRequest request;
+  request.prompt = "a";
+  request.initial_latents = at::full({1, 4, 2, 4, 4}, std::nan(""));
+  CHECK(absl::IsDataLoss(OpenTiny(*env)->Generate(request).status()));
+}
+
+TEST_CASE("A folder of configs opens hollow, with the dtype it names") {
+  const auto env = NewMemEnv();
+  testing::TinyWanOptions configs;
+  configs.weights = false;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "configs", configs));
+  REQUIRE_OK(testing::WriteTinyWan(*env, "whole"));
+  ASSERT_OK_AND_ASSIGN(const HollowModel hollow,
+                       OpenHollow(*env, "configs", {}, BuiltinArchitectures()));
+  ASSERT_OK_AND_ASSIGN(const HollowModel whole,
+                       OpenHollow(*env, "whole", {}, BuiltinArchitectures()));
+  CHECK_FALSE(hollow.folder.has_value());
+  CHECK(whole.folder.has_value());
+  CHECK(CountParameters(hollow.view) == CountParameters(whole.view));
+  ASSERT_OK_AND_ASSIGN(const at::Tensor weight,
+                       hollow.view.FindTensor("transformer.blocks.0.self_attn.q.weight"));
+  CHECK(weight.scalar_type() == at::kBFloat16);
+  CHECK(TextLength(hollow.view) == 16);
+  ASSERT_OK_AND_ASSIGN(const HollowModel one,
+                       OpenHollow(*env, "configs/vae/config.json", {}, BuiltinArchitectures()));
+  CHECK(one.view.components().front().name == "vae");
+  CHECK(absl::IsNotFound(OpenHollow(*env, "none", {}, BuiltinArchitectures()).status()));
+}
+
+TEST_CASE("Numbers for people keep four digits at most") {
+  CHECK(FormatBytes(1500000) == "1.50 MB");
+  CHECK(FormatCount(14288491584) == "14.29 B");
+  CHECK(FormatCount(812) == "812");
+  CHECK(FormatOps(1.6784e15) == "1.678 PFLOP");
+  CHECK(FormatSeconds(0.0482) == "48.2 ms");
+  CHECK(FormatSeconds(245.2) == "4 min 05 s");
+  CHECK(FormatTable({{"a", "bb"}, {"ccc", "d"}}) == "a    bb\nccc   d\n");
+}
+
+}  // namespace
+}  // namespace wanlite

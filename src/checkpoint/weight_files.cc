@@ -118,6 +118,11 @@ absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir) {
     WeightFileGroup group;
     group.stem = stem;
     for (const auto& [number, name] : shards) group.files.push_back(name);
+    for (const WeightFileGroup& indexed : result.groups) {
+      if (indexed.stem != stem || indexed.index_file.empty()) continue;
+      return absl::InvalidArgumentError(absl::StrCat(dir, " holds ", absl::StrJoin(group.files, ", "),
+                                                     ", which ", indexed.index_file, " does not list"));
+    }
     if (static_cast<int>(shards.size()) != count || shards.begin()->first != 1 ||
         shards.rbegin()->first != count) {
       return absl::InvalidArgumentError(

@@ -87,11 +87,11 @@ WANLITE_HOST_DEVICE void Hadamard4(float& a, float& b, float& c, float& d) {
   d = new_d;
 }
 
-// First of the four elements that butterfly number `index` of the stage with distance `stride` joins;
-// the others follow at multiples of `stride`. Each element of a run of 4 * count elements belongs to
-// exactly one of its `count` butterflies.
-WANLITE_HOST_DEVICE int64_t HadamardBase(int64_t index, int64_t stride) {
-  return (index / stride) * stride * 4 + index % stride;
+// First of the four elements that butterfly number `index` of the stage with distance `stride`, a power
+// of 4, joins; the others follow at multiples of `stride`. Each element of a run of 4 * count elements
+// belongs to exactly one of its `count` butterflies.
+WANLITE_HOST_DEVICE int32_t HadamardBase(int32_t index, int32_t stride) {
+  return (index & ~(stride - 1)) * 4 + (index & (stride - 1));
 }
 
 // True for 4, 16, 64, 256 and 1024.

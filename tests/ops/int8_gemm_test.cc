@@ -170,10 +170,10 @@ TEST_CASE("the scale of a token is safe at every magnitude") {
 }
 
 TEST_CASE("the butterflies of a rotation stage touch every element once") {
-  for (int64_t stride : {1, 4, 16, 64, 256}) {
+  for (int32_t stride : {1, 4, 16, 64, 256}) {
     std::vector<int> touched(1024, 0);
-    for (int64_t index = 0; index < 256; ++index) {
-      for (int64_t r = 0; r < 4; ++r) ++touched[HadamardBase(index, stride) + r * stride];
+    for (int32_t index = 0; index < 256; ++index) {
+      for (int32_t r = 0; r < 4; ++r) ++touched[HadamardBase(index, stride) + r * stride];
     }
     CHECK(std::all_of(touched.begin(), touched.end(), [](int count) { return count == 1; }));
   }

@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CUDA operators: checks, memory, stream, launch. Part of libwanlite_cuda, which EnsureCuda() loads.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/library.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "src/ops/check_args.h"
+#include "src/ops/cuda/kernels.h"
+
+namespace wanlite::ops::cuda {
+namespace {
+
+// The kernels copy 16 bytes at a time.
+constexpr int64_t kAlignment = 16;
+
+FloatType TypeOf(const at::Tensor& x) {
+  switch (x.scalar_type()) {
+    case at::kBFloat16:
+      return FloatType::kBFloat16;
+    case at::kHalf:
+      return FloatType::kFloat16;
+    default:
+      return FloatType::kFloat32;
+  }
+}
+
+// Memory whose address the copies like; views with odd offsets are copied.
+at::Tensor Aligned(const at::Tensor& tensor) {
+  at::Tensor dense = tensor.contiguous();
+  return reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % kAlignment == 0 ? dense
+                                                                               : dense.clone();
+}
+
+int64_t RowsOf(const at::Tensor& x) {
+  int64_t rows = 1;
+  for (int64_t i = 0; i + 1 < x.dim(); ++i) rows *= x.size(i);
+  return rows;
+}
+
+at::Tensor Int8LinearCuda(const at::Tensor& x, const at::Tensor& weight,
+                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                          int64_t rotation_group) {
+  CheckInt8LinearArgs(x, weight, weight_scale, bias, rotation_group);
+  const c10::cuda::CUDAGuard guard(x.device());
+  const int64_t rows = RowsOf(x);
+  const int64_t n = weight.size(0);
+  const int64_t k = weight.size(1);
+  TORCH_CHECK(k > 0, "wanlite::int8_linear on CUDA needs at least one input feature");
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = n;
+  at::Tensor y = at::empty(shape, x.options());
+  if (y.numel() == 0) return y;
+
+  const int64_t padded = (k + kAlignment - 1) / kAlignment * kAlignment;
+  const at::Tensor tokens = x.contiguous();
+  // Only layers of odd widths pay for a padded copy.
+  const at::Tensor weights =
+      Aligned(padded == k ? weight : at::constant_pad_nd(weight, {0, padded - k}));
+  const at::Tensor weight_scales = weight_scale.contiguous();
+  const at::Tensor biases = bias.has_value() ? bias->to(at::kFloat).contiguous() : at::Tensor();
+  const at::Tensor q = at::empty({rows, padded}, x.options().dtype(at::kChar));
+  const at::Tensor scale = at::empty({rows}, x.options().dtype(at::kFloat));
+  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+  C10_CUDA_CHECK(LaunchQuantize(tokens.const_data_ptr(), TypeOf(x), rows, k, rotation_group,
+                                q.mutable_data_ptr<int8_t>(), padded,
+                                scale.mutable_data_ptr<float>(), stream));
+  C10_CUDA_CHECK(LaunchInt8Gemm(q.const_data_ptr<int8_t>(), weights.const_data_ptr<int8_t>(), rows,
+                                n, padded, scale.const_data_ptr<float>(),
+                                weight_scales.const_data_ptr<float>(),
+                                biases.defined() ? biases.const_data_ptr<float>() : nullptr,
+                                TypeOf(x), y.mutable_data_ptr(), stream));
+  return y;
+}
+
+std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCuda(const at::Tensor& x) {
+  CheckFloating("quantize_per_token", x);
+  const c10::cuda::CUDAGuard guard(x.device());
+  std::vector<int64_t> scale_shape = x.sizes().vec();
+  scale_shape.back() = 1;
+  at::Tensor q = at::empty(x.sizes(), x.options().dtype(at::kChar));
+  at::Tensor scale = at::zeros(scale_shape, x.options().dtype(at::kFloat));
+  if (x.numel() == 0) return {q, scale};
+  const at::Tensor tokens = x.contiguous();
+  C10_CUDA_CHECK(LaunchQuantize(tokens.const_data_ptr(), TypeOf(x), RowsOf(x), x.size(-1),
+                                /*rotation_group=*/0, q.mutable_data_ptr<int8_t>(), x.size(-1),
+                                scale.mutable_data_ptr<float>(),
+                                c10::cuda::getCurrentCUDAStream()));
+  return {q, scale};
+}
+
+at::Tensor HadamardRotateCuda(const at::Tensor& x, int64_t group) {
+  CheckFloating("hadamard_rotate", x);
+  CheckRotationGroup("hadamard_rotate", group, x.size(-1));
+  const c10::cuda::CUDAGuard guard(x.device());
+  const at::Tensor source = x.contiguous();
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  C10_CUDA_CHECK(LaunchRotate(source.const_data_ptr(), TypeOf(x), RowsOf(x), x.size(-1), group,
+                              y.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()));
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(wanlite, CUDA, m) {
+  m.impl("int8_linear", &Int8LinearCuda);
+  m.impl("quantize_per_token", &QuantizePerTokenCuda);
+  m.impl("hadamard_rotate", &HadamardRotateCuda);
+}
+
+}  // namespace
+}  // namespace wanlite::ops::cuda
+
+// For EnsureCuda(): how many usable devices there are; else the runtime's error number and its text.
+extern "C" int wanlite_cuda_probe(int* device_count, const char** error_text) {
+  const cudaError_t error = cudaGetDeviceCount(device_count);
+  *error_text = cudaGetErrorString(error);
+  // A failed query must not turn up in somebody else's check.
+  if (error != cudaSuccess) (void)cudaGetLastError();
+  return static_cast<int>(error);
+}

@@ -15,7 +15,7 @@ install(TARGETS wanlite wanlite_usage EXPORT wanliteTargets LIBRARY DESTINATION 
 install(TARGETS wanlite_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Opened at run time from beside libwanlite when asked for: nobody links them, so the package does not
 # name them, and whoever builds the command line wants them too.
-foreach(_module wanlite_cuda wanlite_ffmpeg)
+foreach(_module wanlite_cuda wanlite_ffmpeg wanlite_sentencepiece)
   if(TARGET ${_module})
     add_dependencies(wanlite_cli ${_module})
     set_target_properties(${_module} PROPERTIES INSTALL_RPATH "${_rpath}")

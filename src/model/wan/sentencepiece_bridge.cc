@@ -3,63 +3,78 @@
 
 #include "src/model/wan/sentencepiece_bridge.h"
 
-#include <sentencepiece_processor.h>
-#include <sentencepiece_trainer.h>
+#include <dlfcn.h>
+
+#include <string>
+
+#include "src/model/wan/sentencepiece/module_abi.h"
 
 namespace wanlite::wan {
 namespace {
 
-using sentencepiece::util::Status;
+constexpr char kLibraryName[] = "libwanlite_sentencepiece.so";
 
-bool Report(const Status& status, std::string* error) {
-  if (!status.ok()) *error = status.message();
-  return status.ok();
+#define WANLITE_STRING_INNER_(text) #text
+#define WANLITE_STRING_(text) WANLITE_STRING_INNER_(text)
+constexpr char kEntryName[] = WANLITE_STRING_(WANLITE_SENTENCEPIECE_ENTRY);
+
+// Folder of the library or program that this code is in.
+std::string OwnFolder() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void*>(&TrainSentencePiece), &info) == 0) return ".";
+  const std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-class Model : public SentencePieceModel {
- public:
-  bool Encode(const std::string& text, std::vector<int>* ids, std::string* error) const override {
-    return Report(processor_.Encode(text, ids), error);
-  }
-  int pad_id() const override { return processor_.pad_id(); }
-  int eos_id() const override { return processor_.eos_id(); }
-  int vocabulary_size() const override { return processor_.GetPieceSize(); }
-
-  bool Load(const std::string& serialized, std::string* error) {
-    return Report(processor_.LoadFromSerializedProto(serialized), error);
-  }
-
- private:
-  sentencepiece::SentencePieceProcessor processor_;
+struct Loaded {
+  const SentencePieceModule* module = nullptr;
+  std::string error;
 };
 
-class Sentences : public sentencepiece::SentenceIterator {
- public:
-  explicit Sentences(const std::vector<std::string>& list) : list_(list) {}
-  bool done() const override { return next_ >= list_.size(); }
-  void Next() override { ++next_; }
-  const std::string& value() const override { return list_[next_]; }
-  Status status() const override { return Status(); }
+Loaded Load() {
+  Loaded loaded;
+  // Beside libwanlite (build tree and installation), else wherever the system looks.
+  for (const std::string& path : {OwnFolder() + "/" + kLibraryName, std::string(kLibraryName)}) {
+    // DEEPBIND: it finds its own protobuf before the process's. Never unloaded.
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+    if (library == nullptr) {
+      if (loaded.error.empty()) loaded.error = dlerror();
+      continue;
+    }
+    using Entry = const SentencePieceModule* (*)();
+    const auto entry = reinterpret_cast<Entry>(dlsym(library, kEntryName));
+    if (entry == nullptr) {
+      loaded.error = path + " is of another version of wanlite";
+      continue;
+    }
+    loaded.module = entry();
+    return loaded;
+  }
+  loaded.error = "the tokenizer library cannot be loaded: " + loaded.error;
+  return loaded;
+}
 
- private:
-  const std::vector<std::string>& list_;
-  size_t next_ = 0;
-};
+const Loaded& Library() {
+  static const Loaded loaded = Load();
+  return loaded;
+}
 
 }  // namespace
 
 std::unique_ptr<const SentencePieceModel> SentencePieceModel::Parse(const std::string& serialized,
                                                                     std::string* error) {
-  auto model = std::make_unique<Model>();
-  if (!model->Load(serialized, error)) return nullptr;
-  return model;
+  if (Library().module != nullptr) return Library().module->Parse(serialized, error);
+  *error = Library().error;
+  return nullptr;
 }
 
 bool TrainSentencePiece(const std::unordered_map<std::string, std::string>& options,
                         const std::vector<std::string>& sentences, std::string* model,
                         std::string* error) {
-  Sentences iterator(sentences);
-  return Report(sentencepiece::SentencePieceTrainer::Train(options, &iterator, model), error);
+  if (Library().module != nullptr) return Library().module->Train(options, sentences, model, error);
+  *error = Library().error;
+  return false;
 }
 
 }  // namespace wanlite::wan

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// SentencePiece behind plain types. Its headers put std::string_view into namespace absl, which cannot
-// stand in one file with an Abseil that has a string_view of its own: only sentencepiece_bridge.cc
-// includes them, without the precompiled header.
+// SentencePiece behind plain types, in a library of its own that is loaded when it is first needed
+// (libwanlite_sentencepiece, beside libwanlite). Two reasons: the distributions' libsentencepiece carries
+// and exports an old protobuf, which must not meet the protobuf of this process; and its headers put
+// std::string_view into namespace absl, where Abseil has a type of that name.
 #ifndef WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_BRIDGE_H_
 #define WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_BRIDGE_H_
 
@@ -17,7 +18,8 @@ namespace wanlite::wan {
 // Immutable; Encode() may be called by many threads.
 class SentencePieceModel {
  public:
-  // serialized: the bytes of a spiece.model. Null, with `error` set, when they are not one.
+  // serialized: the bytes of a spiece.model. Null, with `error` set, when they are not one or the
+  // library cannot be loaded.
   static std::unique_ptr<const SentencePieceModel> Parse(const std::string& serialized,
                                                          std::string* error);
   virtual ~SentencePieceModel() = default;

@@ -12,6 +12,7 @@
 
 #include "src/model/wan/prompt_cleaning.h"
 #include "src/model/wan/tokenizer_trainer.h"
+#include "src/proto/recipe.pb.h"
 #include "tests/testing/catch.h"
 #include "wanlite/env.h"
 
@@ -47,6 +48,19 @@ TEST_CASE("Tokenizer: cleaning, ids and masks are those of the Python pipeline",
     CHECK(Row(text.input_ids, 0) == item["ids"].get<std::vector<int64_t>>());
     CHECK(Row(text.attention_mask, 0) == item["mask"].get<std::vector<int64_t>>());
   }
+}
+
+// SentencePiece brings a protobuf of its own; both must work in one process, in any order.
+TEST_CASE("Tokenizer: works beside the protobuf of the process") {
+  Recipe recipe;
+  recipe.set_name("before");
+  const Tokenizer tokenizer = GoldenTokenizer();
+  REQUIRE_OK(TrainTokenizer({"A white digit 7 moves to the left."}, {}));
+  Recipe again;
+  REQUIRE(again.ParseFromString(recipe.SerializeAsString()));
+  CHECK(again.name() == "before");
+  REQUIRE_OK(tokenizer.Encode("A white digit 7", 16));
+  CHECK(again.ShortDebugString() == "name: \"before\"");
 }
 
 TEST_CASE("Tokenizer: truncation keeps the end of sentence, padding is masked") {

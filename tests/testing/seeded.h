@@ -45,7 +45,8 @@ inline at::Tensor SeededParameter(const std::string& name, at::IntArrayRef shape
   if (sizes <= 1 && !ends_with("conv_out.weight")) {
     return values * at::scalar_tensor(0.25f) + at::scalar_tensor(1.0f);
   }
-  return values * at::scalar_tensor(static_cast<float>(std::sqrt(3.0 / static_cast<double>(fan_in))));
+  return values *
+         at::scalar_tensor(static_cast<float>(std::sqrt(3.0 / static_cast<double>(fan_in))));
 }
 
 // |a - b|_2 / |b|_2 in double.

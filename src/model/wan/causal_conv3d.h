@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The two building bricks of the causal video VAE: a convolution that never looks at later frames, and
-// the cache that lets a video go through such convolutions chunk after chunk.
+// The two building bricks of the causal video VAE: a convolution that never looks at later frames,
+// and the cache that lets a video go through such convolutions chunk after chunk.
 #ifndef WANLITE_SRC_MODEL_WAN_CAUSAL_CONV3D_H_
 #define WANLITE_SRC_MODEL_WAN_CAUSAL_CONV3D_H_
 
@@ -37,8 +37,9 @@ class FrameCache {
   int64_t chunks_ = 0;
 };
 
-// 3-D convolution, causal in time: output frame t sees input frames t-kernel_t+1..t, zeros before the
-// first one. "Same" zero padding in space. Parameters weight [out, in, kt, kh, kw] and bias [out].
+// 3-D convolution, causal in time: output frame t sees input frames t-kernel_t+1..t, zeros before
+// the first one. "Same" zero padding in space. Parameters weight [out, in, kt, kh, kw] and bias
+// [out].
 class CausalConv3d : public torch::nn::Module {
  public:
   // kernel: (t, h, w), odd in h and w. time_stride applies to Convolve() alone.

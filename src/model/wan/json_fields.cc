@@ -51,7 +51,8 @@ bool AsList(const nlohmann::json& value, Read read, std::vector<T>& out) {
 absl::StatusOr<JsonFields> JsonFields::Parse(absl::string_view what, absl::string_view text) {
   JsonFields fields;
   fields.what_ = std::string(what);
-  fields.json_ = nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  fields.json_ =
+      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!fields.json_.is_object()) {
     return absl::InvalidArgumentError(absl::StrCat(
         what, ": not a JSON object: \"", text.substr(0, 60), text.size() > 60 ? "..." : "", "\""));

@@ -17,9 +17,9 @@
 
 namespace wanlite::wan {
 
-// Each reader takes the spellings of one field, the first one present wins. A field that is absent or
-// null leaves `out` as it is; one of another type is InvalidArgument, naming it, its value and what was
-// expected.
+// Each reader takes the spellings of one field, the first one present wins. A field that is absent
+// or null leaves `out` as it is; one of another type is InvalidArgument, naming it, its value and
+// what was expected.
 class JsonFields {
  public:
   // `what` starts every message ("VAE config"). InvalidArgument when `text` is not a JSON object.

@@ -25,10 +25,10 @@ constexpr uint32_t kReplacement = 0xFFFD;
 constexpr uint32_t kMaxCodePoint = 0x10FFFF;
 
 // What browsers make of the numbers 0x80 to 0x9F (Windows-1252); 0 where they mean themselves.
-constexpr uint16_t kWindows1252[32] = {0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
-                                       0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017D, 0,
-                                       0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
-                                       0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
+constexpr uint16_t kWindows1252[32] = {
+    0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0,      0x017D, 0,      0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
+    0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
 
 void AppendUtf8(uint32_t code, std::string& out) {
   if (code < 0x80) {
@@ -105,9 +105,9 @@ size_t ReadNamed(const std::string& text, size_t at, std::string& out) {
   }
   for (; length >= 2; --length) {
     const std::string name = text.substr(at, length);
-    const Entity* found =
-        std::lower_bound(std::begin(kEntities), std::end(kEntities), name,
-                         [](const Entity& entity, const std::string& key) { return entity.name < key; });
+    const Entity* found = std::lower_bound(
+        std::begin(kEntities), std::end(kEntities), name,
+        [](const Entity& entity, const std::string& key) { return entity.name < key; });
     if (found == std::end(kEntities) || found->name != name) continue;
     out += found->text;
     return length;

@@ -13,11 +13,12 @@ namespace wanlite::wan {
 // "&#233;", "&#xE9;", old names without the semicolon, Windows-1252 for 128 to 159.
 std::string HtmlUnescape(const std::string& text);
 
-// Runs of Unicode white space become one space; none stays at the ends. Bytes that are not UTF-8 stay.
+// Runs of Unicode white space become one space; none stays at the ends. Bytes that are not UTF-8
+// stay.
 std::string CollapseWhitespace(const std::string& text);
 
-// diffusers' prompt_clean: HtmlUnescape twice, then CollapseWhitespace. Its optional first step, ftfy's
-// repair of wrongly decoded text ("schÃ¶n"), is not done.
+// diffusers' prompt_clean: HtmlUnescape twice, then CollapseWhitespace. Its optional first step,
+// ftfy's repair of wrongly decoded text ("schÃ¶n"), is not done.
 std::string CleanPrompt(const std::string& text);
 
 }  // namespace wanlite::wan

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // SentencePiece behind plain types, in a library of its own that is loaded when it is first needed
-// (libwanlite_sentencepiece, beside libwanlite). Two reasons: the distributions' libsentencepiece carries
-// and exports an old protobuf, which must not meet the protobuf of this process; and its headers put
-// std::string_view into namespace absl, where Abseil has a type of that name.
+// (libwanlite_sentencepiece, beside libwanlite). Two reasons: the distributions' libsentencepiece
+// carries and exports an old protobuf, which must not meet the protobuf of this process; and its
+// headers put std::string_view into namespace absl, where Abseil has a type of that name.
 #ifndef WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_BRIDGE_H_
 #define WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_BRIDGE_H_
 
@@ -31,8 +31,8 @@ class SentencePieceModel {
   virtual int vocabulary_size() const = 0;
 };
 
-// options: SentencePiece's trainer flags. model: gets the bytes of a spiece.model. False, with `error`
-// set, on failure.
+// options: SentencePiece's trainer flags. model: gets the bytes of a spiece.model. False, with
+// `error` set, on failure.
 bool TrainSentencePiece(const std::unordered_map<std::string, std::string>& options,
                         const std::vector<std::string>& sentences, std::string* model,
                         std::string* error);

@@ -38,8 +38,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(Env& env, absl::string_view folder) {
                      "' has tokenizer.json alone, which is not read; put the SentencePiece file "
                      "spiece.model of the same tokenizer beside it"));
   }
-  return absl::NotFoundError(
-      absl::StrCat("tokenizer folder '", folder, "' has no spiece.model"));
+  return absl::NotFoundError(absl::StrCat("tokenizer folder '", folder, "' has no spiece.model"));
 }
 
 absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
@@ -47,8 +46,8 @@ absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
   std::shared_ptr<const SentencePieceModel> model =
       SentencePieceModel::Parse(std::string(serialized), &error);
   if (model == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("not a SentencePiece model of ", serialized.size(),
-                                                   " bytes: ", error));
+    return absl::InvalidArgumentError(
+        absl::StrCat("not a SentencePiece model of ", serialized.size(), " bytes: ", error));
   }
   if (model->eos_id() < 0) {
     return absl::InvalidArgumentError(absl::StrCat("SentencePiece model with ",
@@ -58,7 +57,8 @@ absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
   return Tokenizer(std::move(model));
 }
 
-absl::StatusOr<TokenizedText> Tokenizer::Encode(const std::string& prompt, int64_t max_length) const {
+absl::StatusOr<TokenizedText> Tokenizer::Encode(const std::string& prompt,
+                                                int64_t max_length) const {
   return EncodeBatch({prompt}, max_length);
 }
 

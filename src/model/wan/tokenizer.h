@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// From prompts to the token ids of the umT5 encoder, as diffusers' Wan pipeline and transformers' T5
-// tokenizer do it.
+// From prompts to the token ids of the umT5 encoder, as diffusers' Wan pipeline and transformers'
+// T5 tokenizer do it.
 #ifndef WANLITE_SRC_MODEL_WAN_TOKENIZER_H_
 #define WANLITE_SRC_MODEL_WAN_TOKENIZER_H_
 
@@ -30,15 +30,15 @@ struct TokenizedText {
 // Cheap to copy, immutable, thread-safe.
 class Tokenizer {
  public:
-  // Reads spiece.model (or tokenizer.model) in `folder`. NotFound without one, Unimplemented when there
-  // is a tokenizer.json alone, InvalidArgument when the model has no end-of-sentence piece.
+  // Reads spiece.model (or tokenizer.model) in `folder`. NotFound without one, Unimplemented when
+  // there is a tokenizer.json alone, InvalidArgument when the model has no end-of-sentence piece.
   static absl::StatusOr<Tokenizer> Load(Env& env, absl::string_view folder);
   // serialized: the bytes of a SentencePiece model.
   static absl::StatusOr<Tokenizer> Parse(absl::string_view serialized);
 
-  // The prompt is cleaned (HTML references, white space; see prompt_cleaning.h), cut to max_length - 1
-  // tokens and closed with the end of sentence. max_length >= 1, InvalidArgument otherwise. Names of
-  // special pieces in a prompt ("</s>") are ordinary text.
+  // The prompt is cleaned (HTML references, white space; see prompt_cleaning.h), cut to max_length
+  // - 1 tokens and closed with the end of sentence. max_length >= 1, InvalidArgument otherwise.
+  // Names of special pieces in a prompt ("</s>") are ordinary text.
   absl::StatusOr<TokenizedText> Encode(const std::string& prompt, int64_t max_length) const;
   absl::StatusOr<TokenizedText> EncodeBatch(const std::vector<std::string>& prompts,
                                             int64_t max_length) const;

@@ -21,24 +21,26 @@ absl::StatusOr<std::string> TrainTokenizer(const std::vector<std::string>& sente
   }
   if (std::all_of(sentences.begin(), sentences.end(),
                   [](const std::string& sentence) { return sentence.empty(); })) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tokenizer: ", sentences.size(), " sentences to train on, all empty; needs some with text"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tokenizer: ", sentences.size(),
+                     " sentences to train on, all empty; needs some with text"));
   }
   std::string model, error;
-  const bool trained = TrainSentencePiece({{"model_type", "unigram"},
-                                           {"vocab_size", absl::StrCat(options.vocabulary_size)},
-                                           {"hard_vocab_limit", "false"},
-                                           {"byte_fallback", options.byte_fallback ? "true" : "false"},
-                                           {"character_coverage", "1.0"},
-                                           {"pad_id", "0"},
-                                           {"eos_id", "1"},
-                                           {"unk_id", "2"},
-                                           {"bos_id", "-1"},
-                                           // One thread and no shuffling: the same model every time.
-                                           {"num_threads", "1"},
-                                           {"shuffle_input_sentence", "false"},
-                                           {"minloglevel", "1"}},
-                                          sentences, &model, &error);
+  const bool trained =
+      TrainSentencePiece({{"model_type", "unigram"},
+                          {"vocab_size", absl::StrCat(options.vocabulary_size)},
+                          {"hard_vocab_limit", "false"},
+                          {"byte_fallback", options.byte_fallback ? "true" : "false"},
+                          {"character_coverage", "1.0"},
+                          {"pad_id", "0"},
+                          {"eos_id", "1"},
+                          {"unk_id", "2"},
+                          {"bos_id", "-1"},
+                          // One thread and no shuffling: the same model every time.
+                          {"num_threads", "1"},
+                          {"shuffle_input_sentence", "false"},
+                          {"minloglevel", "1"}},
+                         sentences, &model, &error);
   if (!trained) {
     return absl::InvalidArgumentError(absl::StrCat("tokenizer: training on ", sentences.size(),
                                                    " sentences for ", options.vocabulary_size,

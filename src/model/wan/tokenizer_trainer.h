@@ -19,10 +19,11 @@ struct TokenizerTrainerOptions {
   bool byte_fallback = false;
 };
 
-// A SentencePiece unigram model (the bytes of a spiece.model) with <pad> 0, </s> 1, <unk> 2, no <s>,
-// and NFKC normalisation, as umT5's; every character of the corpus is covered. The same sentences in the
-// same order give the same model. Sentences are taken as they are: clean them as prompts are
-// (prompt_cleaning.h). InvalidArgument when there are none or the size is too small for them.
+// A SentencePiece unigram model (the bytes of a spiece.model) with <pad> 0, </s> 1, <unk> 2, no
+// <s>, and NFKC normalisation, as umT5's; every character of the corpus is covered. The same
+// sentences in the same order give the same model. Sentences are taken as they are: clean them as
+// prompts are (prompt_cleaning.h). InvalidArgument when there are none or the size is too small for
+// them.
 absl::StatusOr<std::string> TrainTokenizer(const std::vector<std::string>& sentences,
                                            const TokenizerTrainerOptions& options);
 

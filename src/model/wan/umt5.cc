@@ -89,8 +89,7 @@ Umt5Block::Umt5Block(const Umt5Config& config, int64_t heads, int64_t ffn_dim)
   down_ = AddLinear(*ffn, "fc2", ffn_dim, width);
   const auto position = register_module("pos_embedding", std::make_shared<Module>("pos_embedding"));
   const auto table = position->register_module("embedding", std::make_shared<Module>("embedding"));
-  position_bias_ =
-      table->register_parameter("weight", nn::NewTensor({config.num_buckets, heads}));
+  position_bias_ = table->register_parameter("weight", nn::NewTensor({config.num_buckets, heads}));
 }
 
 at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
@@ -172,8 +171,8 @@ Umt5::Umt5(const Umt5Config& config) : Module("Umt5"), config_(config) {
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const int64_t heads = config.attn_heads.empty() ? config.num_heads : config.attn_heads[i];
     const int64_t ffn_dim = config.ffn_dims.empty() ? config.d_ff : config.ffn_dims[i];
-    blocks_.push_back(blocks->register_module(
-        std::to_string(i), std::make_shared<Umt5Block>(config, heads, ffn_dim)));
+    blocks_.push_back(blocks->register_module(std::to_string(i),
+                                              std::make_shared<Umt5Block>(config, heads, ffn_dim)));
   }
   norm_ = register_module("norm", std::make_shared<TokenRmsNorm>(config.d_model, config.eps));
 }

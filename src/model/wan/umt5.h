@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The umT5 text encoder, as transformers' UMT5EncoderModel computes it. Modules carry the original Wan
-// names ("blocks.0.attn.q.weight").
+// The umT5 text encoder, as transformers' UMT5EncoderModel computes it. Modules carry the original
+// Wan names ("blocks.0.attn.q.weight").
 //
 // Letters: B batch, T tokens, D width, N heads, F ffn width.
 #ifndef WANLITE_SRC_MODEL_WAN_UMT5_H_
@@ -32,9 +32,9 @@ class TokenRmsNorm : public torch::nn::Module {
   double eps_;
 };
 
-// Bucket of each relative position of T tokens: int64 [T * T], query-major. Half of the buckets are for
-// keys behind the query and half for those ahead; in each, half stand for one distance and the others
-// for ranges that widen logarithmically up to max_distance (T5's scheme).
+// Bucket of each relative position of T tokens: int64 [T * T], query-major. Half of the buckets are
+// for keys behind the query and half for those ahead; in each, half stand for one distance and the
+// others for ranges that widen logarithmically up to max_distance (T5's scheme).
 at::Tensor RelativePositionBuckets(int64_t tokens, int64_t num_buckets, int64_t max_distance);
 
 // Pre-norm attention with relative position bias, then gated feed-forward. Sizes are read from the
@@ -42,8 +42,8 @@ at::Tensor RelativePositionBuckets(int64_t tokens, int64_t num_buckets, int64_t 
 class Umt5Block : public torch::nn::Module, public nn::Describable {
  public:
   Umt5Block(const Umt5Config& config, int64_t heads, int64_t ffn_dim);
-  // x: [B, T, D]; buckets: of RelativePositionBuckets(); keys: bool [B, 1, 1, T], the tokens that may
-  // be attended to, or undefined for all. -> [B, T, D].
+  // x: [B, T, D]; buckets: of RelativePositionBuckets(); keys: bool [B, 1, 1, T], the tokens that
+  // may be attended to, or undefined for all. -> [B, T, D].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& buckets, const at::Tensor& keys) const;
 
   int64_t heads() const { return position_bias_.size(1); }
@@ -68,12 +68,14 @@ class Umt5 : public torch::nn::Module, public nn::Describable {
   static absl::StatusOr<std::shared_ptr<Umt5>> Create(const Umt5Config& config);
 
   // input_ids: int64 [B, T]; attention_mask: [B, T], non-zero at tokens, zero at padding; undefined
-  // means no padding. -> [B, T, D] in the dtype of the embedding. Rows of padding are computed too, as
-  // in the reference; Wan sets them to zero before the diffusion model sees them. Records gradients.
+  // means no padding. -> [B, T, D] in the dtype of the embedding. Rows of padding are computed too,
+  // as in the reference; Wan sets them to zero before the diffusion model sees them. Records
+  // gradients.
   at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask = {}) const;
 
-  // Values to start training from, the same for the same seed: normal with the standard deviations of
-  // transformers' UMT5 (from Mesh TensorFlow), which stand in for the missing 1 / sqrt(head_dim).
+  // Values to start training from, the same for the same seed: normal with the standard deviations
+  // of transformers' UMT5 (from Mesh TensorFlow), which stand in for the missing 1 /
+  // sqrt(head_dim).
   void InitParameters(uint64_t seed);
 
   const Umt5Config& config() const { return config_; }

@@ -35,7 +35,8 @@ absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& 
     return absl::InvalidArgumentError(absl::StrCat(kWhat, ": ", field, " has ", values.size(),
                                                    " values, must have num_layers = ", layers));
   }
-  for (const int64_t value : values) WANLITE_RETURN_IF_ERROR(CheckRange(field, value, 1, kMaxWidth));
+  for (const int64_t value : values)
+    WANLITE_RETURN_IF_ERROR(CheckRange(field, value, 1, kMaxWidth));
   return absl::OkStatus();
 }
 
@@ -79,8 +80,8 @@ absl::StatusOr<Umt5Config> ParseUmt5Config(absl::string_view text) {
   WANLITE_RETURN_IF_ERROR(json.Bool({"shared_pos"}, shared_bias));
   WANLITE_RETURN_IF_ERROR(json.Bool({"is_decoder"}, decoder));
   if (shared_bias || decoder) {
-    return absl::UnimplementedError(absl::StrCat(kWhat, ": ", shared_bias ? "shared_pos" : "is_decoder",
-                                                 " is true; only false is built"));
+    return absl::UnimplementedError(absl::StrCat(
+        kWhat, ": ", shared_bias ? "shared_pos" : "is_decoder", " is true; only false is built"));
   }
 
   Umt5Config config;
@@ -95,15 +96,16 @@ absl::StatusOr<Umt5Config> ParseUmt5Config(absl::string_view text) {
   WANLITE_RETURN_IF_ERROR(required({"num_layers", "encoder_layers"}, config.num_layers));
   WANLITE_RETURN_IF_ERROR(required({"num_heads"}, config.num_heads));
   if (json.Has({"d_kv"}) || !json.Has({"dim_attn"})) {
-    WANLITE_RETURN_IF_ERROR(json.Int({"d_kv"}, config.d_kv));  // 64 when absent, in transformers too
+    WANLITE_RETURN_IF_ERROR(
+        json.Int({"d_kv"}, config.d_kv));  // 64 when absent, in transformers too
   } else {
     int64_t inner = 0;
     WANLITE_RETURN_IF_ERROR(json.Int({"dim_attn"}, inner));
     WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxWidth));
     if (inner <= 0 || inner % config.num_heads != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(kWhat, ": dim_attn is ", inner,
-                                                     ", must be a multiple of num_heads = ",
-                                                     config.num_heads));
+      return absl::InvalidArgumentError(
+          absl::StrCat(kWhat, ": dim_attn is ", inner,
+                       ", must be a multiple of num_heads = ", config.num_heads));
     }
     config.d_kv = inner / config.num_heads;
   }

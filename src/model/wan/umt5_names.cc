@@ -63,8 +63,8 @@ Architecture Umt5Architecture() {
   Architecture architecture;
   architecture.name = "UMT5EncoderModel";
   architecture.role = ComponentRole::kTextEncoder;
-  architecture.build = [](absl::string_view config_json)
-      -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+  architecture.build =
+      [](absl::string_view config_json) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
     WANLITE_ASSIGN_OR_RETURN(const Umt5Config config, ParseUmt5Config(config_json));
     WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<Umt5> encoder, Umt5::Create(config));
     return std::shared_ptr<torch::nn::Module>(std::move(encoder));
@@ -74,8 +74,7 @@ Architecture Umt5Architecture() {
   };
   // transformers ties the two names of the embedding and has written either or both.
   architecture.foreign_aliases = {{"encoder.embed_tokens.weight", "token_embedding.weight"}};
-  architecture.normalize_config =
-      [](absl::string_view config_json) -> absl::StatusOr<std::string> {
+  architecture.normalize_config = [](absl::string_view config_json) -> absl::StatusOr<std::string> {
     WANLITE_ASSIGN_OR_RETURN(const Umt5Config config, ParseUmt5Config(config_json));
     return Umt5ConfigJson(config);
   };

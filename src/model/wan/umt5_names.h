@@ -11,8 +11,9 @@
 
 namespace wanlite::wan {
 
-// "blocks.3.ffn.gate.0.weight" -> "encoder.block.3.layer.1.DenseReluDense.wi_0.weight". A name that is
-// none of the network's comes back unchanged; what follows the layer's name ("weight_scale") is kept.
+// "blocks.3.ffn.gate.0.weight" -> "encoder.block.3.layer.1.DenseReluDense.wi_0.weight". A name that
+// is none of the network's comes back unchanged; what follows the layer's name ("weight_scale") is
+// kept.
 std::string Umt5ToTransformers(const std::string& internal_name);
 
 // "UMT5EncoderModel". T5 and mT5 are other networks (one position bias for all blocks).

@@ -65,8 +65,7 @@ class VaeHalf : public Module {
 
  protected:
   void AddInput(int64_t in_channels, int64_t width) {
-    conv_in_ =
-        register_module("conv1", std::make_shared<CausalConv3d>(in_channels, width, kCube));
+    conv_in_ = register_module("conv1", std::make_shared<CausalConv3d>(in_channels, width, kCube));
   }
   void Add(const std::string& name, const std::vector<VaeLayerSpec>& specs) {
     for (auto& layer : AddLayers(*this, name, specs)) layers_.push_back(std::move(layer));
@@ -127,8 +126,8 @@ Vae::Vae(const VaeConfig& config) : Module("Vae"), config_(config) {
 }
 
 at::Tensor Vae::ToParameters(const at::Tensor& x) const {
-  // Convolutions and norms over channels are faster with the channels innermost; all layers keep the
-  // layout of their input.
+  // Convolutions and norms over channels are faster with the channels innermost; all layers keep
+  // the layout of their input.
   return x.to(quant_conv_->weight().options()).contiguous(at::MemoryFormat::ChannelsLast3d);
 }
 
@@ -144,8 +143,8 @@ void CheckVideo(const at::Tensor& video, const VaeConfig& config) {
               "Vae: video must be [B, ", config.in_channels, ", F > 0, H, W], found ",
               video.sizes());
   TORCH_CHECK(std::min(video.size(3), video.size(4)) >= config.spatial_stride(),
-              "Vae: frames must be at least ", config.spatial_stride(), " pixels high and wide, found ",
-              video.size(3), "x", video.size(4));
+              "Vae: frames must be at least ", config.spatial_stride(),
+              " pixels high and wide, found ", video.size(3), "x", video.size(4));
 }
 
 void CheckLatents(const at::Tensor& latents, const VaeConfig& config) {
@@ -274,8 +273,8 @@ void Vae::InitParameters(uint64_t seed) {
 }
 
 void Vae::Describe(TopologyBuilder& topology) const {
-  // One piece, always fp32: half precision shows in the picture, and its 0.5 GB are small beside the
-  // diffusion model.
+  // One piece, always fp32: half precision shows in the picture, and its 0.5 GB are small beside
+  // the diffusion model.
   for (const char* part : {"encoder", "decoder", "conv1", "conv2"}) topology.KeepFloat32(part);
 }
 

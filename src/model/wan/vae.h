@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The causal 3-D video VAE of Wan 2.1, as diffusers' AutoencoderKLWan computes it. Modules carry the
-// original Wan names ("encoder.downsamples.0.residual.0.gamma").
+// The causal 3-D video VAE of Wan 2.1, as diffusers' AutoencoderKLWan computes it. Modules carry
+// the original Wan names ("encoder.downsamples.0.residual.0.gamma").
 //
 // Letters: B batch, F frames, H and W pixels, z = z_dim, f, h, w the sizes in latent units:
-// f = 1 + (F - 1) / temporal_stride, h = H / spatial_stride, w = W / spatial_stride (4, 8, 8 for Wan 2.1).
+// f = 1 + (F - 1) / temporal_stride, h = H / spatial_stride, w = W / spatial_stride (4, 8, 8 for
+// Wan 2.1).
 #ifndef WANLITE_SRC_MODEL_WAN_VAE_H_
 #define WANLITE_SRC_MODEL_WAN_VAE_H_
 
@@ -41,11 +42,12 @@ class Vae : public torch::nn::Module, public nn::Describable {
   // initialised; under an nn::HollowGuard they take no memory.
   static absl::StatusOr<std::shared_ptr<Vae>> Create(const VaeConfig& config);
 
-  // For use: frames go through in chunks, so memory does not grow with their number but for the result,
-  // and no gradients are recorded. Computes in the dtype and on the device of the parameters.
+  // For use: frames go through in chunks, so memory does not grow with their number but for the
+  // result, and no gradients are recorded. Computes in the dtype and on the device of the
+  // parameters.
   //
-  // video: floating [B, in_channels, F, H, W], values in [-1, 1], H and W at least spatial_stride. As
-  // in the reference, frames beyond 1 + 4k are left out.
+  // video: floating [B, in_channels, F, H, W], values in [-1, 1], H and W at least spatial_stride.
+  // As in the reference, frames beyond 1 + 4k are left out.
   LatentDistribution Encode(const at::Tensor& video) const;
   // latents: floating [B, z, f, h, w], not normalised -> [B, out_channels, F, H, W] in [-1, 1] with
   // F = 1 + (f - 1) * temporal_stride.
@@ -54,13 +56,13 @@ class Vae : public torch::nn::Module, public nn::Describable {
   void DecodeFrames(const at::Tensor& latents,
                     const std::function<void(const at::Tensor& frames)>& sink) const;
 
-  // For training: the whole sequence in one go, recording gradients. Equal to Encode() and, up to its
-  // clamp to [-1, 1], to Decode(). Every activation is kept for the backward pass.
+  // For training: the whole sequence in one go, recording gradients. Equal to Encode() and, up to
+  // its clamp to [-1, 1], to Decode(). Every activation is kept for the backward pass.
   LatentDistribution EncodeWhole(const at::Tensor& video) const;
   at::Tensor DecodeWhole(const at::Tensor& latents) const;
 
-  // The diffusion model sees (latents - latents_mean) / latents_std, per channel. latents: [B, z, ...].
-  // Without statistics in the config both are the identity.
+  // The diffusion model sees (latents - latents_mean) / latents_std, per channel. latents: [B, z,
+  // ...]. Without statistics in the config both are the identity.
   at::Tensor Normalize(const at::Tensor& latents) const;
   at::Tensor Denormalize(const at::Tensor& latents) const;
   // mean, std: [z_dim] each, std > 0; InvalidArgument otherwise. Becomes part of config().
@@ -80,7 +82,7 @@ class Vae : public torch::nn::Module, public nn::Describable {
 
   VaeConfig config_;
   std::shared_ptr<VaeEncoder> encoder_;
-  std::shared_ptr<CausalConv3d> quant_conv_;  // "conv1"
+  std::shared_ptr<CausalConv3d> quant_conv_;       // "conv1"
   std::shared_ptr<CausalConv3d> post_quant_conv_;  // "conv2"
   std::shared_ptr<VaeDecoder> decoder_;
 };

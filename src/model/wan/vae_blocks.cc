@@ -15,7 +15,8 @@ namespace {
 
 using torch::nn::Module;
 
-// A child without behaviour that gives its children a name segment ("residual" in "residual.0.gamma").
+// A child without behaviour that gives its children a name segment ("residual" in
+// "residual.0.gamma").
 std::shared_ptr<Module> AddNode(Module& parent, const std::string& name) {
   return parent.register_module(name, std::make_shared<Module>(name));
 }
@@ -52,14 +53,16 @@ ResidualBlock::ResidualBlock(int64_t in_channels, int64_t out_channels) {
   // 1 and 4 are activations, 5 is a dropout: they have no parameters.
   norm1_ = residual->register_module("0", std::make_shared<ChannelRmsNorm>(in_channels, 3));
   conv1_ = residual->register_module(
-      "2", std::make_shared<CausalConv3d>(in_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
+      "2",
+      std::make_shared<CausalConv3d>(in_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
   norm2_ = residual->register_module("3", std::make_shared<ChannelRmsNorm>(out_channels, 3));
   conv2_ = residual->register_module(
-      "6", std::make_shared<CausalConv3d>(out_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
+      "6",
+      std::make_shared<CausalConv3d>(out_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
   if (in_channels != out_channels) {
-    shortcut_ = register_module("shortcut",
-                                std::make_shared<CausalConv3d>(in_channels, out_channels,
-                                                               std::array<int64_t, 3>{1, 1, 1}));
+    shortcut_ = register_module(
+        "shortcut",
+        std::make_shared<CausalConv3d>(in_channels, out_channels, std::array<int64_t, 3>{1, 1, 1}));
   }
 }
 
@@ -72,8 +75,7 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x, FrameCache* cache) const 
 FrameAttention::FrameAttention(int64_t channels) {
   norm_ = register_module("norm", std::make_shared<ChannelRmsNorm>(channels, 2));
   const std::shared_ptr<Module> to_qkv = AddNode(*this, "to_qkv");
-  qkv_weight_ =
-      to_qkv->register_parameter("weight", nn::NewTensor({3 * channels, channels, 1, 1}));
+  qkv_weight_ = to_qkv->register_parameter("weight", nn::NewTensor({3 * channels, channels, 1, 1}));
   qkv_bias_ = to_qkv->register_parameter("bias", nn::NewTensor({3 * channels}));
   const std::shared_ptr<Module> proj = AddNode(*this, "proj");
   proj_weight_ = proj->register_parameter("weight", nn::NewTensor({channels, channels, 1, 1}));
@@ -84,8 +86,8 @@ at::Tensor FrameAttention::forward(const at::Tensor& x, FrameCache*) const {
   const int64_t batch = x.size(0), channels = x.size(1), frames = x.size(2);
   const int64_t positions = x.size(3) * x.size(4);
   // [B, C, T, H, W] -> [B * T, 1, H * W, C]
-  const at::Tensor tokens = norm_->forward(x).permute({0, 2, 3, 4, 1}).reshape(
-      {batch * frames, 1, positions, channels});
+  const at::Tensor tokens =
+      norm_->forward(x).permute({0, 2, 3, 4, 1}).reshape({batch * frames, 1, positions, channels});
   const std::vector<at::Tensor> qkv =
       at::linear(tokens, qkv_weight_.flatten(1), qkv_bias_).chunk(3, -1);
   const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
@@ -99,8 +101,8 @@ Downsample::Downsample(int64_t channels, bool temporal) {
   bias_ = conv->register_parameter("bias", nn::NewTensor({channels}));
   if (temporal) {
     time_conv_ = register_module(
-        "time_conv", std::make_shared<CausalConv3d>(channels, channels,
-                                                    std::array<int64_t, 3>{3, 1, 1}, 2));
+        "time_conv",
+        std::make_shared<CausalConv3d>(channels, channels, std::array<int64_t, 3>{3, 1, 1}, 2));
   }
 }
 
@@ -124,8 +126,8 @@ Upsample::Upsample(int64_t channels, bool temporal) {
   bias_ = conv->register_parameter("bias", nn::NewTensor({channels / 2}));
   if (temporal) {
     time_conv_ = register_module(
-        "time_conv", std::make_shared<CausalConv3d>(channels, 2 * channels,
-                                                    std::array<int64_t, 3>{3, 1, 1}));
+        "time_conv",
+        std::make_shared<CausalConv3d>(channels, 2 * channels, std::array<int64_t, 3>{3, 1, 1}));
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The layers of the causal video VAE. Features are [B, C, T, H, W]. Every forward takes the cache of
-// the video being streamed, or null when x is the whole video.
+// The layers of the causal video VAE. Features are [B, C, T, H, W]. Every forward takes the cache
+// of the video being streamed, or null when x is the whole video.
 #ifndef WANLITE_SRC_MODEL_WAN_VAE_BLOCKS_H_
 #define WANLITE_SRC_MODEL_WAN_VAE_BLOCKS_H_
 
@@ -33,8 +33,8 @@ class VaeLayer : public torch::nn::Module {
   virtual at::Tensor forward(const at::Tensor& x, FrameCache* cache) const = 0;
 };
 
-// x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution on the shortcut when the width
-// changes.
+// x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution on the shortcut when the
+// width changes.
 class ResidualBlock : public VaeLayer {
  public:
   ResidualBlock(int64_t in_channels, int64_t out_channels);
@@ -58,8 +58,8 @@ class FrameAttention : public VaeLayer {
   at::Tensor proj_weight_, proj_bias_;  // [C, C, 1, 1], [C]
 };
 
-// Halves height and width and, with `temporal`, frames 2k-1 and 2k into one: T = 1 + 2k -> 1 + k. The
-// first frame of a video keeps its place and is not mixed in time.
+// Halves height and width and, with `temporal`, frames 2k-1 and 2k into one: T = 1 + 2k -> 1 + k.
+// The first frame of a video keeps its place and is not mixed in time.
 class Downsample : public VaeLayer {
  public:
   Downsample(int64_t channels, bool temporal);
@@ -70,9 +70,9 @@ class Downsample : public VaeLayer {
   std::shared_ptr<CausalConv3d> time_conv_;  // null without `temporal`
 };
 
-// Doubles height and width, halves the channels and, with `temporal`, doubles all frames but the first
-// of a video: T = 1 + k -> 1 + 2k. Frames after the first do not see the first one in the temporal
-// convolution (the reference starts it with zeros at the second chunk).
+// Doubles height and width, halves the channels and, with `temporal`, doubles all frames but the
+// first of a video: T = 1 + k -> 1 + 2k. Frames after the first do not see the first one in the
+// temporal convolution (the reference starts it with zeros at the second chunk).
 class Upsample : public VaeLayer {
  public:
   Upsample(int64_t channels, bool temporal);

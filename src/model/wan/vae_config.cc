@@ -55,8 +55,8 @@ absl::Status ValidateVaeConfig(const VaeConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckRange("decoder_base_dim", config.decoder_base_dim, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("z_dim", config.z_dim, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("num_res_blocks", config.num_res_blocks, 1, kMaxBlocks));
-  WANLITE_RETURN_IF_ERROR(
-      CheckRange("number of dim_mult", static_cast<int64_t>(config.dim_mult.size()), 1, kMaxLevels));
+  WANLITE_RETURN_IF_ERROR(CheckRange("number of dim_mult",
+                                     static_cast<int64_t>(config.dim_mult.size()), 1, kMaxLevels));
   for (size_t i = 0; i < config.dim_mult.size(); ++i) {
     const int64_t mult = config.dim_mult[i];
     WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat("dim_mult[", i, "]"), mult, 1, kMaxChannels));
@@ -95,7 +95,8 @@ absl::StatusOr<VaeConfig> ParseVaeConfig(absl::string_view text) {
   WANLITE_RETURN_IF_ERROR(json.Int({"patch_size"}, patch_size));
   if (residual) {
     return absl::UnimplementedError(
-        "VAE config: is_residual is true (the VAE of Wan 2.2 TI2V-5B); only the VAE of Wan 2.1, with "
+        "VAE config: is_residual is true (the VAE of Wan 2.2 TI2V-5B); only the VAE of Wan 2.1, "
+        "with "
         "is_residual false, is built");
   }
   if (patch_size != 1) {

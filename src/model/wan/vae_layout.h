@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Which layers a VAE config stands for. The modules are built from these lists and the diffusers names
-// are derived from them.
+// Which layers a VAE config stands for. The modules are built from these lists and the diffusers
+// names are derived from them.
 #ifndef WANLITE_SRC_MODEL_WAN_VAE_LAYOUT_H_
 #define WANLITE_SRC_MODEL_WAN_VAE_LAYOUT_H_
 
@@ -25,8 +25,9 @@ struct VaeLayerSpec {
 // encoder.downsamples: per level num_res_blocks residual blocks, an attention after each where the
 // level's scale (1, 1/2, 1/4, ...) is in attn_scales, and a Downsample unless it is the last level.
 std::vector<VaeLayerSpec> EncoderLayers(const VaeConfig& config);
-// decoder.upsamples: per level num_res_blocks + 1 residual blocks and an Upsample unless it is the last
-// level. Levels run backwards through dim_mult. attn_scales has no effect here, as in diffusers.
+// decoder.upsamples: per level num_res_blocks + 1 residual blocks and an Upsample unless it is the
+// last level. Levels run backwards through dim_mult. attn_scales has no effect here, as in
+// diffusers.
 std::vector<VaeLayerSpec> DecoderLayers(const VaeConfig& config);
 // encoder.middle and decoder.middle.
 std::vector<VaeLayerSpec> MiddleLayers(int64_t channels);

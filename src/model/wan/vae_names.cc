@@ -69,8 +69,9 @@ std::map<std::string, std::string> VaeModuleNames(const VaeConfig& config) {
     level = decoder[i].level;
     const std::string block = absl::StrCat("decoder.up_blocks.", level);
     AddLayer(decoder[i].kind, absl::StrCat("decoder.upsamples.", i),
-             decoder[i].kind == VaeLayerSpec::kUpsample ? block + ".upsamplers.0"
-                                                        : absl::StrCat(block, ".resnets.", residual++),
+             decoder[i].kind == VaeLayerSpec::kUpsample
+                 ? block + ".upsamplers.0"
+                 : absl::StrCat(block, ".resnets.", residual++),
              names);
   }
   return names;
@@ -88,8 +89,8 @@ Architecture VaeArchitecture() {
   Architecture architecture;
   architecture.name = "AutoencoderKLWan";
   architecture.role = ComponentRole::kAutoencoder;
-  architecture.build = [](absl::string_view config_json)
-      -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+  architecture.build =
+      [](absl::string_view config_json) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
     WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
     WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<Vae> vae, Vae::Create(config));
     return std::shared_ptr<torch::nn::Module>(std::move(vae));
@@ -98,8 +99,7 @@ Architecture VaeArchitecture() {
     const absl::StatusOr<VaeConfig> config = ParseVaeConfig(config_json);
     return config.ok() ? VaeToDiffusers(*config, internal_name) : internal_name;
   };
-  architecture.normalize_config =
-      [](absl::string_view config_json) -> absl::StatusOr<std::string> {
+  architecture.normalize_config = [](absl::string_view config_json) -> absl::StatusOr<std::string> {
     WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
     return VaeConfigJson(config);
   };

@@ -13,13 +13,13 @@
 
 namespace wanlite::wan {
 
-// Module path under original names -> path in diffusers, for every module that holds tensors or is a
-// list element: {"decoder.upsamples.3", "decoder.up_blocks.0.upsamplers.0"}. Where layers are counted
-// depends on the config.
+// Module path under original names -> path in diffusers, for every module that holds tensors or is
+// a list element: {"decoder.upsamples.3", "decoder.up_blocks.0.upsamplers.0"}. Where layers are
+// counted depends on the config.
 std::map<std::string, std::string> VaeModuleNames(const VaeConfig& config);
 
-// "decoder.upsamples.3.time_conv.weight" -> "decoder.up_blocks.0.upsamplers.0.time_conv.weight". A name
-// that is none of the network's comes back unchanged.
+// "decoder.upsamples.3.time_conv.weight" -> "decoder.up_blocks.0.upsamplers.0.time_conv.weight". A
+// name that is none of the network's comes back unchanged.
 std::string VaeToDiffusers(const VaeConfig& config, const std::string& internal_name);
 
 // "AutoencoderKLWan".

@@ -124,7 +124,9 @@ TEST_CASE("Tokenizer: truncated and damaged models fail or load, but never crash
 
 TEST_CASE("HtmlUnescape: reads references as HTML 5 does") {
   CHECK(HtmlUnescape("&lt;b&gt;&amp;amp;&quot;&#39;") == "<b>&amp;\"'");
-  CHECK(HtmlUnescape("&eacute;&eacute &copyright") == "é" "é ©right");
+  CHECK(HtmlUnescape("&eacute;&eacute &copyright") ==
+        "é"
+        "é ©right");
   CHECK(HtmlUnescape("&CounterClockwiseContourIntegral;") == "∳");
   CHECK(HtmlUnescape("&#x1F600;&#128;&#129;") == "😀€\xC2\x81");
   CHECK(HtmlUnescape("&#0;&#xD800;&#99999999999999;") == "\uFFFD\uFFFD\uFFFD");

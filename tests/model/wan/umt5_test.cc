@@ -103,8 +103,8 @@ TEST_CASE("Umt5: hidden states are those of transformers, padding and holes incl
       }
       if (hole >= 0) mask[0][hole] = 0;
       ASSERT_OK_AND_ASSIGN(const at::Tensor expected, tensors->Read(name + ".out"));
-      const at::Tensor out = encoder->forward(
-          Ids(name + ".ids", batch, tokens, encoder->config().vocab_size), mask);
+      const at::Tensor out =
+          encoder->forward(Ids(name + ".ids", batch, tokens, encoder->config().vocab_size), mask);
       const double error = RelativeL2(out, expected);
       CAPTURE(name, error);
       CHECK(error <= 1e-5);
@@ -176,7 +176,9 @@ TEST_CASE("Umt5: bf16 is near fp32, and fp16 overflow is clamped instead of NaN"
 TEST_CASE("RelativePositionBuckets: both directions, single distances first, one bucket far away") {
   const int64_t tokens = 300;
   const at::Tensor buckets = RelativePositionBuckets(tokens, 32, 128).reshape({tokens, tokens});
-  const auto at_pair = [&](int64_t query, int64_t key) { return buckets[query][key].item<int64_t>(); };
+  const auto at_pair = [&](int64_t query, int64_t key) {
+    return buckets[query][key].item<int64_t>();
+  };
   CHECK(at_pair(10, 10) == 0);
   for (int64_t distance = 1; distance < 8; ++distance) {
     CHECK(at_pair(20, 20 - distance) == distance);
@@ -214,8 +216,9 @@ TEST_CASE("Umt5: the full-size network builds without memory and has umT5-XXL's 
   int64_t count = 0;
   for (const at::Tensor& parameter : encoder->parameters()) count += parameter.numel();
   // Embedding and last norm; per block: attention, position bias, feed-forward, two norms.
-  CHECK(count == int64_t{256384} * 4096 + 4096 +
-                     24 * (4 * int64_t{4096} * 4096 + 32 * 64 + 3 * int64_t{4096} * 10240 + 2 * 4096));
+  CHECK(count ==
+        int64_t{256384} * 4096 + 4096 +
+            24 * (4 * int64_t{4096} * 4096 + 32 * 64 + 3 * int64_t{4096} * 10240 + 2 * 4096));
   CHECK(encoder->named_parameters().size() == 2 + 24 * 10);
 }
 
@@ -245,7 +248,8 @@ TEST_CASE("Umt5: a pruned encoder equals the masked one, for every group of unit
     auto parameters = masked->named_parameters();
     for (const AxisRef& ref : group.refs) {
       if (ref.dim != 1 || ref.tensor.find("pos_embedding") != std::string::npos) continue;
-      at::Tensor weight = parameters[ref.tensor.substr(std::string("text_encoder.").size()) + ".weight"];
+      at::Tensor weight =
+          parameters[ref.tensor.substr(std::string("text_encoder.").size()) + ".weight"];
       for (const int64_t unit : {int64_t{1}, group.units - 1}) {
         weight.narrow(1, unit * ref.repeat, ref.repeat).zero_();
       }
@@ -257,7 +261,8 @@ TEST_CASE("Umt5: a pruned encoder equals the masked one, for every group of unit
     ASSERT_OK_AND_ASSIGN(const std::string json, Umt5Architecture().config_of("", *pruned));
     const std::shared_ptr<Umt5> again = Build(json);
     const auto old_shapes = pruned->named_parameters(), new_shapes = again->named_parameters();
-    for (const auto& item : old_shapes) CHECK(item.value().sizes() == new_shapes[item.key()].sizes());
+    for (const auto& item : old_shapes)
+      CHECK(item.value().sizes() == new_shapes[item.key()].sizes());
   }
 }
 
@@ -316,8 +321,10 @@ TEST_CASE("Umt5Config: accepts Wan's own keys, and errors name the field") {
   error(R"({"d_model": null})", kInvalid, "d_model is missing");
   error(R"({"d_ff": -1})", kInvalid, "d_ff is -1");
   error(R"({"num_heads": 2.5})", kInvalid, "num_heads is 2.5, must be an integer");
-  error(R"({"relative_attention_num_buckets": 2})", kInvalid, "relative_attention_num_buckets is 2");
-  error(R"({"relative_attention_max_distance": 2})", kInvalid, "relative_attention_max_distance is 2");
+  error(R"({"relative_attention_num_buckets": 2})", kInvalid,
+        "relative_attention_num_buckets is 2");
+  error(R"({"relative_attention_max_distance": 2})", kInvalid,
+        "relative_attention_max_distance is 2");
   error(R"({"wanlite_ffn_dims": [3]})", kInvalid, "wanlite_ffn_dims has 1 values");
   CHECK(ParseUmt5Config("{").status().code() == kInvalid);
 }

@@ -302,7 +302,8 @@ TEST_CASE("VaeConfig: JSON written is read back, and errors name the field") {
   error("{\"latents_mean\": [1]}", kInvalid, "latents_mean has 1 values, must have 16");
 }
 
-TEST_CASE("VaeArchitecture: builds from config.json, names every tensor, recognises original files") {
+TEST_CASE(
+    "VaeArchitecture: builds from config.json, names every tensor, recognises original files") {
   const Architecture architecture = VaeArchitecture();
   CHECK(architecture.name == "AutoencoderKLWan");
   VaeConfig config = SmallConfig();

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// libwanlite_sentencepiece: see sentencepiece_bridge.h. Knows nothing of Abseil, LibTorch or protobuf.
+// libwanlite_sentencepiece: see sentencepiece_bridge.h. Knows nothing of Abseil, LibTorch or
+// protobuf.
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 

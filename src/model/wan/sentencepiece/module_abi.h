@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What libwanlite_sentencepiece offers to libwanlite. Both are built together, so standard types may
-// cross; a change here changes the name of the entry.
+// What libwanlite_sentencepiece offers to libwanlite. Both are built together, so standard types
+// may cross; a change here changes the name of the entry.
 #ifndef WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_MODULE_ABI_H_
 #define WANLITE_SRC_MODEL_WAN_SENTENCEPIECE_MODULE_ABI_H_
 

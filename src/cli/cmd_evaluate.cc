@@ -19,7 +19,7 @@ constexpr int64_t kMemorySteps = 2;
 struct Options {
   std::string original, compressed, save;
   std::vector<std::string> prompts;
-  int64_t seeds = 2, repeats = 3;
+  int64_t seeds = 1, repeats = 3;
   bool no_memory = false;
   DeviceOptions device;
   RequestOptions request;
@@ -49,7 +49,7 @@ absl::StatusOr<int64_t> MeasurePeak(const Options& options, const GenerateSettin
     arguments.push_back(absl::StrCat("--threads=", options.device.threads));
   }
   for (const std::string& argument : request.Arguments()) arguments.push_back(argument);
-  if (request.prompt_embeds.empty()) arguments.push_back("--prompt=" + prompt);
+  if (request.prompt_embeds.empty()) AppendArgument("--prompt", prompt, arguments);
   WANLITE_ASSIGN_OR_RETURN(const std::string output, RunSelf(arguments));
   const Json json = Json::parse(output, nullptr, /*allow_exceptions=*/false);
   const auto peak = json.is_object() ? json.find("peak_rss_bytes") : json.end();

@@ -123,10 +123,21 @@ absl::StatusOr<GenerateRequest> RequestOptions::Resolve(Session& session) const 
   return request;
 }
 
+void AppendArgument(const std::string& name, const std::string& value,
+                    std::vector<std::string>& arguments) {
+  if (value.empty()) {
+    // "--name=" would count as no value.
+    arguments.insert(arguments.end(), {name, value});
+  } else {
+    // In one piece, since a value may start with a dash.
+    arguments.push_back(name + "=" + value);
+  }
+}
+
 std::vector<std::string> RequestOptions::Arguments() const {
   std::vector<std::string> arguments;
   const auto add = [&](const char* name, const auto& value) {
-    if (value) arguments.push_back(absl::StrCat(name, "=", *value));
+    if (value) AppendArgument(name, absl::StrCat(*value), arguments);
   };
   add("--negative-prompt", negative_prompt);
   add("--steps", steps);

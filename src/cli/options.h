@@ -36,6 +36,10 @@ struct DeviceOptions {
   absl::StatusOr<RunnerOptions> Resolve(Session& session) const;
 };
 
+// Appends an option and its value to arguments of the command line.
+void AppendArgument(const std::string& name, const std::string& value,
+                    std::vector<std::string>& arguments);
+
 // Everything that decides what is generated.
 struct RequestOptions {
   std::optional<std::string> negative_prompt;

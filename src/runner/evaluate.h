@@ -59,7 +59,7 @@ struct EvaluateOptions {
   // Settings of every run; prompt and seed come from the lists below unless embeddings are given.
   GenerateRequest request;
   std::vector<std::string> prompts;  // empty: the original folder's own, else a neutral one
-  int64_t seeds = 2;                 // request.seed, +1, ... for each prompt
+  int64_t seeds = 1;                 // request.seed, +1, ... for each prompt
   int64_t repeats = 3;               // timed runs of each model, at least
   // Peak memory of one generation in a process of its own. Not measured when null.
   std::function<absl::StatusOr<int64_t>(const EvaluateReport& so_far, const std::string& dir)>

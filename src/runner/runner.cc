@@ -228,7 +228,7 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit_config, rep.DenoiserConfig());
 
   // Text.
-  Stopwatch text_time;
+  const Stopwatch text_time;
   at::Tensor text = request.prompt_embeds, negative = request.negative_prompt_embeds;
   if (!text.defined()) {
     WANLITE_ASSIGN_OR_RETURN(text, EncodePrompt(request.prompt));
@@ -242,6 +242,7 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   if (guided) {
     WANLITE_RETURN_IF_ERROR(CheckEmbeds("negative_prompt_embeds", negative, dit_config.text_dim));
   }
+  result.text_seconds = text_time.Seconds();
   if (rep.options.free_text_encoder) Unload("text_encoder");
   WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
 
@@ -251,7 +252,6 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   if (settings.boundary_ratio > 0) {
     WANLITE_ASSIGN_OR_RETURN(low, rep.LoadDenoiser("transformer_2"));
   }
-  result.text_seconds = text_time.Seconds();
   const Stopwatch denoise_time;
   wan::SampleOptions sample;
   sample.scheduler = defaults.scheduler;

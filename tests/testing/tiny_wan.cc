@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "src/model/wan/tokenizer_trainer.h"
 #include "tests/testing/seeded.h"
 #include "wanlite/architecture.h"
 #include "wanlite/checkpoint.h"
@@ -42,6 +43,12 @@ constexpr char kScheduler[] = R"({
   "num_train_timesteps": 1000, "prediction_type": "flow_prediction", "use_flow_sigmas": true,
   "flow_shift": 3.0, "solver_order": 2, "solver_type": "bh2"
 })";
+
+std::vector<std::string> Sentences() {
+  return {"a red digit moves right",       "a blue digit moves left",
+          "the green digit moves up",      "a white digit 3 moves down",
+          "digits 0 1 2 4 5 6 7 8 9 move", "a cat walks through the grass"};
+}
 
 std::string ModelIndex(const TinyWanOptions& options) {
   std::string json = R"({"_class_name": "WanPipeline", "_diffusers_version": "0.42.1",
@@ -102,8 +109,9 @@ absl::Status WriteTinyWan(Env& env, const std::string& dir, const TinyWanOptions
                                            kTextEncoder, "model.safetensors", options.weights));
     const std::string tokenizer = JoinPath(dir, "tokenizer");
     WANLITE_RETURN_IF_ERROR(env.CreateFolders(tokenizer));
-    WANLITE_RETURN_IF_ERROR(
-        env.WriteFileAtomically(JoinPath(tokenizer, "spiece.model"), TinyTokenizerModel()));
+    WANLITE_ASSIGN_OR_RETURN(const std::string model,
+                             wan::TrainTokenizer(Sentences(), {128, false}));
+    WANLITE_RETURN_IF_ERROR(env.WriteFileAtomically(JoinPath(tokenizer, "spiece.model"), model));
   }
   if (!options.vae) return absl::OkStatus();
   return WriteComponent(env, dir, "vae", "AutoencoderKLWan", kVae, kDiffusersFile, options.weights);

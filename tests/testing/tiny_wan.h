@@ -24,10 +24,6 @@ struct TinyWanOptions {
 // The weights are a function of the tensors' names.
 absl::Status WriteTinyWan(Env& env, const std::string& dir, const TinyWanOptions& options = {});
 
-// A SentencePiece model (unigram, T5's ids: pad 0, eos 1, unk 2) trained on a few sentences, as
-// bytes.
-std::string TinyTokenizerModel();
-
 }  // namespace wanlite::testing
 
 #endif  // WANLITE_TESTS_TESTING_TINY_WAN_H_

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// INT8 linear against LibTorch's fp32 linear on Wan's shapes. Run interleaved, so that a change of the
-// machine's speed hits both sides:
+// INT8 linear against LibTorch's fp32 linear on Wan's shapes. Run interleaved, so that a change of
+// the machine's speed hits both sides:
 //   bench_ops --benchmark_enable_random_interleaving=true --benchmark_repetitions=9
 // and compare the minima. The number of threads is LibTorch's (OMP_NUM_THREADS).
 #include <torch/torch.h>
@@ -23,8 +23,8 @@ void Shapes(benchmark::internal::Benchmark* b) {
 
 void ReportSpeed(benchmark::State& state) {
   const double operations = 2.0 * state.range(0) * state.range(1) * state.range(2);
-  state.counters["Gop/s"] = benchmark::Counter(operations * 1e-9 * state.iterations(),
-                                               benchmark::Counter::kIsRate);
+  state.counters["Gop/s"] =
+      benchmark::Counter(operations * 1e-9 * state.iterations(), benchmark::Counter::kIsRate);
 }
 
 void BM_LinearFp32(benchmark::State& state) {

@@ -22,9 +22,9 @@ bool FitsAny(const ModelView& model, const std::string& pattern) {
 absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model,
                                               const std::vector<std::string>& include,
                                               const std::vector<std::string>& exclude) {
-  const std::string example =
-      model.linears().empty() ? std::string("it has none")
-                              : absl::StrCat("its linears are named like ", model.linears()[0].path);
+  const std::string example = model.linears().empty() ? std::string("it has none")
+                                                      : absl::StrCat("its linears are named like ",
+                                                                     model.linears()[0].path);
   for (size_t i = 0; i < include.size(); ++i) {
     if (FitsAny(model, include[i])) continue;
     return OptionError(absl::StrCat("include[", i, "]"),
@@ -39,9 +39,9 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model,
   }
   for (const LinearInfo& linear : model.linears()) {
     const bool wanted =
-        include.empty() ? !linear.sensitive &&
-                              model.ComponentOf(linear.path).role == ComponentRole::kDenoiser
-                        : AnyGlobMatches(include, linear.path);
+        include.empty()
+            ? !linear.sensitive && model.ComponentOf(linear.path).role == ComponentRole::kDenoiser
+            : AnyGlobMatches(include, linear.path);
     if (wanted && !AnyGlobMatches(exclude, linear.path)) selection.linears.push_back(linear);
   }
   if (selection.linears.empty()) {
@@ -59,9 +59,9 @@ absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model,
                                                   const std::string& linear) {
   WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear));
   if (weight->format() != "dense") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        linear, ": its weight has the format ", std::string(weight->format()),
-        ", this pass takes dense weights; exclude the layer or run the pass earlier"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(linear, ": its weight has the format ", std::string(weight->format()),
+                     ", this pass takes dense weights; exclude the layer or run the pass earlier"));
   }
   return weight;
 }

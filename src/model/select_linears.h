@@ -20,15 +20,16 @@ struct LinearSelection {
   std::vector<std::string> notes;
 };
 
-// The linears whose full path fits one of the `include` globs (sensitive ones too), or, when there are
-// none, every linear of the denoisers that is not sensitive; less those that fit an `exclude` glob.
-// InvalidArgument for an include pattern that fits no linear and for an empty selection.
+// The linears whose full path fits one of the `include` globs (sensitive ones too), or, when there
+// are none, every linear of the denoisers that is not sensitive; less those that fit an `exclude`
+// glob. InvalidArgument for an include pattern that fits no linear and for an empty selection.
 absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model,
                                               const std::vector<std::string>& include,
                                               const std::vector<std::string>& exclude);
 
 // InvalidArgument, naming layer and format, unless the linear's weight is dense.
-absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model, const std::string& linear);
+absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model,
+                                                  const std::string& linear);
 
 // Bytes of all tensors of the model, of hollow ones as they would be stored.
 int64_t StoredBytes(const std::vector<NamedTensor>& tensors);

@@ -35,13 +35,15 @@ inline void CheckInt8LinearArgs(const at::Tensor& x, const at::Tensor& weight,
                                 const std::optional<at::Tensor>& bias, int64_t rotation_group) {
   const char* op = "int8_linear";
   CheckFloating(op, x);
-  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == at::kChar, "wanlite::int8_linear: weight "
-              "must be int8 [out, in], found ", weight.scalar_type(), " ", weight.sizes());
+  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == at::kChar,
+              "wanlite::int8_linear: weight "
+              "must be int8 [out, in], found ",
+              weight.scalar_type(), " ", weight.sizes());
   TORCH_CHECK(x.size(-1) == weight.size(1), "wanlite::int8_linear: x has ", x.size(-1),
               " features, the weight ", weight.sizes(), " takes ", weight.size(1));
   TORCH_CHECK(weight_scale.scalar_type() == at::kFloat && weight_scale.numel() == weight.size(0),
-              "wanlite::int8_linear: weight_scale must be float32 [", weight.size(0), ", 1], found ",
-              weight_scale.scalar_type(), " ", weight_scale.sizes());
+              "wanlite::int8_linear: weight_scale must be float32 [", weight.size(0),
+              ", 1], found ", weight_scale.scalar_type(), " ", weight_scale.sizes());
   TORCH_CHECK(weight.device() == x.device() && weight_scale.device() == x.device(),
               "wanlite::int8_linear: x is on ", x.device(), ", weight on ", weight.device(),
               ", weight_scale on ", weight_scale.device());

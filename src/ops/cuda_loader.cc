@@ -18,7 +18,8 @@ constexpr char kLibraryName[] = "libwanlite_cuda.so";
 // The folder of the library or program that this code is part of.
 std::string OwnFolder() {
   Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&EnsureCuda), &info) == 0 || info.dli_fname == nullptr) return "";
+  if (dladdr(reinterpret_cast<void*>(&EnsureCuda), &info) == 0 || info.dli_fname == nullptr)
+    return "";
   const std::string path = info.dli_fname;
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
@@ -34,12 +35,12 @@ absl::Status Load() {
   const std::string path = named != nullptr && *named != '\0'
                                ? std::string(named)
                                : absl::StrCat(OwnFolder(), "/", kLibraryName);
-  // It needs libtorch_cuda, whose initialisers tell LibTorch about CUDA. Never unloaded: operators stay
-  // registered.
+  // It needs libtorch_cuda, whose initialisers tell LibTorch about CUDA. Never unloaded: operators
+  // stay registered.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr) {
-    return absl::NotFoundError(absl::StrCat("the CUDA library cannot be loaded: ", DlError(),
-                                            " (wanted ", path, ")"));
+    return absl::NotFoundError(
+        absl::StrCat("the CUDA library cannot be loaded: ", DlError(), " (wanted ", path, ")"));
   }
   using Probe = int (*)(int*, const char**);
   const auto probe = reinterpret_cast<Probe>(dlsym(library, "wanlite_cuda_probe"));

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The arithmetic of INT8 W8A8, shared by the CPU and CUDA kernels: plain IEEE steps in a fixed order
-// (compiled without contraction into FMA), so that both give the same bits and the CPU kernels are the
-// oracle of the GPU tests.
+// The arithmetic of INT8 W8A8, shared by the CPU and CUDA kernels: plain IEEE steps in a fixed
+// order (compiled without contraction into FMA), so that both give the same bits and the CPU
+// kernels are the oracle of the GPU tests.
 //
 //   scale = max|x| / 127 over one token      q = round(x / scale), half to even, in [-127, 127]
 //   y     = (sum of q * w) * (scale * weight_scale) + bias
@@ -24,8 +24,8 @@ namespace wanlite::ops {
 inline constexpr int32_t kInt8Limit = 127;
 // Bits of +infinity. The absolute value of a float has bits above it exactly when it is a NaN.
 inline constexpr int32_t kInfinityBits = 0x7f800000;
-// Largest number of features whose products of two int8 surely fit an int32 sum: 2^31 / (128 * 127),
-// rounded down to a round number.
+// Largest number of features whose products of two int8 surely fit an int32 sum: 2^31 / (128 *
+// 127), rounded down to a round number.
 inline constexpr int64_t kMaxInt8Features = 131072;
 // Largest rotation group of the kernels.
 inline constexpr int64_t kMaxRotationGroup = 1024;
@@ -58,9 +58,9 @@ WANLITE_HOST_DEVICE float Int8Scale(int32_t max_bits) {
 // What values are divided by: the scale, or 1 where the scale says zero or NaN.
 WANLITE_HOST_DEVICE float Int8Divisor(float scale) { return scale > 0.0f ? scale : 1.0f; }
 
-// round(value / divisor), ties to even, clamped to [-127, 127]; -127 for a NaN (the scale of its token
-// is NaN, so the value is never used as a number). Adding 1.5 * 2^23 leaves the rounded integer in the
-// low bits of the sum, on every machine alike.
+// round(value / divisor), ties to even, clamped to [-127, 127]; -127 for a NaN (the scale of its
+// token is NaN, so the value is never used as a number). Adding 1.5 * 2^23 leaves the rounded
+// integer in the low bits of the sum, on every machine alike.
 WANLITE_HOST_DEVICE int32_t QuantizeInt8(float value, float divisor) {
   float ratio = value / divisor;
   ratio = ratio > -127.0f ? ratio : -127.0f;
@@ -87,9 +87,9 @@ WANLITE_HOST_DEVICE void Hadamard4(float& a, float& b, float& c, float& d) {
   d = new_d;
 }
 
-// First of the four elements that butterfly number `index` of the stage with distance `stride`, a power
-// of 4, joins; the others follow at multiples of `stride`. Each element of a run of 4 * count elements
-// belongs to exactly one of its `count` butterflies.
+// First of the four elements that butterfly number `index` of the stage with distance `stride`, a
+// power of 4, joins; the others follow at multiples of `stride`. Each element of a run of 4 * count
+// elements belongs to exactly one of its `count` butterflies.
 WANLITE_HOST_DEVICE int32_t HadamardBase(int32_t index, int32_t stride) {
   return (index & ~(stride - 1)) * 4 + (index & (stride - 1));
 }

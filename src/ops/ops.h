@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// wanlite's operators as C++ functions. Each goes through LibTorch's dispatcher (torch.ops.wanlite.*),
-// which picks the CPU or the CUDA kernel by the device of its tensors; call EnsureCuda()
-// (src/ops/cuda_loader.h) before making CUDA tensors. All are forward only and throw c10::Error on
-// shapes, dtypes or devices that do not fit, and when a gradient is asked for.
+// wanlite's operators as C++ functions. Each goes through LibTorch's dispatcher
+// (torch.ops.wanlite.*), which picks the CPU or the CUDA kernel by the device of its tensors; call
+// EnsureCuda() (src/ops/cuda_loader.h) before making CUDA tensors. All are forward only and throw
+// c10::Error on shapes, dtypes or devices that do not fit, and when a gradient is asked for.
 #ifndef WANLITE_SRC_OPS_OPS_H_
 #define WANLITE_SRC_OPS_OPS_H_
 
@@ -17,8 +17,8 @@
 namespace wanlite::ops {
 
 // y = x W^T + bias with INT8 weights and activations: each token of x is quantized by its own scale
-// max|x| / 127, products are summed exactly in int32, and the result is scaled back in fp32. A token
-// that holds an infinity or a NaN gives a row of NaN.
+// max|x| / 127, products are summed exactly in int32, and the result is scaled back in fp32. A
+// token that holds an infinity or a NaN gives a row of NaN.
 //   x: fp32, bf16 or fp16 [..., in]      weight: int8 [out, in]     weight_scale: fp32 [out, 1]
 //   bias: floating [out] or absent       result: [..., out] in x's dtype
 // rotation_group: 0, or 4, 16, 64, 256 or 1024, which must divide `in`: x is rotated by
@@ -26,14 +26,14 @@ namespace wanlite::ops {
 at::Tensor Int8Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                       const std::optional<at::Tensor>& bias, int64_t rotation_group);
 
-// Symmetric INT8 per token (last dimension). x: floating [..., n] -> int8 [..., n] in [-127, 127] and
-// scale fp32 [..., 1], rounding half to even. Zero tokens have scale 0; tokens with an infinity or a
-// NaN have scale NaN.
+// Symmetric INT8 per token (last dimension). x: floating [..., n] -> int8 [..., n] in [-127, 127]
+// and scale fp32 [..., 1], rounding half to even. Zero tokens have scale 0; tokens with an infinity
+// or a NaN have scale NaN.
 std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x);
 
 // x R for each run of `group` features of the last dimension, where R is the Kronecker power of the
-// regular 4x4 Hadamard matrix (ConvRot, arXiv 2512.03673). R is symmetric and orthogonal: applying it
-// twice gives x back up to rounding. Computed in fp32; result in x's shape and dtype.
+// regular 4x4 Hadamard matrix (ConvRot, arXiv 2512.03673). R is symmetric and orthogonal: applying
+// it twice gives x back up to rounding. Computed in fp32; result in x's shape and dtype.
 at::Tensor HadamardRotate(const at::Tensor& x, int64_t group);
 
 }  // namespace wanlite::ops

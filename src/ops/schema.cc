@@ -24,28 +24,29 @@ namespace {
 
 // There are no backward formulas. Without this layer the result of an operator on a tensor that
 // requires a gradient would silently be a leaf, and training would go on with no signal.
-void RefuseGradient(const char* op, const at::Tensor& x) {
-  TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()), "wanlite::", op,
-              " has no gradient, but its input x of shape ", x.sizes(),
+void RefuseGradient(const char* op, const char* name, const at::Tensor& input) {
+  TORCH_CHECK(!(at::GradMode::is_enabled() && input.requires_grad()), "wanlite::", op,
+              " has no gradient, but its input ", name, " of shape ", input.sizes(),
               " requires one; run it under torch::NoGradGuard, or train on dense weights");
 }
 
 at::Tensor Int8LinearNoGrad(const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                             int64_t rotation_group) {
-  RefuseGradient("int8_linear", x);
+  RefuseGradient("int8_linear", "x", x);
+  if (bias.has_value()) RefuseGradient("int8_linear", "bias", *bias);
   at::AutoDispatchBelowAutograd below;
   return Int8Linear(x, weight, weight_scale, bias, rotation_group);
 }
 
 std::tuple<at::Tensor, at::Tensor> QuantizePerTokenNoGrad(const at::Tensor& x) {
-  RefuseGradient("quantize_per_token", x);
+  RefuseGradient("quantize_per_token", "x", x);
   at::AutoDispatchBelowAutograd below;
   return QuantizePerToken(x);
 }
 
 at::Tensor HadamardRotateNoGrad(const at::Tensor& x, int64_t group) {
-  RefuseGradient("hadamard_rotate", x);
+  RefuseGradient("hadamard_rotate", "x", x);
   at::AutoDispatchBelowAutograd below;
   return HadamardRotate(x, group);
 }

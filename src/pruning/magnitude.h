@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Exact selection of the smallest weights of a set too large to hold: weights are counted by the bits of
-// their magnitude, first by the upper 16 bits of its fp32 form, then, among those at the threshold, by
-// the lower 16. Magnitudes of bf16 and fp16 weights are widened to fp32, which keeps their order.
+// Exact selection of the smallest weights of a set too large to hold: weights are counted by the
+// bits of their magnitude, first by the upper 16 bits of its fp32 form, then, among those at the
+// threshold, by the lower 16. Magnitudes of bf16 and fp16 weights are widened to fp32, which keeps
+// their order.
 #ifndef WANLITE_SRC_PRUNING_MAGNITUDE_H_
 #define WANLITE_SRC_PRUNING_MAGNITUDE_H_
 
@@ -40,15 +41,15 @@ class MagnitudeHistogram {
   std::vector<int64_t> counts_;
 };
 
-// What becomes zero in one layer: every magnitude whose bits are below `threshold`, and the first `ties`
-// of those equal to it.
+// What becomes zero in one layer: every magnitude whose bits are below `threshold`, and the first
+// `ties` of those equal to it.
 struct PruneRule {
   int32_t threshold = 0;
   int64_t ties = 0;
 };
 
-// The rule that zeroes exactly `count` of the weights, or nothing when one of them is a NaN. count in
-// [0, numel].
+// The rule that zeroes exactly `count` of the weights, or nothing when one of them is a NaN. count
+// in [0, numel].
 std::optional<PruneRule> RuleForSmallest(const at::Tensor& weights, int64_t count);
 
 // A copy of the weights with zeros by the rule; adds how many zeros the copy holds to *zeros.

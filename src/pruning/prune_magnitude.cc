@@ -30,8 +30,8 @@ int64_t WeightCount(const LinearWeight& weight) {
 absl::Status CheckDtype(const std::string& linear, const at::Tensor& weight) {
   const at::ScalarType dtype = weight.scalar_type();
   if (dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      linear, ".weight is ", DtypeName(dtype), "; this pass takes fp32, bf16 or fp16 weights"));
+  return absl::InvalidArgumentError(absl::StrCat(linear, ".weight is ", DtypeName(dtype),
+                                                 "; this pass takes fp32, bf16 or fp16 weights"));
 }
 
 absl::Status NanError(const std::string& linear) {
@@ -76,9 +76,9 @@ class PruneMagnitude : public Pass {
     }
     if (global()) {
       for (const auto& [component, count] : component_weights) {
-        plan.notes.push_back(absl::StrCat(
-            component.empty() ? "model" : component, ": ", CountToPrune(options_.amount(), count),
-            " of ", count, " weights to zero, by one threshold for all its layers"));
+        plan.notes.push_back(absl::StrCat(component.empty() ? "model" : component, ": ",
+                                          CountToPrune(options_.amount(), count), " of ", count,
+                                          " weights to zero, by one threshold for all its layers"));
       }
     }
     for (const BlockInfo& block : model.blocks()) {
@@ -238,8 +238,8 @@ absl::StatusOr<std::unique_ptr<Pass>> MakePruneMagnitude(const PruneMagnitudeOpt
     return OptionError("amount", absl::StrCat(options.amount(), " is not in [0, 1]"));
   }
   if (!PruneMagnitudeOptions::Scope_IsValid(options.scope())) {
-    return OptionError("scope", absl::StrCat(static_cast<int>(options.scope()),
-                                             " is not LOCAL or GLOBAL"));
+    return OptionError("scope",
+                       absl::StrCat(static_cast<int>(options.scope()), " is not LOCAL or GLOBAL"));
   }
   return std::make_unique<PruneMagnitude>(options);
 }

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t kDefaultRotationGroup = 256;
 // Rows expanded to fp32, their rotated copy and the error's scratch.
-constexpr int64_t kScratchBytes = int64_t{64} << 20;
+constexpr int64_t kScratchBytes = int64_t{32} << 20;
 
 std::vector<std::string> ToVector(const google::protobuf::RepeatedPtrField<std::string>& field) {
   return {field.begin(), field.end()};
@@ -52,9 +52,9 @@ class QuantizeInt8 : public Pass {
       const int64_t group = GroupFor(weight->in_features());
       PlannedChange change;
       change.path = linear.path;
-      change.description = absl::StrCat(
-          "dense ", DtypeName(weight->State()[0].tensor.scalar_type()), " -> int8",
-          group == 0 ? "" : absl::StrCat(", rotated in groups of ", group));
+      change.description =
+          absl::StrCat("dense ", DtypeName(weight->State()[0].tensor.scalar_type()), " -> int8",
+                       group == 0 ? "" : absl::StrCat(", rotated in groups of ", group));
       change.bytes_before = StoredBytes(weight->State());
       change.bytes_after = StoredBytes(
           MakeHollowInt8Weight(weight->out_features(), weight->in_features(), group)->State());
@@ -72,9 +72,9 @@ class QuantizeInt8 : public Pass {
           std::max(plan.peak_memory_bytes, bytes + block_growth[block.path] + kScratchBytes);
     }
     if (narrowed > 0) {
-      plan.notes.push_back(absl::StrCat(
-          narrowed, " layers are rotated in smaller groups than rotation_group ",
-          options_.rotation_group(), ", which does not divide their input width"));
+      plan.notes.push_back(
+          absl::StrCat(narrowed, " layers are rotated in smaller groups than rotation_group ",
+                       options_.rotation_group(), ", which does not divide their input width"));
     }
     if (unrotated > 0) {
       plan.notes.push_back(absl::StrCat(
@@ -115,8 +115,8 @@ class QuantizeInt8 : public Pass {
       if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
       QuantizationError error;
-      absl::StatusOr<std::unique_ptr<LinearWeight>> quantized = MakeInt8Weight(
-          weight->State()[0].tensor, GroupFor(weight->in_features()), &error);
+      absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
+          MakeInt8Weight(weight->State()[0].tensor, GroupFor(weight->in_features()), &error);
       if (!quantized.ok()) return Annotate(quantized.status(), absl::StrCat(path, ".weight"));
       context.metrics["quantized_layers"] += 1;
       context.metrics["quantized_weights"] +=
@@ -139,8 +139,8 @@ class QuantizeInt8 : public Pass {
     std::map<std::string, std::vector<std::string>> by_block;
   };
 
-  // The rotation group of a layer: the wanted one, or the largest power of 4 below it that divides the
-  // width; 0 for no rotation.
+  // The rotation group of a layer: the wanted one, or the largest power of 4 below it that divides
+  // the width; 0 for no rotation.
   int64_t GroupFor(int64_t in_features) const {
     if (options_.rotation() != QuantizeInt8Options::CONVROT) return 0;
     for (int64_t group = options_.rotation_group(); group >= 4; group /= 4) {
@@ -158,8 +158,8 @@ class QuantizeInt8 : public Pass {
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options) {
   QuantizeInt8Options resolved = options;
   if (!QuantizeInt8Options::Rotation_IsValid(resolved.rotation())) {
-    return OptionError("rotation", absl::StrCat(static_cast<int>(resolved.rotation()),
-                                                " is not NONE or CONVROT"));
+    return OptionError(
+        "rotation", absl::StrCat(static_cast<int>(resolved.rotation()), " is not NONE or CONVROT"));
   }
   if (resolved.rotation() == QuantizeInt8Options::CONVROT) {
     if (!resolved.has_rotation_group()) resolved.set_rotation_group(kDefaultRotationGroup);

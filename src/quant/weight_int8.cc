@@ -21,11 +21,13 @@
 namespace wanlite {
 namespace {
 
-// Weights expanded to fp32 at a time while quantizing: 16 MiB.
-constexpr int64_t kChunkWeights = int64_t{4} << 20;
+// Weights expanded to fp32 at a time while quantizing: 4 MiB, and about 20 MiB with the scratch of
+// the error's sums.
+constexpr int64_t kChunkWeights = int64_t{1} << 20;
 
 std::string ShapeText(const at::Tensor& tensor) {
-  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "), "]");
+  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "),
+                      "]");
 }
 
 absl::Status CheckGroup(int64_t group, int64_t in_features) {
@@ -35,14 +37,14 @@ absl::Status CheckGroup(int64_t group, int64_t in_features) {
         absl::StrCat("rotation_group ", group, " is not one of 4, 16, 64, 256, 1024"));
   }
   if (in_features % group != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("rotation_group ", group,
-                                                   " does not divide the ", in_features,
-                                                   " input features"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rotation_group ", group, " does not divide the ", in_features, " input features"));
   }
   return absl::OkStatus();
 }
 
-// The numbers of the groups that `index` consists of, in its order; Unimplemented when it splits one.
+// The numbers of the groups that `index` consists of, in its order; Unimplemented when it splits
+// one.
 absl::Status CheckKeepsGroups(const at::Tensor& index, int64_t group) {
   const at::Tensor features = index.cpu().contiguous();
   const int64_t* feature = features.const_data_ptr<int64_t>();
@@ -179,9 +181,9 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
       const auto [q, scale] = ops::QuantizePerToken(part);
       const at::Tensor bad = scale.isfinite().logical_not();
       if (bad.any().item<bool>()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "the weight ", ShapeText(dense), " holds a NaN or an infinity in row ",
-            begin + bad.flatten().to(at::kInt).argmax().item<int64_t>()));
+        return absl::InvalidArgumentError(
+            absl::StrCat("the weight ", ShapeText(dense), " holds a NaN or an infinity in row ",
+                         begin + bad.flatten().to(at::kInt).argmax().item<int64_t>()));
       }
       weight.slice(0, begin, end).copy_(q);
       weight_scale.slice(0, begin, end).copy_(scale);
@@ -203,8 +205,7 @@ std::unique_ptr<LinearWeight> MakeHollowInt8Weight(int64_t out_features, int64_t
                                                    int64_t rotation_group) {
   nn::HollowGuard hollow;
   return std::make_unique<Int8Weight>(nn::NewTensor({out_features, in_features}, at::kChar),
-                                      nn::NewTensor({out_features, 1}, at::kFloat),
-                                      rotation_group);
+                                      nn::NewTensor({out_features, 1}, at::kFloat), rotation_group);
 }
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(

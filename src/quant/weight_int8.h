@@ -6,7 +6,8 @@
 //   weight        int8 [out, in], W = weight * weight_scale, in [-127, 127] when made here
 //   weight_scale  fp32 [out, 1]
 // Attributes: {}, or {"rotation":"convrot","rotation_group":256} when groups of input features were
-// rotated before quantizing (ConvRot, arXiv 2512.03673); Apply() then rotates its input the same way.
+// rotated before quantizing (ConvRot, arXiv 2512.03673); Apply() then rotates its input the same
+// way.
 #ifndef WANLITE_SRC_QUANT_WEIGHT_INT8_H_
 #define WANLITE_SRC_QUANT_WEIGHT_INT8_H_
 
@@ -31,10 +32,10 @@ struct QuantizationError {
   double Relative() const;
 };
 
-// Quantizes a dense matrix: scale = max|row| / 127, round half to even, clamp to +-127; a row of zeros
-// has scale 0. dense: fp32, bf16 or fp16 [out, in] on the CPU; expanded to fp32 a few rows at a time.
-// rotation_group: 0, or 4, 16, 64, 256 or 1024, dividing `in`. InvalidArgument for other groups and for
-// weights that hold a NaN or an infinity, naming the row.
+// Quantizes a dense matrix: scale = max|row| / 127, round half to even, clamp to +-127; a row of
+// zeros has scale 0. dense: fp32, bf16 or fp16 [out, in] on the CPU; expanded to fp32 a few rows at
+// a time. rotation_group: 0, or 4, 16, 64, 256 or 1024, dividing `in`. InvalidArgument for other
+// groups and for weights that hold a NaN or an infinity, naming the row.
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& dense,
                                                              int64_t rotation_group,
                                                              QuantizationError* error = nullptr);
@@ -43,8 +44,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
 std::unique_ptr<LinearWeight> MakeHollowInt8Weight(int64_t out_features, int64_t in_features,
                                                    int64_t rotation_group);
 
-// LinearWeightFactory of the format. InvalidArgument for missing tensors, wrong dtypes or shapes, and
-// attributes it does not know.
+// LinearWeightFactory of the format. InvalidArgument for missing tensors, wrong dtypes or shapes,
+// and attributes it does not know.
 absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(
     const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json);
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The CUDA operators against the CPU ones, bit for bit. Without a usable device the program says why in
-// one line and returns 77 (skipped), or 1 when WANLITE_REQUIRE_GPU=1. A program of its own without Catch's
-// main, since the answer must come before any test.
+// The CUDA operators against the CPU ones, bit for bit. Without a usable device the program says
+// why in one line and returns 77 (skipped), or 1 when WANLITE_REQUIRE_GPU=1. A program of its own
+// without Catch's main, since the answer must come before any test.
 #include <torch/torch.h>
 
 #include <array>
@@ -52,8 +52,8 @@ void CompareLinear(int64_t m, int64_t n, int64_t k, at::ScalarType dtype, int64_
   const at::Tensor cuda =
       Int8Linear(x.cuda(), weight.cuda(), scale.cuda(),
                  has_bias ? std::optional<at::Tensor>(bias->cuda()) : std::nullopt, group);
-  Check(Same(cuda, cpu), "int8_linear m=" + std::to_string(m) + " n=" + std::to_string(n) + " k=" +
-                             std::to_string(k) + " dtype=" + c10::toString(dtype) +
+  Check(Same(cuda, cpu), "int8_linear m=" + std::to_string(m) + " n=" + std::to_string(n) +
+                             " k=" + std::to_string(k) + " dtype=" + c10::toString(dtype) +
                              " group=" + std::to_string(group));
   const auto [q_cpu, s_cpu] = QuantizePerToken(x);
   const auto [q_cuda, s_cuda] = QuantizePerToken(x.cuda());
@@ -67,9 +67,15 @@ void CompareLinear(int64_t m, int64_t n, int64_t k, at::ScalarType dtype, int64_
 void RunAll() {
   int64_t step = 0;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    for (const auto& [m, n, k] :
-         {std::array<int64_t, 3>{1, 1, 1}, {1, 128, 64}, {5, 7, 3}, {127, 129, 65},
-          {128, 128, 64}, {130, 257, 1000}, {64, 96, 48}, {300, 384, 1536}, {1100, 200, 96}}) {
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
+                                  {1, 128, 64},
+                                  {5, 7, 3},
+                                  {127, 129, 65},
+                                  {128, 128, 64},
+                                  {130, 257, 1000},
+                                  {64, 96, 48},
+                                  {300, 384, 1536},
+                                  {1100, 200, 96}}) {
       CompareLinear(m, n, k, dtype, 0, step++ % 2 == 0);
     }
     for (const int64_t group : {4, 16, 64, 256, 1024}) {

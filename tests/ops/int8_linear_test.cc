@@ -48,23 +48,26 @@ Case MakeCase(int64_t m, int64_t n, int64_t k, int64_t seed) {
 }  // namespace
 
 TEST_CASE("the operators are in the dispatcher under their names", "[int8_linear]") {
-  for (const char* name : {"wanlite::int8_linear", "wanlite::quantize_per_token",
-                           "wanlite::hadamard_rotate"}) {
+  for (const char* name :
+       {"wanlite::int8_linear", "wanlite::quantize_per_token", "wanlite::hadamard_rotate"}) {
     INFO(name);
     CHECK(c10::Dispatcher::singleton().findSchema({name, ""}).has_value());
   }
 }
 
 TEST_CASE("int8_linear equals quantize, integer product, scale, to the bit", "[int8_linear]") {
-  for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {1, 40, 64}, {3, 7, 5}, {12, 32, 256},
-                         {13, 33, 100}, {65, 130, 768}}) {
+  for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
+                         {1, 40, 64},
+                         {3, 7, 5},
+                         {12, 32, 256},
+                         {13, 33, 100},
+                         {65, 130, 768}}) {
     const Case c = MakeCase(m, n, k, m + n + k);
     const at::Tensor y = Int8Linear(c.x, c.weight, c.weight_scale, c.bias, 0);
     INFO(CpuIsaName(ActiveCpuIsa()) << " m=" << m << " n=" << n << " k=" << k);
     CHECK(at::equal(y, ReferenceLinear(c.x, c.weight, c.weight_scale, c.bias)));
     const at::Tensor no_bias = Int8Linear(c.x, c.weight, c.weight_scale, std::nullopt, 0);
-    CHECK(at::equal(no_bias,
-                    ReferenceLinear(c.x, c.weight, c.weight_scale, at::zeros({n}))));
+    CHECK(at::equal(no_bias, ReferenceLinear(c.x, c.weight, c.weight_scale, at::zeros({n}))));
   }
 }
 
@@ -142,9 +145,8 @@ TEST_CASE("hadamard_rotate is the product with the Kronecker power of H4 and its
 TEST_CASE("int8_linear with a rotation equals rotating first", "[int8_linear]") {
   for (int64_t group : {4, 64, 256}) {
     const Case c = MakeCase(10, 21, 512, group);
-    CHECK(at::equal(
-        Int8Linear(c.x, c.weight, c.weight_scale, c.bias, group),
-        Int8Linear(HadamardRotate(c.x, group), c.weight, c.weight_scale, c.bias, 0)));
+    CHECK(at::equal(Int8Linear(c.x, c.weight, c.weight_scale, c.bias, group),
+                    Int8Linear(HadamardRotate(c.x, group), c.weight, c.weight_scale, c.bias, 0)));
   }
 }
 
@@ -152,9 +154,8 @@ TEST_CASE("misuse of the operators names what was found and what was wanted", "[
   const Case c = MakeCase(2, 3, 8, 8);
   using Catch::Contains;
   const auto linear = [&](const at::Tensor& x, const at::Tensor& w, const at::Tensor& s,
-                          std::optional<at::Tensor> b, int64_t group) {
-    return Int8Linear(x, w, s, b, group);
-  };
+                          std::optional<at::Tensor> b,
+                          int64_t group) { return Int8Linear(x, w, s, b, group); };
   CHECK_THROWS_WITH(linear(at::randn({2, 7}), c.weight, c.weight_scale, c.bias, 0),
                     Contains("x has 7 features") && Contains("takes 8"));
   CHECK_THROWS_WITH(linear(c.x, c.weight.to(at::kInt), c.weight_scale, c.bias, 0),
@@ -176,6 +177,9 @@ TEST_CASE("the operators refuse to lose a gradient", "[int8_linear]") {
   c.x.requires_grad_(true);
   CHECK_THROWS_WITH(Int8Linear(c.x, c.weight, c.weight_scale, c.bias, 0),
                     Catch::Contains("wanlite::int8_linear has no gradient"));
+  CHECK_THROWS_WITH(
+      Int8Linear(c.x.detach(), c.weight, c.weight_scale, c.bias.clone().requires_grad_(true), 0),
+      Catch::Contains("its input bias"));
   CHECK_THROWS_WITH(QuantizePerToken(c.x), Catch::Contains("no gradient"));
   CHECK_THROWS_WITH(HadamardRotate(c.x, 4), Catch::Contains("no gradient"));
   torch::NoGradGuard no_grad;

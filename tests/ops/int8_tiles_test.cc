@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The CUDA matrix kernel played by loops on the host: the same index maps, with ldmatrix and mma.sync
-// replaced by what the PTX manual says they do.
+// The CUDA matrix kernel played by loops on the host: the same index maps, with ldmatrix and
+// mma.sync replaced by what the PTX manual says they do.
 #include "src/ops/cuda/int8_tiles.h"
 
 #include <array>
@@ -19,8 +19,8 @@ namespace {
 
 using Registers = std::array<std::array<uint32_t, 4>, 32>;  // [lane][register]
 
-// ldmatrix.x4: the eight 16-byte rows of matrix j lie at the addresses of lanes 8 j ... 8 j + 7; lane l
-// receives, of every matrix, bytes 4 (l % 4) ... of row l / 4.
+// ldmatrix.x4: the eight 16-byte rows of matrix j lie at the addresses of lanes 8 j ... 8 j + 7;
+// lane l receives, of every matrix, bytes 4 (l % 4) ... of row l / 4.
 template <typename PlaceOfLane>
 Registers LoadMatrices(const std::vector<int8_t>& operand, PlaceOfLane place_of_lane) {
   Registers registers{};
@@ -36,8 +36,8 @@ Registers LoadMatrices(const std::vector<int8_t>& operand, PlaceOfLane place_of_
 
 int8_t Byte(uint32_t value, int index) { return static_cast<int8_t>(value >> (8 * index)); }
 
-// mma.m16n8k32.s8: A's register r of lane l holds row l / 4 + 8 (r % 2), features 4 (l % 4) + 16 (r / 2)
-// onwards; B's register r holds column l / 4, features 4 (l % 4) + 16 r onwards.
+// mma.m16n8k32.s8: A's register r of lane l holds row l / 4 + 8 (r % 2), features 4 (l % 4) + 16 (r
+// / 2) onwards; B's register r holds column l / 4, features 4 (l % 4) + 16 r onwards.
 void MultiplyAdd(const Registers& a, const Registers& b, int first_b, int32_t (*sums)[32][4]) {
   int8_t rows[16][32], columns[8][32];
   for (int lane = 0; lane < 32; ++lane) {

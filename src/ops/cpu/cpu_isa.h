@@ -8,8 +8,8 @@
 namespace wanlite::ops {
 
 enum class CpuIsa {
-  kPortable,    // plain C++
-  kAvx2,        // products of 8-bit values widened to 16 bit, pairs summed in 32 bit: never saturates
+  kPortable,  // plain C++
+  kAvx2,      // products of 8-bit values widened to 16 bit, pairs summed in 32 bit: never saturates
   kAvx512Vnni,  // four 8-bit products summed straight into 32 bit
 };
 
@@ -18,7 +18,8 @@ const char* CpuIsaName(CpuIsa isa);
 // Whether this machine can run it.
 bool CpuIsaSupported(CpuIsa isa);
 // The best one this machine has, or the one that the environment variable WANLITE_CPU_ISA names.
-// Decided once per process. Throws c10::Error when the variable names an unknown or unsupported one.
+// Decided once per process. Throws c10::Error when the variable names an unknown or unsupported
+// one.
 CpuIsa ActiveCpuIsa();
 
 }  // namespace wanlite::ops

@@ -15,8 +15,8 @@
 namespace wanlite::ops {
 namespace {
 
-// Packed tokens that one panel is swept over before the next panel is packed: they stay in the cache
-// shared by the cores, while every panel passes through a core's own.
+// Packed tokens that one panel is swept over before the next panel is packed: they stay in the
+// cache shared by the cores, while every panel passes through a core's own.
 constexpr int64_t kTokenBlockBytes = int64_t{4} << 20;
 
 struct FreeDeleter {

@@ -13,18 +13,18 @@
 
 namespace wanlite::ops {
 
-// Puts token `row` of A (int8 [k], values in [-127, 127]) into `out`. Called once per row, from several
-// threads.
+// Puts token `row` of A (int8 [k], values in [-127, 127]) into `out`. Called once per row, from
+// several threads.
 using TokenReader = c10::function_ref<void(int64_t row, int8_t* out)>;
-// Takes the sums of token `row` with the weights first_column ... first_column + columns - 1. Called
-// once per piece, from several threads.
-using SumConsumer =
-    c10::function_ref<void(int64_t row, int64_t first_column, int64_t columns, const int32_t* sums)>;
+// Takes the sums of token `row` with the weights first_column ... first_column + columns - 1.
+// Called once per piece, from several threads.
+using SumConsumer = c10::function_ref<void(int64_t row, int64_t first_column, int64_t columns,
+                                           const int32_t* sums)>;
 
 // sums[m, n] = sum over k of A[m, k] * B[n, k], exact on every instruction set. b: int8 [n, k],
-// contiguous, any values. k <= kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2) and
-// per thread a panel of 16 or 32 weight rows; the weights are never copied as a whole, since packing a
-// panel costs about 1 % of using it.
+// contiguous, any values. k <= kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2)
+// and per thread a panel of 16 or 32 weight rows; the weights are never copied as a whole, since
+// packing a panel costs about 1 % of using it.
 void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token, const int8_t* b,
               SumConsumer consume);
 

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The inner loops of the INT8 operators for one instruction set each: pack, multiply, quantize. They
-// see one thread's share and plain pointers; int8_gemm.cc blocks and parallelises them.
+// The inner loops of the INT8 operators for one instruction set each: pack, multiply, quantize.
+// They see one thread's share and plain pointers; int8_gemm.cc blocks and parallelises them.
 //
-// A product C = A B^T (A: [m, k] tokens, B: [n, k] weights, both int8) is made of tiles of `tile_rows`
-// tokens by `tile_columns` weights. Tokens are packed in strips of tile_rows, weights in panels of
-// tile_columns, in whatever layout the tile kernel reads fastest; rows and columns that are missing at
-// the edges are packed as zeros.
+// A product C = A B^T (A: [m, k] tokens, B: [n, k] weights, both int8) is made of tiles of
+// `tile_rows` tokens by `tile_columns` weights. Tokens are packed in strips of tile_rows, weights
+// in panels of tile_columns, in whatever layout the tile kernel reads fastest; rows and columns
+// that are missing at the edges are packed as zeros.
 #ifndef WANLITE_SRC_OPS_CPU_INT8_KERNELS_H_
 #define WANLITE_SRC_OPS_CPU_INT8_KERNELS_H_
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// AVX2 has no instruction that sums 8-bit products in 32 bit. Its u8 x s8 one (vpmaddubsw) saturates in
-// 16 bit and gives wrong sums for ordinary weights, so both sides are widened to 16 bit while packing
-// and multiplied by vpmaddwd, which is exact.
+// AVX2 has no instruction that sums 8-bit products in 32 bit. Its u8 x s8 one (vpmaddubsw)
+// saturates in 16 bit and gives wrong sums for ordinary weights, so both sides are widened to 16
+// bit while packing and multiplied by vpmaddwd, which is exact.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

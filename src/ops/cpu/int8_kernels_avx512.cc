@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// vpdpbusd sums four products of unsigned by signed bytes into 32 bit without saturation. Weights are
-// made unsigned by adding 128 while they are packed; a token's sums then come out too large by 128 times
-// the sum of its values, which each strip carries in front, negated, as the start of the sums. All of
-// it is modulo 2^32, and the true sum fits.
+// vpdpbusd sums four products of unsigned by signed bytes into 32 bit without saturation. Weights
+// are made unsigned by adding 128 while they are packed; a token's sums then come out too large by
+// 128 times the sum of its values, which each strip carries in front, negated, as the start of the
+// sums. All of it is modulo 2^32, and the true sum fits.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -25,7 +25,8 @@ constexpr int64_t kPad = 64;
 
 int64_t Quads(int64_t k) { return (k + kPad - 1) / kPad * kPad / 4; }
 
-// Strip: int32 [16] starts of the sums, then bytes [quads][row][4]. Panel: bytes [quads][column][4].
+// Strip: int32 [16] starts of the sums, then bytes [quads][row][4]. Panel: bytes
+// [quads][column][4].
 constexpr int64_t kStripHead = 64;
 size_t StripBytes(int64_t k) { return (kStripHead + Quads(k) * kRows * 4 + 63) / 64 * 64; }
 size_t PanelBytes(int64_t k) { return Quads(k) * kColumns * 4; }
@@ -88,10 +89,10 @@ void PackPanel(const int8_t* b, int64_t stride, int64_t columns, int64_t k, uint
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         const int64_t column = half * 16 + i;
-        // Beyond the edges any value will do: the token's value there is zero or the sum is dropped.
-        rows[i] = column < columns
-                      ? _mm512_maskz_loadu_epi8(mask, b + column * stride + start)
-                      : _mm512_setzero_si512();
+        // Beyond the edges any value will do: the token's value there is zero or the sum is
+        // dropped.
+        rows[i] = column < columns ? _mm512_maskz_loadu_epi8(mask, b + column * stride + start)
+                                   : _mm512_setzero_si512();
         rows[i] = _mm512_xor_si512(rows[i], flip);
       }
       Transpose16(rows);
@@ -135,8 +136,9 @@ void Rotate(float* x, int64_t n, int64_t group) { RotateLoop(x, n, group); }
 #pragma GCC pop_options
 }  // namespace
 
-const Int8Kernels kInt8KernelsAvx512Vnni = {kRows,     kColumns, StripBytes,   PanelBytes, PackStrip,
-                                            PackPanel, Multiply, MaxMagnitude, Quantize,   Rotate};
+const Int8Kernels kInt8KernelsAvx512Vnni = {kRows,     kColumns,  StripBytes, PanelBytes,
+                                            PackStrip, PackPanel, Multiply,   MaxMagnitude,
+                                            Quantize,  Rotate};
 
 }  // namespace wanlite::ops
 #endif

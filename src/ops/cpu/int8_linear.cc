@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The CPU operators: reading tokens of any dtype, quantizing, scaling back. Oracle of the CUDA tests.
+// The CPU operators: reading tokens of any dtype, quantizing, scaling back. Oracle of the CUDA
+// tests.
 #include <torch/torch.h>
 
 #include <torch/library.h>
@@ -76,10 +77,11 @@ at::Tensor Int8LinearCpu(const at::Tensor& x, const at::Tensor& weight,
   const at::Tensor weights = weight.contiguous();
   const at::Tensor weight_scales = weight_scale.contiguous();
   // A bias of zeros where there is none: adding +0 changes no value but the sign of -0.
-  const at::Tensor biases = bias.has_value() ? bias->to(at::kFloat).contiguous()
-                                             : at::zeros({n}, at::dtype(at::kFloat));
+  const at::Tensor biases =
+      bias.has_value() ? bias->to(at::kFloat).contiguous() : at::zeros({n}, at::dtype(at::kFloat));
   std::vector<int64_t> shape = x.sizes().vec();
-  const int64_t m = k == 0 ? c10::multiply_integers(x.sizes().slice(0, x.dim() - 1)) : x.numel() / k;
+  const int64_t m =
+      k == 0 ? c10::multiply_integers(x.sizes().slice(0, x.dim() - 1)) : x.numel() / k;
   shape.back() = n;
   at::Tensor result = at::empty(shape, x.options());
   std::vector<float> scales(m);
@@ -92,8 +94,8 @@ at::Tensor Int8LinearCpu(const at::Tensor& x, const at::Tensor& weight,
     Int8Gemm(
         isa, m, n, k,
         [&](int64_t row, int8_t* q) {
-          scales[row] = QuantizeToken(kernels, token_data + row * k, k, rotation_group,
-                                      ThreadRow(k), q);
+          scales[row] =
+              QuantizeToken(kernels, token_data + row * k, k, rotation_group, ThreadRow(k), q);
         },
         weights.const_data_ptr<int8_t>(),
         [&](int64_t row, int64_t first, int64_t columns, const int32_t* sums) {

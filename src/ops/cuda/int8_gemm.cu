@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// INT8 matrix product with the scales and the bias in its epilogue. Tensor cores by mma.sync (sm_80 and
-// newer), operands through a three-stage pipeline of asynchronous copies. The maps of threads to data are
-// in int8_tiles.h.
+// INT8 matrix product with the scales and the bias in its epilogue. Tensor cores by mma.sync (sm_80
+// and newer), operands through a three-stage pipeline of asynchronous copies. The maps of threads
+// to data are in int8_tiles.h.
 #include <climits>
 
 #include "src/ops/cuda/float_types.cuh"
@@ -59,14 +59,12 @@ __device__ __forceinline__ void CopyOperand(uint32_t stage, const int8_t* __rest
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 2)
-    Int8GemmKernel(const int8_t* __restrict__ a, const int8_t* __restrict__ b, int64_t m,
-                   int64_t n, int64_t k, const float* __restrict__ a_scale,
-                   const float* __restrict__ b_scale, const float* __restrict__ bias,
-                   T* __restrict__ y) {
+    Int8GemmKernel(const int8_t* __restrict__ a, const int8_t* __restrict__ b, int64_t m, int64_t n,
+                   int64_t k, const float* __restrict__ a_scale, const float* __restrict__ b_scale,
+                   const float* __restrict__ bias, T* __restrict__ y) {
   __shared__ __align__(128) int8_t shared[kStages * 2 * kOperandBytes];
   const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-  const Tile tile =
-      TileOfBlock(blockIdx.x, (m + kTileM - 1) / kTileM, (n + kTileN - 1) / kTileN);
+  const Tile tile = TileOfBlock(blockIdx.x, (m + kTileM - 1) / kTileM, (n + kTileN - 1) / kTileN);
   const int64_t first_m = tile.m * kTileM;
   const int64_t first_n = tile.n * kTileN;
   const int lane = static_cast<int>(threadIdx.x) & 31;

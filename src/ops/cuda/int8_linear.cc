@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The CUDA operators: checks, memory, stream, launch. Part of libwanlite_cuda, which EnsureCuda() loads.
+// The CUDA operators: checks, memory, stream, launch. Part of libwanlite_cuda, which EnsureCuda()
+// loads.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
@@ -119,7 +120,8 @@ TORCH_LIBRARY_IMPL(wanlite, CUDA, m) {
 }  // namespace
 }  // namespace wanlite::ops::cuda
 
-// For EnsureCuda(): how many usable devices there are; else the runtime's error number and its text.
+// For EnsureCuda(): how many usable devices there are; else the runtime's error number and its
+// text.
 extern "C" int wanlite_cuda_probe(int* device_count, const char** error_text) {
   const cudaError_t error = cudaGetDeviceCount(device_count);
   *error_text = cudaGetErrorString(error);

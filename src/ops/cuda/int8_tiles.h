@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where things lie in the INT8 matrix kernel: which thread copies, loads, multiplies and stores what.
-// Plain integer maps, so that a host test can play a whole tile through them.
+// Where things lie in the INT8 matrix kernel: which thread copies, loads, multiplies and stores
+// what. Plain integer maps, so that a host test can play a whole tile through them.
 //
-// A block makes a 128 x 128 tile of the result with 8 warps, two along the tokens and four along the
-// weights, each 64 x 32. It steps through the features 64 at a time: both operands lie in shared memory
-// as 128 rows of 64 bytes.
+// A block makes a 128 x 128 tile of the result with 8 warps, two along the tokens and four along
+// the weights, each 64 x 32. It steps through the features 64 at a time: both operands lie in
+// shared memory as 128 rows of 64 bytes.
 #ifndef WANLITE_SRC_OPS_CUDA_INT8_TILES_H_
 #define WANLITE_SRC_OPS_CUDA_INT8_TILES_H_
 
@@ -30,7 +30,8 @@ inline constexpr int kChunksPerRow = kTileK / kChunk;
 inline constexpr int kOperandBytes = kTileM * kTileK;
 inline constexpr int kCopiesPerThread = kOperandBytes / kChunk / kThreads;
 static_assert(kTileM == kTileN, "both operands are copied alike");
-// Tiles along the tokens that are worked on together, so that their weights are found in the L2 cache.
+// Tiles along the tokens that are worked on together, so that their weights are found in the L2
+// cache.
 inline constexpr int kTileGroup = 8;
 
 struct Place {
@@ -44,8 +45,8 @@ WANLITE_HOST_DEVICE Place CopyPlace(int thread, int step) {
   return {slot / kChunksPerRow, slot % kChunksPerRow};
 }
 
-// Byte offset of a chunk in an operand's shared memory. Chunks are permuted within their row so that
-// the same chunk of eight consecutive rows, which ldmatrix reads at once, covers all 32 banks.
+// Byte offset of a chunk in an operand's shared memory. Chunks are permuted within their row so
+// that the same chunk of eight consecutive rows, which ldmatrix reads at once, covers all 32 banks.
 WANLITE_HOST_DEVICE int SharedOffset(int row, int chunk) {
   return row * kTileK + ((chunk ^ ((row >> 1) & 3)) * kChunk);
 }
@@ -73,8 +74,8 @@ struct Tile {
   int64_t n;
 };
 
-// The tile of a block: groups of kTileGroup rows of tiles, walked column by column. A bijection between
-// block numbers and tiles.
+// The tile of a block: groups of kTileGroup rows of tiles, walked column by column. A bijection
+// between block numbers and tiles.
 WANLITE_HOST_DEVICE Tile TileOfBlock(int64_t block, int64_t tiles_m, int64_t tiles_n) {
   const int64_t group = block / (kTileGroup * tiles_n);
   const int64_t first_m = group * kTileGroup;

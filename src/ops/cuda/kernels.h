@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Launchers of the CUDA kernels: raw device pointers and a stream, no LibTorch. Asynchronous; they return
-// the error of the launch. Same results as the CPU operators, to the bit.
+// Launchers of the CUDA kernels: raw device pointers and a stream, no LibTorch. Asynchronous; they
+// return the error of the launch. Same results as the CPU operators, to the bit.
 #ifndef WANLITE_SRC_OPS_CUDA_KERNELS_H_
 #define WANLITE_SRC_OPS_CUDA_KERNELS_H_
 
@@ -14,8 +14,8 @@ namespace wanlite::ops::cuda {
 
 enum class FloatType { kFloat32, kBFloat16, kFloat16 };
 
-// x: [rows, n] -> q: int8 [rows, n] with rows `q_stride` apart, the gap filled with zeros; scale: fp32
-// [rows]. rotation_group: 0 or a group that divides n. 1 <= n, rows <= 2^31 - 1.
+// x: [rows, n] -> q: int8 [rows, n] with rows `q_stride` apart, the gap filled with zeros; scale:
+// fp32 [rows]. rotation_group: 0 or a group that divides n. 1 <= n, rows <= 2^31 - 1.
 cudaError_t LaunchQuantize(const void* x, FloatType type, int64_t rows, int64_t n,
                            int64_t rotation_group, int8_t* q, int64_t q_stride, float* scale,
                            cudaStream_t stream);
@@ -25,8 +25,8 @@ cudaError_t LaunchRotate(const void* x, FloatType type, int64_t rows, int64_t n,
                          void* y, cudaStream_t stream);
 
 // y[m, n] = (sum over k of a[m, k] * b[n, k]) * (a_scale[m] * b_scale[n]) + bias[n].
-// a: int8 [m, k], b: int8 [n, k], both 16-byte aligned with rows k apart, k a multiple of 16; bias: fp32
-// or null; y: contiguous. m, n, k >= 1.
+// a: int8 [m, k], b: int8 [n, k], both 16-byte aligned with rows k apart, k a multiple of 16; bias:
+// fp32 or null; y: contiguous. m, n, k >= 1.
 cudaError_t LaunchInt8Gemm(const int8_t* a, const int8_t* b, int64_t m, int64_t n, int64_t k,
                            const float* a_scale, const float* b_scale, const float* bias,
                            FloatType type, void* y, cudaStream_t stream);

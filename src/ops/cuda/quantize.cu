@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Quantizing tokens, with or without the rotation. A block takes a row in chunks of 1024 values, twice:
-// once for the largest magnitude, once to store. The second reading comes from the cache; rotating again
-// costs less than keeping a row of any length in shared memory.
+// Quantizing tokens, with or without the rotation. A block takes a row in chunks of 1024 values,
+// twice: once for the largest magnitude, once to store. The second reading comes from the cache;
+// rotating again costs less than keeping a row of any length in shared memory.
 #include <climits>
 
 #include "src/ops/cuda/float_types.cuh"
@@ -17,8 +17,8 @@ constexpr int kBlockThreads = 256;
 constexpr int kChunkValues = 4 * kBlockThreads;
 static_assert(kChunkValues % kMaxRotationGroup == 0, "groups must not cross chunks");
 
-// Reads up to kChunkValues values into shared memory, zeros behind the end, and rotates them there. Every
-// thread of the block takes part; the chunk may be read after it returns.
+// Reads up to kChunkValues values into shared memory, zeros behind the end, and rotates them there.
+// Every thread of the block takes part; the chunk may be read after it returns.
 template <typename T>
 __device__ __forceinline__ void LoadRotated(const T* __restrict__ x, int64_t n, int32_t group,
                                             float* chunk) {
@@ -71,8 +71,8 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 template <typename T>
 __global__ void __launch_bounds__(kBlockThreads)
-    QuantizeRotatedKernel(const T* __restrict__ x, int64_t n, int32_t group,
-                          int8_t* __restrict__ q, int64_t q_stride, float* __restrict__ scales) {
+    QuantizeRotatedKernel(const T* __restrict__ x, int64_t n, int32_t group, int8_t* __restrict__ q,
+                          int64_t q_stride, float* __restrict__ scales) {
   __shared__ float chunk[kChunkValues];
   const T* row = x + blockIdx.x * n;
   int8_t* q_row = q + blockIdx.x * q_stride;

@@ -7,7 +7,8 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/wanlite)
-set(_rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR} ${LibTorch_PREFIX}/lib)
+set(_rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR} ${LibTorch_PREFIX}/lib
+           ${LibTorch_PREFIX}/../nvidia/cu13/lib)
 
 set_target_properties(wanlite wanlite_cli PROPERTIES INSTALL_RPATH "${_rpath}")
 set_target_properties(wanlite_usage PROPERTIES EXPORT_NAME usage)

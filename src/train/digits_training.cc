@@ -6,10 +6,21 @@
 #include <google/protobuf/text_format.h>
 #include <torch/torch.h>
 
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/model/wan/tokenizer.h"
+#include "src/model/wan/tokenizer_trainer.h"
+#include "src/train/digits_classifier.h"
+#include "src/train/digits_model.h"
+#include "src/train/dit_training.h"
 #include "src/train/vae_training.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
@@ -17,11 +28,98 @@
 namespace wanlite::train {
 namespace {
 
-enum StageSeed : uint64_t { kVaeInit = 11, kVaeData, kVaeEvaluation };
+enum StageSeed : uint64_t {
+  kVaeInit = 11,
+  kVaeData,
+  kVaeEvaluation,
+  kLatentClips,
+  kDitInit,
+  kTextInit,
+  kDitData,
+  kHighData,
+  kLowData,
+  kClassifierInit,
+  kClassifierData,
+  kClassifierEvaluation,
+  kCheckPrompts,
+  kCheckNoise,
+};
+
+constexpr int64_t kEncodeBatch = 4;
+constexpr int64_t kCheckBatch = 8;
+
+std::vector<NamedTensor> Weights(const torch::nn::Module& module) {
+  std::vector<NamedTensor> result;
+  for (const auto& item : module.named_parameters()) {
+    result.push_back({item.key(), item.value().detach()});
+  }
+  return result;
+}
+
+// Fills the module from a file whose tensors are called `name_of` the module's.
+absl::Status LoadWeights(Env& env, const std::string& path,
+                         const std::function<std::string(const std::string&)>& name_of,
+                         torch::nn::Module& module) {
+  WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
+  at::NoGradGuard no_grad;
+  for (auto& item : module.named_parameters()) {
+    auto value = source->Read(name_of(item.key()));
+    if (!value.ok()) return Annotate(value.status(), path);
+    if (value->sizes() != item.value().sizes()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": ", name_of(item.key()), " has another shape than the options of training ask for"));
+    }
+    item.value().copy_(*value);
+  }
+  return absl::OkStatus();
+}
+
+std::string Same(const std::string& name) { return name; }
+
+nlohmann::ordered_json ToJson(const ReadingAccuracy& accuracy) {
+  return {{"clips", accuracy.clips},
+          {"digit", accuracy.digit},
+          {"direction", accuracy.direction},
+          {"digit_and_direction", accuracy.digit_and_direction},
+          {"colour", accuracy.colour}};
+}
+
+std::string ToText(const ReadingAccuracy& accuracy) {
+  return absl::StrFormat("digit %.1f %%, direction %.1f %%, both %.1f %%, colour %.1f %% of %d clips",
+                         100 * accuracy.digit, 100 * accuracy.direction,
+                         100 * accuracy.digit_and_direction, 100 * accuracy.colour, accuracy.clips);
+}
+
+// Calls task(i) for 0 <= i < count on as many threads as there are cores.
+absl::Status ForEachInParallel(int64_t count, const CancellationToken* cancel,
+                               const std::function<absl::Status(int64_t)>& task) {
+  std::atomic<int64_t> next{0};
+  std::mutex mutex;
+  absl::Status status;
+  auto work = [&] {
+    for (int64_t i = next++; i < count; i = next++) {
+      absl::Status result = cancel != nullptr ? cancel->Check() : absl::OkStatus();
+      if (result.ok()) result = CatchTorch([&]() -> absl::Status { return task(i); });
+      if (!result.ok()) {
+        const std::lock_guard lock(mutex);
+        if (status.ok()) status = result;
+        next = count;
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned t = 1; t < std::min(8u, std::thread::hardware_concurrency()); ++t) {
+    threads.emplace_back(work);
+  }
+  work();
+  for (std::thread& thread : threads) thread.join();
+  return status;
+}
 
 class Trainer {
  public:
-  explicit Trainer(const DigitsTrainingRun& run) : run_(run), env_(*run.env) {}
+  explicit Trainer(const DigitsTrainingRun& run)
+      : run_(run), env_(*run.env), dit_options_(run.options.dit()) {}
 
   absl::Status Prepare() {
     WANLITE_ASSIGN_OR_RETURN(geometry_, CheckedGeometry(run_.options.data()));
@@ -32,7 +130,7 @@ class Trainer {
   absl::Status Vae() {
     const VaeTrainingOptions& options = run_.options.vae();
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(options));
-    vae->InitParameters(Seed(kVaeInit));
+    InitVae(*vae, Seed(kVaeInit));
     VaeObjective objective(*vae, scans_, geometry_, options, Seed(kVaeData));
     WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
                              Train(options.loop(), objective, LoopRun("vae")));
@@ -41,6 +139,224 @@ class Trainer {
     Report(absl::StrFormat("vae: %d steps, %.0f s, loss %.5f, held-out PSNR %.2f dB", report.steps,
                            report.seconds, report.loss, psnr));
     return WriteSafetensors(env_, Path("vae.safetensors"), Weights(*vae)).status();
+  }
+
+  absl::Status Latents() {
+    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
+    WANLITE_RETURN_IF_ERROR(TrainCaptionTokenizer());
+    WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
+    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("vae.safetensors"), Same, *vae));
+    const std::vector<ClipSpec> specs = TrainingSpecs();
+    const int64_t batches = (static_cast<int64_t>(specs.size()) + kEncodeBatch - 1) / kEncodeBatch;
+    std::vector<at::Tensor> parts(batches);
+    ProgressSink& progress = run_.progress != nullptr ? *run_.progress : SilentProgress();
+    progress.Begin("encode clips", batches);
+    std::mutex mutex;
+    int64_t done = 0;
+    const absl::Status status = ForEachInParallel(batches, run_.cancel, [&](int64_t i) -> absl::Status {
+      const auto first = specs.begin() + i * kEncodeBatch;
+      const auto last = std::min(first + kEncodeBatch, specs.end());
+      parts[i] = vae->Encode(RenderClips(scans_, geometry_, {first, last})).mean.contiguous();
+      const std::lock_guard lock(mutex);
+      progress.Update(++done, "");
+      return absl::OkStatus();
+    });
+    progress.End();
+    WANLITE_RETURN_IF_ERROR(status);
+    const at::Tensor latents = at::cat(parts);  // [clips, z, f, h, w]
+    const at::Tensor mean = latents.mean({0, 2, 3, 4}), std = latents.std({0, 2, 3, 4});
+    Report(absl::StrFormat("latents: %d clips, standard deviations %.3f to %.3f", latents.size(0),
+                           std.min().item<double>(), std.max().item<double>()));
+    return WriteSafetensors(env_, Path("latents.safetensors"),
+                            {{"latents", latents}, {"mean", mean}, {"std", std}})
+        .status();
+  }
+
+  absl::Status CommonStart() {
+    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
+    WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
+    WANLITE_ASSIGN_OR_RETURN(DitObjective::Data data, TrainingData(captions));
+    wan::Dit dit(MakeDitConfig(dit_options_, data.latents.size(1)));
+    dit.InitParameters(Seed(kDitInit));
+    WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
+    text->InitParameters(Seed(kTextInit));
+    DitObjective objective(dit, text.get(), {}, std::move(data), dit_options_,
+                           dit_options_.loop().batch(), NoiseRange::kAll, Seed(kDitData));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
+                             Train(dit_options_.loop(), objective, LoopRun("dit")));
+    Report(absl::StrFormat("dit: %d steps, %.0f s, loss %.5f", report.steps, report.seconds,
+                           report.loss));
+    WANLITE_RETURN_IF_ERROR(
+        WriteSafetensors(env_, Path("text.safetensors"), Weights(*text)).status());
+    return WriteSafetensors(env_, Path("dit.safetensors"), Weights(dit)).status();
+  }
+
+  absl::Status Expert(NoiseRange range) {
+    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
+    const std::string name = range == NoiseRange::kHigh ? "high" : "low";
+    WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
+    WANLITE_ASSIGN_OR_RETURN(DitObjective::Data data, TrainingData(captions));
+    wan::Dit dit(MakeDitConfig(dit_options_, data.latents.size(1)));
+    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("dit.safetensors"), Same, dit));
+    WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
+    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("text.safetensors"), Same, *text));
+    at::Tensor embeddings;
+    {
+      at::NoGradGuard no_grad;
+      embeddings = EncodeCaptions(*text, captions.ids, captions.mask);
+    }
+    DitObjective objective(dit, nullptr, embeddings, std::move(data), dit_options_,
+                           dit_options_.expert_loop().batch(), range,
+                           Seed(range == NoiseRange::kHigh ? kHighData : kLowData));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
+                             Train(dit_options_.expert_loop(), objective, LoopRun(name)));
+    Report(absl::StrFormat("%s: %d steps, %.0f s, loss %.5f", name, report.steps, report.seconds,
+                           report.loss));
+    return WriteSafetensors(env_, Path(absl::StrCat(name, ".safetensors")), Weights(dit)).status();
+  }
+
+  absl::Status Classifier() {
+    const ClassifierTrainingOptions& options = run_.options.classifier();
+    if (options.width() < 4 || options.width() % 4 != 0) {
+      return absl::InvalidArgumentError(absl::StrCat("classifier.width is ", options.width(),
+                                                     ", but must be a positive multiple of 4"));
+    }
+    DigitsClassifier classifier(options.width());
+    classifier.InitParameters(Seed(kClassifierInit));
+    ClassifierObjective objective(classifier, scans_, geometry_, options.loop().batch(),
+                                  Seed(kClassifierData));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
+                             Train(options.loop(), objective, LoopRun("classifier")));
+    std::vector<ReadingAccuracy> parts;
+    for (uint64_t i = 0; i < 30; ++i) {
+      std::vector<ClipSpec> specs;
+      for (uint64_t k = 0; k < 20; ++k) {
+        specs.push_back(SampleClip(scans_, geometry_, Split::kHeldOut, Combinations::kAll,
+                                   MixSeed(Seed(kClassifierEvaluation), {i, k})));
+      }
+      parts.push_back(Read(classifier, RenderClips(scans_, geometry_, specs), specs));
+    }
+    Report(absl::StrFormat("classifier: %d steps, %.0f s, loss %.4f; held-out real clips: %s",
+                           report.steps, report.seconds, report.loss, ToText(Join(parts))));
+    return classifier.Save(env_, Path("classifier"));
+  }
+
+  absl::Status Export() {
+    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
+    WANLITE_ASSIGN_OR_RETURN(const auto latents, OpenSafetensors(env_, Path("latents.safetensors")));
+    WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
+    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("vae.safetensors"), Same, *vae));
+    WANLITE_RETURN_IF_ERROR(SetStatistics(*latents, *vae));
+    WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
+    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("text.safetensors"), Same, *text));
+    const wan::DitConfig dit_config = MakeDitConfig(dit_options_, vae->config().z_dim);
+    wan::Dit high(dit_config), low(dit_config);
+    // An expert that is not trained yet is the common start, so that a first model can be had early.
+    for (auto& [name, dit] : {std::pair<const char*, wan::Dit&>{"high", high}, {"low", low}}) {
+      const std::string own = Path(absl::StrCat(name, ".safetensors"));
+      WANLITE_RETURN_IF_ERROR(
+          LoadWeights(env_, env_.FileExists(own) ? own : Path("dit.safetensors"), Same, dit));
+    }
+    DigitsModel model;
+    model.vae = vae.get();
+    model.text = text.get();
+    model.high = &high;
+    model.low = &low;
+    WANLITE_ASSIGN_OR_RETURN(model.spiece,
+                             env_.ReadFile(JoinPath(Path("tokenizer"), "spiece.model")));
+    WANLITE_RETURN_IF_ERROR(
+        ExportDigitsModel(env_, Path("model"), model, dit_options_, geometry_));
+    Report(absl::StrCat("export: ", Path("model")));
+    return absl::OkStatus();
+  }
+
+  // Reads the exported files, not those of training: what is shipped is what is checked.
+  absl::Status Check() {
+    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
+    if (run_.options.check().prompts_per_language() < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("check.prompts_per_language is ",
+                                                     run_.options.check().prompts_per_language(),
+                                                     ", but must be at least 1"));
+    }
+    WANLITE_ASSIGN_OR_RETURN(const auto classifier,
+                             DigitsClassifier::Load(env_, Path("classifier")));
+    WANLITE_ASSIGN_OR_RETURN(const auto latents, OpenSafetensors(env_, Path("latents.safetensors")));
+    WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
+    WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
+    const wan::DitConfig dit_config = MakeDitConfig(dit_options_, vae->config().z_dim);
+    wan::Dit high(dit_config), low(dit_config);
+    DigitsModel model;
+    model.vae = vae.get();
+    model.text = text.get();
+    model.high = &high;
+    model.low = &low;
+    WANLITE_RETURN_IF_ERROR(LoadDigitsModel(env_, Path("model"), model));
+    WANLITE_RETURN_IF_ERROR(SetStatistics(*latents, *vae));
+    WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer,
+                             wan::Tokenizer::Load(env_, JoinPath(Path("model"), "tokenizer")));
+
+    nlohmann::ordered_json json;
+    json["steps"] = dit_options_.sample_steps();
+    json["guidance"] = dit_options_.sample_guidance();
+    json["chance"] = {{"digit", 0.1}, {"direction", 0.25}, {"digit_and_direction", 0.025},
+                      {"colour", 1.0 / 6}};
+    std::vector<NamedTensor> samples;
+    ProgressSink& progress = run_.progress != nullptr ? *run_.progress : SilentProgress();
+    for (const Combinations combinations : {Combinations::kHeldOut, Combinations::kTrained}) {
+      const char* set = combinations == Combinations::kHeldOut ? "held_out_prompts" : "trained_prompts";
+      std::vector<ReadingAccuracy> all, real, rebuilt;
+      for (int language = 0; language < kLanguages; ++language) {
+        const int64_t count = run_.options.check().prompts_per_language();
+        const std::string name(LanguageName(static_cast<Language>(language)));
+        progress.Begin(absl::StrCat("check ", set, " ", name), count);
+        std::vector<ReadingAccuracy> parts;
+        for (int64_t first = 0; first < count; first += kCheckBatch) {
+          std::vector<ClipSpec> specs;
+          std::vector<std::string> prompts;
+          for (int64_t i = first; i < std::min(count, first + kCheckBatch); ++i) {
+            const uint64_t id = static_cast<uint64_t>(i);
+            const uint64_t seed =
+                MixSeed(Seed(kCheckPrompts), {static_cast<uint64_t>(combinations),
+                                              static_cast<uint64_t>(language), id});
+            specs.push_back(SampleClip(scans_, geometry_, Split::kHeldOut, combinations, seed));
+            int wording = 0;  // one that names the colour, which is read too
+            do {
+              wording = static_cast<int>(
+                  Random(MixSeed(seed, {static_cast<uint64_t>(wording)}))
+                      .Below(CaptionTemplates(static_cast<Language>(language)) - 1));
+            } while (!CaptionNamesColour(static_cast<Language>(language), wording));
+            prompts.push_back(Caption(specs.back(), static_cast<Language>(language), wording));
+          }
+          WANLITE_ASSIGN_OR_RETURN(
+              const at::Tensor video,
+              GenerateDigits(model, tokenizer, dit_options_, geometry_, prompts,
+                             MixSeed(Seed(kCheckNoise), {static_cast<uint64_t>(combinations),
+                                                         static_cast<uint64_t>(language),
+                                                         static_cast<uint64_t>(first)})));
+          if (first == 0) samples.push_back({absl::StrCat(set, ".", name), video});
+          parts.push_back(Read(*classifier, video, specs));
+          const at::Tensor clips = RenderClips(scans_, geometry_, specs);
+          real.push_back(Read(*classifier, clips, specs));
+          rebuilt.push_back(Read(*classifier, vae->Decode(vae->Encode(clips).mean), specs));
+          progress.Update(std::min(count, first + kCheckBatch), "");
+          if (run_.cancel != nullptr) WANLITE_RETURN_IF_ERROR(run_.cancel->Check());
+        }
+        progress.End();
+        const ReadingAccuracy accuracy = Join(parts);
+        all.push_back(accuracy);
+        json[set][name] = ToJson(accuracy);
+        Report(absl::StrCat("check: ", set, ", ", name, ": ", ToText(accuracy)));
+      }
+      json[set]["all"] = ToJson(Join(all));
+      json[set]["real_clips"] = ToJson(Join(real));
+      json[set]["real_clips_through_the_vae"] = ToJson(Join(rebuilt));
+      Report(absl::StrCat("check: ", set, ", all: ", ToText(Join(all))));
+      Report(absl::StrCat("check: ", set, ", real clips: ", ToText(Join(real))));
+      Report(absl::StrCat("check: ", set, ", real clips through the VAE: ", ToText(Join(rebuilt))));
+    }
+    WANLITE_RETURN_IF_ERROR(
+        WriteSafetensors(env_, Path("check_samples.safetensors"), samples).status());
+    return env_.WriteFileAtomically(Path("check.json"), json.dump(2) + "\n");
   }
 
  private:
@@ -60,16 +376,80 @@ class Trainer {
     return loop;
   }
 
-  static std::vector<NamedTensor> Weights(const torch::nn::Module& module) {
-    std::vector<NamedTensor> result;
-    for (const auto& item : module.named_parameters()) {
-      result.push_back({item.key(), item.value().detach()});
+  absl::Status TrainCaptionTokenizer() {
+    wan::TokenizerTrainerOptions options;
+    options.vocabulary_size = dit_options_.vocabulary();
+    WANLITE_ASSIGN_OR_RETURN(const std::string model, wan::TrainTokenizer(AllCaptions(), options));
+    WANLITE_RETURN_IF_ERROR(env_.CreateFolders(Path("tokenizer")));
+    return env_.WriteFileAtomically(JoinPath(Path("tokenizer"), "spiece.model"), model);
+  }
+
+  absl::StatusOr<CaptionTable> Captions() const {
+    WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer,
+                             wan::Tokenizer::Load(env_, Path("tokenizer")));
+    CaptionTable table;
+    table.captions = AllCaptions();
+    table.captions.insert(table.captions.begin(), "");
+    WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText tokens,
+                             tokenizer.EncodeBatch(table.captions, dit_options_.text_length()));
+    table.ids = tokens.input_ids;
+    table.mask = tokens.attention_mask;
+    if (table.mask.select(1, -1).any().item<bool>()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dit.text_length is ", dit_options_.text_length(),
+                       ", which some captions fill or exceed; make it larger"));
     }
-    return result;
+    for (size_t i = 0; i < table.captions.size(); ++i) {
+      table.index[table.captions[i]] = static_cast<int64_t>(i);
+    }
+    return table;
+  }
+
+  std::vector<ClipSpec> TrainingSpecs() const {
+    std::vector<ClipSpec> specs;
+    for (int64_t i = 0; i < dit_options_.clips(); ++i) {
+      specs.push_back(SampleClip(scans_, geometry_, Split::kTrain, Combinations::kTrained,
+                                 MixSeed(Seed(kLatentClips), {static_cast<uint64_t>(i)})));
+    }
+    return specs;
+  }
+
+  absl::StatusOr<DitObjective::Data> TrainingData(const CaptionTable& captions) const {
+    WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env_, Path("latents.safetensors")));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor latents, source->Read("latents"));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor mean, source->Read("mean"));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor std, source->Read("std"));
+    DitObjective::Data data;
+    data.specs = TrainingSpecs();
+    if (latents.size(0) != static_cast<int64_t>(data.specs.size())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(Path("latents.safetensors"), " holds ", latents.size(0),
+                       " clips, dit.clips asks for ", data.specs.size(), "; run the stage latents"));
+    }
+    data.latents = (latents - mean.reshape({1, -1, 1, 1, 1})) / std.reshape({1, -1, 1, 1, 1});
+    data.captions = &captions;
+    return data;
+  }
+
+  absl::StatusOr<std::shared_ptr<wan::Umt5>> MakeText() const {
+    WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer,
+                             wan::Tokenizer::Load(env_, Path("tokenizer")));
+    return wan::Umt5::Create(MakeTextConfig(dit_options_, tokenizer.vocabulary_size()));
+  }
+
+  static absl::Status SetStatistics(const TensorSource& latents, wan::Vae& vae) {
+    std::vector<double> values[2];
+    const char* const names[2] = {"mean", "std"};
+    for (int i = 0; i < 2; ++i) {
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor tensor, latents.Read(names[i]));
+      for (int64_t c = 0; c < tensor.numel(); ++c) values[i].push_back(tensor[c].item<double>());
+    }
+    return vae.SetLatentStatistics(values[0], values[1]);
   }
 
   const DigitsTrainingRun& run_;
   Env& env_;
+  const DitTrainingOptions& dit_options_;
   ClipGeometry geometry_;
   DigitScans scans_;
 };
@@ -87,7 +467,8 @@ class FirstError : public google::protobuf::io::ErrorCollector {
 }  // namespace
 
 const std::vector<std::string>& DigitsStages() {
-  static const auto* const stages = new std::vector<std::string>{"vae"};
+  static const auto* const stages = new std::vector<std::string>{
+      "vae", "latents", "dit", "high", "low", "classifier", "export", "check"};
   return *stages;
 }
 
@@ -117,6 +498,13 @@ absl::Status TrainDigits(const DigitsTrainingRun& run) {
     for (const std::string& stage : run.stages.empty() ? known : run.stages) {
       absl::Status status;
       if (stage == "vae") status = trainer.Vae();
+      if (stage == "latents") status = trainer.Latents();
+      if (stage == "dit") status = trainer.CommonStart();
+      if (stage == "high") status = trainer.Expert(NoiseRange::kHigh);
+      if (stage == "low") status = trainer.Expert(NoiseRange::kLow);
+      if (stage == "classifier") status = trainer.Classifier();
+      if (stage == "export") status = trainer.Export();
+      if (stage == "check") status = trainer.Check();
       if (!status.ok()) return Annotate(status, absl::StrCat("stage ", stage));
     }
     return absl::OkStatus();

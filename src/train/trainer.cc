@@ -9,6 +9,7 @@
 #include <deque>
 #include <numbers>
 #include <set>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -148,37 +149,75 @@ absl::Status NotFinite(const TrainRun& run, const LoopOptions& options, int64_t 
       options.max_gradient_norm()));
 }
 
+struct PartResult {
+  double loss = 0;
+  std::vector<at::Tensor> gradients;  // undefined where a parameter took no part
+};
+
+absl::StatusOr<PartResult> RunPart(Objective& objective, const TrainRun& run,
+                                   const std::vector<at::Tensor>& parameters, int64_t step, int part,
+                                   int parts) {
+  return CatchTorch([&]() -> absl::StatusOr<PartResult> {
+    const at::Tensor loss = objective.Loss(step, part, parts);
+    TORCH_CHECK(loss.numel() == 1, "the loss of ", run.what, " has shape ", loss.sizes(),
+                ", not that of a scalar");
+    PartResult result;
+    result.loss = loss.item<double>();
+    if (!std::isfinite(result.loss)) return result;
+    // Not backward(): threads would add to the same .grad at once, in any order.
+    result.gradients =
+        torch::autograd::grad({loss.reshape({})}, parameters, {}, /*retain_graph=*/std::nullopt,
+                              /*create_graph=*/false, /*allow_unused=*/true);
+    return result;
+  });
+}
+
 // Gradient step; the loss, or Aborted.
 absl::StatusOr<double> TakeStep(const LoopOptions& options, Objective& objective,
                                 const TrainRun& run, State& state) {
-  for (const NamedTensor& parameter : state.parameters) parameter.tensor.mutable_grad().reset();
-  const at::Tensor loss = objective.Loss(state.step);
-  TORCH_CHECK(loss.numel() == 1, "the loss of ", run.what, " has shape ", loss.sizes(),
-              ", not that of a scalar");
-  const double value = loss.item<double>();
-  if (!std::isfinite(value)) return NotFinite(run, options, state.step, "loss");
-  loss.backward();
+  const int parts = std::max(1, options.workers());
+  std::vector<at::Tensor> parameters;
+  for (const NamedTensor& parameter : state.parameters) parameters.push_back(parameter.tensor);
+  std::vector<absl::StatusOr<PartResult>> results(parts, absl::UnknownError("not run"));
+  std::vector<std::thread> threads;
+  for (int part = 1; part < parts; ++part) {
+    threads.emplace_back([&, part] {
+      results[part] = RunPart(objective, run, parameters, state.step, part, parts);
+    });
+  }
+  results[0] = RunPart(objective, run, parameters, state.step, 0, parts);
+  for (std::thread& thread : threads) thread.join();
 
   at::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  for (const NamedTensor& parameter : state.parameters) {
-    const at::Tensor& gradient = parameter.tensor.grad();
-    gradients.push_back(gradient.defined() ? gradient.contiguous()
-                                           : at::zeros_like(parameter.tensor));
+  double loss = 0;
+  std::vector<at::Tensor> gradients(parameters.size());
+  for (int part = 0; part < parts; ++part) {
+    if (!results[part].ok()) return results[part].status();
+    loss += results[part]->loss / parts;
+    if (!std::isfinite(loss)) return NotFinite(run, options, state.step, "loss");
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& gradient = results[part]->gradients[i];
+      if (!gradient.defined()) continue;
+      gradients[i] = gradients[i].defined() ? gradients[i].add_(gradient)
+                                            : gradient.clone(at::MemoryFormat::Contiguous);
+    }
   }
-  const std::vector<at::Tensor> norms = at::_foreach_norm(gradients);
-  const double norm = at::stack(norms).norm().item<double>();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    if (!gradients[i].defined()) gradients[i] = at::zeros_like(parameters[i]);
+  }
+  if (parts > 1) at::_foreach_mul_(gradients, 1.0 / parts);
+  const double norm = at::stack(at::_foreach_norm(gradients)).norm().item<double>();
   if (!std::isfinite(norm)) return NotFinite(run, options, state.step, "gradient");
   if (options.max_gradient_norm() > 0 && norm > options.max_gradient_norm()) {
     at::_foreach_mul_(gradients, options.max_gradient_norm() / norm);
   }
   Update(options, LearningRate(options, state.step), state, gradients);
   const double decay = EmaDecay(options, state.step);
-  for (size_t i = 0; i < state.parameters.size(); ++i) {
-    state.average[i].lerp_(state.parameters[i].tensor, 1 - decay);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    state.average[i].lerp_(parameters[i], 1 - decay);
   }
   ++state.step;
-  return value;
+  return loss;
 }
 
 absl::Status RunLoop(const LoopOptions& options, Objective& objective, const TrainRun& run,
@@ -245,6 +284,9 @@ absl::Status CheckLoopOptions(const LoopOptions& options, absl::string_view name
   if (!(options.ema_decay() >= 0 && options.ema_decay() < 1)) {
     return bad("ema_decay", options.ema_decay(), "in [0, 1)");
   }
+  if (options.workers() < 0 || options.workers() > options.batch()) {
+    return bad("workers", options.workers(), absl::StrCat("in 0..batch (", options.batch(), ")"));
+  }
   if (options.state_every() < 0) return bad("state_every", options.state_every(), "at least 0");
   return absl::OkStatus();
 }
@@ -297,7 +339,6 @@ absl::StatusOr<TrainReport> Train(const LoopOptions& options, Objective& objecti
     at::NoGradGuard no_grad;
     for (size_t i = 0; i < state.parameters.size(); ++i) {
       const at::Tensor& parameter = state.parameters[i].tensor;
-      parameter.mutable_grad().reset();
       if (options.ema_decay() > 0) parameter.detach().copy_(state.average[i]);
     }
     return absl::OkStatus();

@@ -29,9 +29,10 @@ class Objective {
   virtual ~Objective() = default;
   // What is trained: live handles, floating leaves, unique names, the same list at every call.
   virtual std::vector<NamedTensor> Parameters() = 0;
-  // Scalar loss of the batch that belongs to `step`, with its graph. Depends on the parameters and
-  // `step` alone. May throw c10::Error.
-  virtual at::Tensor Loss(int64_t step) = 0;
+  // Scalar loss, with its graph, of part `part` of `parts` of the batch that belongs to `step`; the loss
+  // of the batch is the mean over its parts. Depends on the parameters and the arguments alone. Called
+  // from several threads at once when parts > 1. May throw c10::Error.
+  virtual at::Tensor Loss(int64_t step, int part, int parts) = 0;
 };
 
 struct TrainRun {

@@ -100,6 +100,14 @@ absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& opti
   return wan::Vae::Create(config);
 }
 
+void InitVae(wan::Vae& vae, uint64_t seed) {
+  vae.InitParameters(seed);
+  at::NoGradGuard no_grad;
+  const int64_t z = vae.config().z_dim;
+  // The second half of the moments is the log-variance.
+  vae.named_parameters()["conv1.bias"].narrow(0, z, z).fill_(-5.0);
+}
+
 VaeObjective::VaeObjective(wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
                            const VaeTrainingOptions& options, uint64_t seed)
     : vae_(vae), scans_(scans), geometry_(geometry), options_(options), seed_(seed) {}
@@ -110,7 +118,7 @@ std::vector<NamedTensor> VaeObjective::Parameters() {
   return result;
 }
 
-at::Tensor VaeObjective::Batch(int64_t step) const {
+at::Tensor VaeObjective::Batch(int64_t step, int part, int parts) const {
   const bool whole =
       options_.whole_every() > 0 && step % options_.whole_every() == options_.whole_every() - 1;
   const double crop_values = static_cast<double>(options_.crop_frames()) * options_.crop_size() *
@@ -120,7 +128,7 @@ at::Tensor VaeObjective::Batch(int64_t step) const {
       whole ? std::max<int64_t>(1, std::llround(options_.loop().batch() * crop_values / clip_values))
             : options_.loop().batch();
   std::vector<at::Tensor> clips;
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = part; i < std::max<int64_t>(count, parts); i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
     const ClipSpec spec = SampleClip(scans_, geometry_, Split::kTrain, Combinations::kAll,
                                      MixSeed(seed_, {kClips, id}));
@@ -132,11 +140,11 @@ at::Tensor VaeObjective::Batch(int64_t step) const {
   return at::stack(clips);
 }
 
-at::Tensor VaeObjective::Loss(int64_t step) {
-  const at::Tensor clips = Batch(step);  // [B, 3, F, H, W]
+at::Tensor VaeObjective::Loss(int64_t step, int part, int parts) {
+  const at::Tensor clips = Batch(step, part, parts);  // [B, 3, F, H, W]
   const wan::LatentDistribution posterior = vae_.EncodeWhole(clips);
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed_, {kNoise, static_cast<uint64_t>(step)}));
+      MixSeed(seed_, {kNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
   const at::Tensor noise = at::randn(posterior.mean.sizes(), generator);
   const at::Tensor error = vae_.DecodeWhole(posterior.Sample(noise)) - clips;
   at::Tensor loss = error.abs().mean();

@@ -26,16 +26,20 @@ at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
 // A network with the shape the options ask for; not initialised.
 absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& options);
 
+// Random start. The latents' noise starts small: at the variance of 1 that plain initialisation gives, it
+// drowns the means, and the decoder learns for hundreds of steps to ignore them.
+void InitVae(wan::Vae& vae, uint64_t seed);
+
 class VaeObjective : public Objective {
  public:
   // `vae` and `scans` must outlive it.
   VaeObjective(wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
                const VaeTrainingOptions& options, uint64_t seed);
   std::vector<NamedTensor> Parameters() override;
-  at::Tensor Loss(int64_t step) override;
+  at::Tensor Loss(int64_t step, int part, int parts) override;
 
  private:
-  at::Tensor Batch(int64_t step) const;
+  at::Tensor Batch(int64_t step, int part, int parts) const;
 
   wan::Vae& vae_;
   const DigitScans& scans_;

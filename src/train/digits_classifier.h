@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// A small network that reads digit, direction of motion and colour from a clip. It is trained on real
+// clips alone and is the judge of generated ones.
+#ifndef WANLITE_SRC_TRAIN_DIGITS_CLASSIFIER_H_
+#define WANLITE_SRC_TRAIN_DIGITS_CLASSIFIER_H_
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/train/digits.h"
+#include "src/train/trainer.h"
+#include "wanlite/nn.h"
+
+namespace wanlite::train {
+
+struct DigitsLogits {
+  at::Tensor digit;      // [B, 10]
+  at::Tensor direction;  // [B, 4], in the order of Direction
+  at::Tensor colour;     // [B, 6], in the order of Colour
+};
+
+// Tensors: layers.N.{weight,bias,gain,offset} and {digit,direction,colour}.{weight,bias}.
+class DigitsClassifier : public torch::nn::Module {
+ public:
+  // Channels of the first layer. Parameters are not initialised.
+  explicit DigitsClassifier(int64_t width);
+  // video: fp32 [B, 3, F, H, W] in [-1, 1], F >= 5, H and W at least 32.
+  DigitsLogits forward(const at::Tensor& video) const;
+  void InitParameters(uint64_t seed);
+
+  // A folder with config.json and model.safetensors.
+  absl::Status Save(Env& env, absl::string_view dir) const;
+  static absl::StatusOr<std::shared_ptr<DigitsClassifier>> Load(Env& env, absl::string_view dir);
+
+ private:
+  struct Layer {
+    at::Tensor weight, bias, gain, offset;
+    std::vector<int64_t> stride;
+  };
+  int64_t width_;
+  std::vector<Layer> layers_;
+  std::shared_ptr<nn::Linear> digit_, direction_, colour_;
+};
+
+// Sum of the three cross-entropies on clips with some noise and varied brightness, so that the network
+// looks at shapes and motion rather than at exact values.
+class ClassifierObjective : public Objective {
+ public:
+  // `classifier` and `scans` must outlive it.
+  ClassifierObjective(DigitsClassifier& classifier, const DigitScans& scans,
+                      const ClipGeometry& geometry, int64_t batch, uint64_t seed);
+  std::vector<NamedTensor> Parameters() override;
+  at::Tensor Loss(int64_t step, int part, int parts) override;
+
+ private:
+  DigitsClassifier& classifier_;
+  const DigitScans& scans_;
+  ClipGeometry geometry_;
+  int64_t batch_;
+  uint64_t seed_;
+};
+
+struct ReadingAccuracy {
+  int64_t clips = 0;
+  double digit = 0, direction = 0, colour = 0;  // shares read right
+  double digit_and_direction = 0;
+};
+// How often the classifier reads what `specs` say. video: [specs, 3, F, H, W].
+ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video,
+                     const std::vector<ClipSpec>& specs);
+// Sums shares weighted by clips.
+ReadingAccuracy Join(const std::vector<ReadingAccuracy>& parts);
+
+}  // namespace wanlite::train
+
+#endif  // WANLITE_SRC_TRAIN_DIGITS_CLASSIFIER_H_

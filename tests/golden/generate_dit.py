@@ -4,9 +4,9 @@
 
     python tests/golden/generate_dit.py
 
-Configs are odd on purpose: widths that are not powers of two, heads whose channels do not split evenly
-over the three axes, patches of more than one frame, frames that are not square. Parameters and inputs
-follow from their names (seeded.py); the file holds outputs alone.
+Configs are odd on purpose: widths that are not powers of two, heads whose channels do not split
+evenly over the three axes, patches of more than one frame, frames that are not square. Parameters
+and inputs follow from their names (seeded.py); the file holds outputs alone.
 """
 import json
 import pathlib
@@ -32,8 +32,9 @@ CASES = {
         [((1, 4, 6, 4, 8), 5, [123.4]), ((2, 4, 2, 6, 2), 9, [875.0, 12.75])],
     ),
     "wide_eps": (
-        dict(num_attention_heads=4, attention_head_dim=24, ffn_dim=160, num_layers=3, in_channels=16,
-             out_channels=16, text_dim=64, freq_dim=256, eps=1e-3, rope_max_seq_len=9),
+        dict(num_attention_heads=4, attention_head_dim=24, ffn_dim=160, num_layers=3,
+             in_channels=16, out_channels=16, text_dim=64, freq_dim=256, eps=1e-3,
+             rope_max_seq_len=9),
         [((2, 16, 5, 8, 18), 16, [998, 235])],
     ),
     "per_token": (
@@ -47,8 +48,8 @@ CASES = {
         [((1, 1, 4, 3, 5), 2, [611])],
     ),
     "head_of_128": (
-        dict(num_attention_heads=2, attention_head_dim=128, ffn_dim=96, num_layers=2, in_channels=16,
-             out_channels=16, text_dim=32, freq_dim=256),
+        dict(num_attention_heads=2, attention_head_dim=128, ffn_dim=96, num_layers=2,
+             in_channels=16, out_channels=16, text_dim=32, freq_dim=256),
         [((1, 16, 4, 10, 6), 12, [750])],
     ),
 }
@@ -76,20 +77,23 @@ def main():
             # As users load it: some modules stay fp32.
             with tempfile.TemporaryDirectory() as tmp:
                 model.save_pretrained(tmp)
-                models["bf16"] = WanTransformer3DModel.from_pretrained(tmp, torch_dtype=torch.bfloat16)
-        record = {"name": case, "config": json.loads(model.to_json_string()), "parameters": parameters,
-                  "runs": []}
+                models["bf16"] = WanTransformer3DModel.from_pretrained(
+                    tmp, torch_dtype=torch.bfloat16)
+        record = {"name": case, "config": json.loads(model.to_json_string()),
+                  "parameters": parameters, "runs": []}
         for i, (shape, text_tokens, given) in enumerate(runs):
             name = f"{case}.{i}"
             latents = seeded.uniform(name + ".hidden_states", shape)
-            text = seeded.uniform(name + ".encoder_hidden_states", (shape[0], text_tokens, config["text_dim"]))
+            text = seeded.uniform(name + ".encoder_hidden_states",
+                                  (shape[0], text_tokens, config["text_dim"]))
             timestep = timestep_of(name, config, shape, given)
             for dtype, variant in models.items():
                 torch_dtype = torch.bfloat16 if dtype == "bf16" else torch.float32
                 with torch.no_grad():
                     out = variant(latents.to(torch_dtype), timestep, text.to(torch_dtype)).sample
                 tensors[f"{name}.{dtype}"] = out.contiguous()
-                print(name, dtype, tuple(out.shape), f"rms {out.float().square().mean().sqrt().item():.3f}")
+                rms = out.float().square().mean().sqrt().item()
+                print(name, dtype, tuple(out.shape), f"rms {rms:.3f}")
             record["runs"].append({"name": name, "hidden_states": shape, "text_tokens": text_tokens,
                                    "timestep": given, "integer": not timestep.is_floating_point()})
         cases.append(record)

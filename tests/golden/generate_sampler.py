@@ -35,9 +35,12 @@ SCHEDULERS = {
                               final_sigmas_type="sigma_min", **UNIPC)),
     "unipc_order3": (UniPCMultistepScheduler, dict(flow_shift=3.0, solver_order=3, **UNIPC)),
     "unipc_sigma_min": (UniPCMultistepScheduler,
-                        dict(flow_shift=3.0, final_sigmas_type="sigma_min", lower_order_final=False, **UNIPC)),
-    "unipc_uncorrected": (UniPCMultistepScheduler, dict(flow_shift=5.0, disable_corrector=[0, 3], **UNIPC)),
-    "unipc_train500": (UniPCMultistepScheduler, dict(flow_shift=2.5, num_train_timesteps=500, **UNIPC)),
+                        dict(flow_shift=3.0, final_sigmas_type="sigma_min", lower_order_final=False,
+                             **UNIPC)),
+    "unipc_uncorrected": (UniPCMultistepScheduler,
+                          dict(flow_shift=5.0, disable_corrector=[0, 3], **UNIPC)),
+    "unipc_train500": (UniPCMultistepScheduler,
+                       dict(flow_shift=2.5, num_train_timesteps=500, **UNIPC)),
     "euler_shift3": (FlowMatchEulerDiscreteScheduler, dict(shift=3.0)),
     "euler_shift5": (FlowMatchEulerDiscreteScheduler, dict(shift=5.0)),
     "euler_shift12": (FlowMatchEulerDiscreteScheduler, dict(shift=12.0)),
@@ -68,8 +71,9 @@ def main():
     folder = pathlib.Path(__file__).parent / "data"
     high, low = seeded_model("high."), seeded_model("low.")
     latents = seeded.uniform("initial_latents", LATENTS) * 1.75
-    text = seeded.uniform("prompt_embeds", (LATENTS[0], TEXT_TOKENS, MODEL["text_dim"]))
-    negative = seeded.uniform("negative_prompt_embeds", (LATENTS[0], TEXT_TOKENS, MODEL["text_dim"]))
+    text_shape = (LATENTS[0], TEXT_TOKENS, MODEL["text_dim"])
+    text = seeded.uniform("prompt_embeds", text_shape)
+    negative = seeded.uniform("negative_prompt_embeds", text_shape)
     tensors, schedules, runs = {}, [], []
 
     for name, (cls, options) in SCHEDULERS.items():
@@ -82,13 +86,14 @@ def main():
 
     for i, (name, steps, guidance, guidance_2, boundary) in enumerate(RUNS):
         cls, options = SCHEDULERS[name]
-        pipeline = WanPipeline(tokenizer=None, text_encoder=None, vae=None, scheduler=cls(**options),
-                               transformer=high, transformer_2=low if boundary else None,
-                               boundary_ratio=boundary)
+        pipeline = WanPipeline(
+            tokenizer=None, text_encoder=None, vae=None, scheduler=cls(**options),
+            transformer=high, transformer_2=low if boundary else None, boundary_ratio=boundary)
         pipeline.set_progress_bar_config(disable=True)
-        out = pipeline(prompt_embeds=text, negative_prompt_embeds=negative, latents=latents.clone(), height=48,
-                       width=32, num_frames=9, num_inference_steps=steps, guidance_scale=guidance,
-                       guidance_scale_2=guidance_2, output_type="latent").frames
+        out = pipeline(
+            prompt_embeds=text, negative_prompt_embeds=negative, latents=latents.clone(),
+            height=48, width=32, num_frames=9, num_inference_steps=steps, guidance_scale=guidance,
+            guidance_scale_2=guidance_2, output_type="latent").frames
         assert torch.isfinite(out).all(), name
         tensors[f"run{i}"] = out.contiguous()
         runs.append({"name": f"run{i}", "scheduler": name, "steps": steps, "guidance": guidance,
@@ -96,8 +101,9 @@ def main():
         print(i, name, steps, f"rms {out.square().mean().sqrt().item():.3f}")
 
     versions = {"diffusers": diffusers.__version__, "torch": torch.__version__}
-    record = {"versions": versions, "model": json.loads(high.to_json_string()), "latents": LATENTS,
-              "text_tokens": TEXT_TOKENS, "schedulers": schedules, "step_counts": STEP_COUNTS, "runs": runs}
+    record = {"versions": versions, "model": json.loads(high.to_json_string()),
+              "latents": LATENTS, "text_tokens": TEXT_TOKENS, "schedulers": schedules,
+              "step_counts": STEP_COUNTS, "runs": runs}
     save_file(tensors, folder / "sampler.safetensors", metadata=versions)
     (folder / "sampler.safetensors").chmod(0o644)
     with open(folder / "sampler.json", "w") as out:

@@ -55,8 +55,8 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context,
     q = ApplyRotary(q, rotary);
     k = ApplyRotary(k, rotary);
   }
-  const at::Tensor y = at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2),
-                                                        v.transpose(1, 2));
+  const at::Tensor y =
+      at::scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2));
   return o_->forward(y.transpose(1, 2).flatten(2));
 }
 

@@ -28,7 +28,7 @@ class RmsNorm : public torch::nn::Module {
 };
 
 struct AttentionOptions {
-  int64_t dim = 0;       // width of the residual stream
+  int64_t dim = 0;  // width of the residual stream
   int64_t num_heads = 0;
   int64_t head_dim = 0;
   bool qk_norm = true;
@@ -36,9 +36,9 @@ struct AttentionOptions {
   at::ScalarType dtype = at::kFloat;
 };
 
-// softmax(q k^T / sqrt(head_dim)) v with q and k RMS-normalised over *all* heads' channels together.
-// Tensors: q, k, v, o (linears), norm_q.weight, norm_k.weight. The number of heads is read from the
-// tensors, so a layer with heads removed runs as it is.
+// softmax(q k^T / sqrt(head_dim)) v with q and k RMS-normalised over *all* heads' channels
+// together. Tensors: q, k, v, o (linears), norm_q.weight, norm_k.weight. The number of heads is
+// read from the tensors, so a layer with heads removed runs as it is.
 class Attention : public torch::nn::Module {
  public:
   explicit Attention(const AttentionOptions& options);
@@ -46,12 +46,13 @@ class Attention : public torch::nn::Module {
   // x: [batch, tokens, dim]; context: [batch, context tokens, dim], x itself for self-attention.
   // rotary: complex64 [tokens, head_dim/2], or undefined for none; no mask. Returns [batch, tokens,
   // dim] in x's dtype.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, const at::Tensor& rotary) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context,
+                     const at::Tensor& rotary) const;
 
   int64_t num_heads() const { return q_->out_features() / head_dim_; }
 
-  // `path` is this module's below the builder's ("self_attn"), also the prefix of the linears' kinds
-  // and of the axis group PATH.heads; key_stream is where keys and values come from.
+  // `path` is this module's below the builder's ("self_attn"), also the prefix of the linears'
+  // kinds and of the axis group PATH.heads; key_stream is where keys and values come from.
   void Describe(TopologyBuilder& topology, absl::string_view path, TokenStream key_stream) const;
 
  private:

@@ -30,9 +30,10 @@ int64_t AtOr(const std::vector<int64_t>& values, int64_t index, int64_t otherwis
 }  // namespace
 
 at::Tensor TimestepFeatures(const at::Tensor& timestep, int64_t channels, Numerics numerics) {
-  TORCH_CHECK(timestep.dim() == 1, "timestep features: timestep is ", timestep.sizes(), ", wanted [n]");
-  // The largest arguments are around 1000, where fp32 keeps four decimals: the two references differ
-  // there in the fifth digit of the features.
+  TORCH_CHECK(timestep.dim() == 1, "timestep features: timestep is ", timestep.sizes(),
+              ", wanted [n]");
+  // The largest arguments are around 1000, where fp32 keeps four decimals: the two references
+  // differ there in the fifth digit of the features.
   const at::ScalarType dtype = numerics == Numerics::kOfficial ? at::kDouble : at::kFloat;
   const int64_t half = channels / 2;
   const auto options = at::TensorOptions().dtype(dtype).device(timestep.device());
@@ -49,8 +50,8 @@ at::Tensor TimestepFeatures(const at::Tensor& timestep, int64_t channels, Numeri
 Dit::Dit(const DitConfig& config, at::ScalarType dtype)
     : config_(config), rotary_(config.head_dim, config.rope_max_seq_len) {
   const auto check_per_block = [&](const std::vector<int64_t>& values, const char* name) {
-    TORCH_CHECK(values.empty() || static_cast<int64_t>(values.size()) == config.num_layers, name, " has ",
-                values.size(), " entries for ", config.num_layers, " blocks");
+    TORCH_CHECK(values.empty() || static_cast<int64_t>(values.size()) == config.num_layers, name,
+                " has ", values.size(), " entries for ", config.num_layers, " blocks");
   };
   check_per_block(config.ffn_dims, "ffn_dims");
   check_per_block(config.self_attn_heads, "self_attn_heads");
@@ -65,8 +66,8 @@ Dit::Dit(const DitConfig& config, at::ScalarType dtype)
 
   text_embedding_ = register_module("text_embedding",
                                     std::make_shared<TwoLinears>(config.text_dim, dim, dim, dtype));
-  time_embedding_ = register_module("time_embedding",
-                                    std::make_shared<TwoLinears>(config.freq_dim, dim, dim, at::kFloat));
+  time_embedding_ = register_module(
+      "time_embedding", std::make_shared<TwoLinears>(config.freq_dim, dim, dim, at::kFloat));
   auto time_projection = register_module("time_projection", std::make_shared<torch::nn::Module>());
   time_projection_ = time_projection->register_module(
       "1", std::make_shared<nn::Linear>(dim, 6 * dim, true, dtype));
@@ -89,8 +90,8 @@ Dit::Dit(const DitConfig& config, at::ScalarType dtype)
   auto head = register_module("head", std::make_shared<torch::nn::Module>());
   head_modulation_ = head->register_parameter("modulation", nn::NewTensor({1, 2, dim}));
   head_ = head->register_module(
-      "head", std::make_shared<nn::Linear>(dim, config.out_channels * patch[0] * patch[1] * patch[2],
-                                           true, dtype));
+      "head", std::make_shared<nn::Linear>(
+                  dim, config.out_channels * patch[0] * patch[1] * patch[2], true, dtype));
 }
 
 at::ScalarType Dit::compute_dtype() const { return patch_weight_.scalar_type(); }
@@ -98,7 +99,8 @@ at::ScalarType Dit::compute_dtype() const { return patch_weight_.scalar_type(); 
 at::Tensor Dit::EmbedPatches(const at::Tensor& x) const {
   // A convolution whose stride is its kernel is a matrix product over non-overlapping patches.
   const auto& p = config_.patch_size;
-  const at::Tensor patches = x.unflatten(4, {-1, p[2]}).unflatten(3, {-1, p[1]}).unflatten(2, {-1, p[0]});
+  const at::Tensor patches =
+      x.unflatten(4, {-1, p[2]}).unflatten(3, {-1, p[1]}).unflatten(2, {-1, p[0]});
   return at::linear(patches.permute({0, 2, 4, 6, 1, 3, 5, 7}).flatten(4).flatten(1, 3),
                     patch_weight_.flatten(1), patch_bias_);
 }
@@ -116,30 +118,32 @@ at::Tensor Dit::Unpatchify(const at::Tensor& x, const std::array<int64_t, 3>& gr
 at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
                         const at::Tensor& encoder_hidden_states) const {
   TORCH_CHECK_VALUE(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
-                  hidden_states.is_floating_point(),
-              "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),
-              ", wanted floating [batch, ", config_.in_channels, ", frames, height, width]");
+                        hidden_states.is_floating_point(),
+                    "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),
+                    ", wanted floating [batch, ", config_.in_channels, ", frames, height, width]");
   std::array<int64_t, 3> grid{};
   for (size_t axis = 0; axis < 3; ++axis) {
     const int64_t size = hidden_states.size(2 + static_cast<int64_t>(axis));
     TORCH_CHECK_VALUE(size >= 1 && size % config_.patch_size[axis] == 0, "hidden_states is ",
-                hidden_states.sizes(), ", wanted frames, height and width in multiples of the patch size ",
-                at::IntArrayRef(config_.patch_size));
+                      hidden_states.sizes(),
+                      ", wanted frames, height and width in multiples of the patch size ",
+                      at::IntArrayRef(config_.patch_size));
     grid[axis] = size / config_.patch_size[axis];
   }
   const int64_t batch = hidden_states.size(0);
   const int64_t tokens = grid[0] * grid[1] * grid[2];
   TORCH_CHECK_VALUE(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == batch &&
-                  encoder_hidden_states.size(1) >= 1 &&
-                  encoder_hidden_states.size(2) == config_.text_dim &&
-                  encoder_hidden_states.is_floating_point(),
-              "encoder_hidden_states is ", encoder_hidden_states.scalar_type(), " ",
-              encoder_hidden_states.sizes(), ", wanted floating [", batch, ", text tokens, ",
-              config_.text_dim, "]");
+                        encoder_hidden_states.size(1) >= 1 &&
+                        encoder_hidden_states.size(2) == config_.text_dim &&
+                        encoder_hidden_states.is_floating_point(),
+                    "encoder_hidden_states is ", encoder_hidden_states.scalar_type(), " ",
+                    encoder_hidden_states.sizes(), ", wanted floating [", batch, ", text tokens, ",
+                    config_.text_dim, "]");
   const bool per_token = timestep.dim() == 2;
   TORCH_CHECK_VALUE((timestep.dim() == 1 || per_token) && timestep.size(0) == batch &&
-                  (!per_token || timestep.size(1) == tokens),
-              "timestep is ", timestep.sizes(), ", wanted [", batch, "] or [", batch, ", ", tokens, "]");
+                        (!per_token || timestep.size(1) == tokens),
+                    "timestep is ", timestep.sizes(), ", wanted [", batch, "] or [", batch, ", ",
+                    tokens, "]");
 
   const bool official = numerics_ == Numerics::kOfficial;
   const at::ScalarType compute = compute_dtype();
@@ -179,8 +183,8 @@ void Dit::InitParameters(uint64_t seed) {
     at::Tensor& value = item.value();
     TORCH_CHECK(value.is_floating_point() && !nn::IsHollow(value), "InitParameters: ", name, " is ",
                 nn::IsHollow(value) ? "hollow" : "no floating-point tensor");
-    const bool embedding = absl::StartsWith(name, "text_embedding.") ||
-                           absl::StartsWith(name, "time_embedding.");
+    const bool embedding =
+        absl::StartsWith(name, "text_embedding.") || absl::StartsWith(name, "time_embedding.");
     if (absl::EndsWith(name, "modulation")) {
       value.normal_(0.0, 1.0 / std::sqrt(static_cast<double>(value.size(-1))), generator);
     } else if (absl::EndsWith(name, ".bias") || name == "head.head.weight") {

@@ -20,8 +20,8 @@ namespace wanlite::wan {
 
 // Tensors carry the original Wan names: patch_embedding.{weight,bias}, text_embedding.{0,2}.*,
 // time_embedding.{0,2}.*, time_projection.1.*, blocks.N.* (see DitBlock), head.head.*,
-// head.modulation. Sizes that pruning changes are read from the tensors. Under an nn::HollowGuard the
-// constructor takes no memory. Values are not initialised: load them or call InitParameters().
+// head.modulation. Sizes that pruning changes are read from the tensors. Under an nn::HollowGuard
+// the constructor takes no memory. Values are not initialised: load them or call InitParameters().
 //
 // The compute dtype is that of patch_embedding.weight. Concurrent calls of forward() are safe.
 class Dit : public torch::nn::Module, public nn::Describable {
@@ -29,18 +29,21 @@ class Dit : public torch::nn::Module, public nn::Describable {
   explicit Dit(const DitConfig& config, at::ScalarType dtype = at::kFloat);
 
   // The velocity v = noise - data of the flow x_t = (1 - sigma) data + sigma noise.
-  //   hidden_states          floating [batch, in_channels, frames, height, width]; frames, height and
+  //   hidden_states          floating [batch, in_channels, frames, height, width]; frames, height
+  //   and
   //                          width are multiples of the patch size
   //   timestep               int64 or floating [batch], or one per token: [batch, tokens]
-  //   encoder_hidden_states  floating [batch, text tokens, text_dim], padded as the model was trained
+  //   encoder_hidden_states  floating [batch, text tokens, text_dim], padded as the model was
+  //   trained
   //                          (zero rows up to text_len take part in attention)
-  // Inputs are cast to the compute dtype. Returns [batch, out_channels, frames, height, width] in the
-  // compute dtype, or fp32 with Numerics::kOfficial. Throws c10::Error on a shape that does not fit.
+  // Inputs are cast to the compute dtype. Returns [batch, out_channels, frames, height, width] in
+  // the compute dtype, or fp32 with Numerics::kOfficial. Throws c10::Error on a shape that does not
+  // fit.
   at::Tensor forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
                      const at::Tensor& encoder_hidden_states) const;
 
-  // In fp32 the two modes differ only in the rounding of the timestep's frequencies (kOfficial builds
-  // them in float64, as Wan's code does; kDiffusers in fp32).
+  // In fp32 the two modes differ only in the rounding of the timestep's frequencies (kOfficial
+  // builds them in float64, as Wan's code does; kDiffusers in fp32).
   Numerics numerics() const { return numerics_; }
   void set_numerics(Numerics numerics) { numerics_ = numerics; }
 
@@ -50,8 +53,9 @@ class Dit : public torch::nn::Module, public nn::Describable {
   int64_t num_blocks() const { return static_cast<int64_t>(blocks_->size()); }
   const DitBlock& block(int64_t index) const { return blocks_->at<DitBlock>(index); }
 
-  // Fills every parameter for training from scratch, as Wan's code does: Xavier-uniform linears with
-  // zero biases, N(0, 0.02) text and time embeddings, a zero head. Equal seeds give equal values.
+  // Fills every parameter for training from scratch, as Wan's code does: Xavier-uniform linears
+  // with zero biases, N(0, 0.02) text and time embeddings, a zero head. Equal seeds give equal
+  // values.
   void InitParameters(uint64_t seed);
 
   void Describe(TopologyBuilder& topology) const override;
@@ -74,9 +78,9 @@ class Dit : public torch::nn::Module, public nn::Describable {
   at::Tensor head_modulation_;  // [1, 2, dim]
 };
 
-// Sinusoidal features of timesteps: cos(t f_i) for i < half, then sin(t f_i), f_i = 10000^(-i/half),
-// half = channels/2; an odd channel count is padded with a zero. timestep: [n]; returns fp32
-// [n, channels].
+// Sinusoidal features of timesteps: cos(t f_i) for i < half, then sin(t f_i), f_i =
+// 10000^(-i/half), half = channels/2; an odd channel count is padded with a zero. timestep: [n];
+// returns fp32 [n, channels].
 at::Tensor TimestepFeatures(const at::Tensor& timestep, int64_t channels, Numerics numerics);
 
 }  // namespace wanlite::wan

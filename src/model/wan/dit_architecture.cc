@@ -39,10 +39,12 @@ absl::StatusOr<std::string> ToOriginal(absl::string_view config_json) {
 
 // Keeps the per-block values only where they differ from the common one.
 void DropIfUniform(std::vector<int64_t>& values, int64_t common) {
-  if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == common; })) values.clear();
+  if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == common; }))
+    values.clear();
 }
 
-absl::StatusOr<std::string> ConfigOf(absl::string_view config_json, const torch::nn::Module& module) {
+absl::StatusOr<std::string> ConfigOf(absl::string_view config_json,
+                                     const torch::nn::Module& module) {
   const auto* dit = dynamic_cast<const Dit*>(&module);
   if (dit == nullptr) {
     return absl::InvalidArgumentError("WanTransformer3DModel: the module is another network");
@@ -57,7 +59,8 @@ absl::StatusOr<std::string> ConfigOf(absl::string_view config_json, const torch:
     config.self_attn_heads.push_back(dit->block(i).self_attn_heads());
     config.cross_attn_heads.push_back(dit->block(i).cross_attn_heads());
   }
-  // A width that is the same in all blocks is one that every other reader of the format understands.
+  // A width that is the same in all blocks is one that every other reader of the format
+  // understands.
   if (!config.ffn_dims.empty()) config.ffn_dim = config.ffn_dims.front();
   DropIfUniform(config.ffn_dims, config.ffn_dim);
   // Not so for heads: their number also gives the width of the model.

@@ -14,7 +14,8 @@ namespace wanlite::wan {
 // How model folders name, build and describe the diffusion transformer (see wan::Dit).
 Architecture DitArchitecture();
 
-// config.json as the original project writes it (class WanModel), which ParseDitConfig() also reads.
+// config.json as the original project writes it (class WanModel), which ParseDitConfig() also
+// reads.
 std::string DitOriginalConfigJson(const DitConfig& config);
 
 }  // namespace wanlite::wan

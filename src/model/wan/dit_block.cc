@@ -20,8 +20,9 @@ at::Tensor ModulatedLayerNorm(const at::Tensor& x, const at::Tensor& shift, cons
 
 DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
   modulation_ = register_parameter("modulation", nn::NewTensor({1, 6, options.dim}));
-  AttentionOptions attention{options.dim,     options.self_attn_heads, options.head_dim,
-                             options.qk_norm, options.eps,             options.dtype};
+  AttentionOptions attention{options.dim,      options.self_attn_heads,
+                             options.head_dim, options.qk_norm,
+                             options.eps,      options.dtype};
   self_attn_ = register_module("self_attn", std::make_shared<Attention>(attention));
   if (options.cross_attn_norm) {
     norm3_ = register_module("norm3", std::make_shared<torch::nn::Module>());
@@ -30,8 +31,8 @@ DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
   }
   attention.num_heads = options.cross_attn_heads;
   cross_attn_ = register_module("cross_attn", std::make_shared<Attention>(attention));
-  ffn_ = register_module("ffn", std::make_shared<TwoLinears>(options.dim, options.ffn_dim, options.dim,
-                                                             options.dtype));
+  ffn_ = register_module("ffn", std::make_shared<TwoLinears>(options.dim, options.ffn_dim,
+                                                             options.dim, options.dtype));
 }
 
 at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& context,
@@ -66,7 +67,8 @@ void DitBlock::Describe(TopologyBuilder& topology) const {
   channels.name = "ffn.channels";
   channels.kind = "ffn.channels";
   channels.units = ffn_dim();
-  channels.refs = {{"ffn.0", /*dim=*/0, 1, AxisRole::kSliced}, {"ffn.2", /*dim=*/1, 1, AxisRole::kSliced}};
+  channels.refs = {{"ffn.0", /*dim=*/0, 1, AxisRole::kSliced},
+                   {"ffn.2", /*dim=*/1, 1, AxisRole::kSliced}};
   topology.Group(std::move(channels));
   topology.KeepFloat32("modulation");
   if (norm3_ != nullptr) topology.KeepFloat32("norm3");

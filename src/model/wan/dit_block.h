@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// One block of the Wan diffusion transformer: self-attention, cross-attention to the text, feed-forward.
+// One block of the Wan diffusion transformer: self-attention, cross-attention to the text,
+// feed-forward.
 #ifndef WANLITE_SRC_MODEL_WAN_DIT_BLOCK_H_
 #define WANLITE_SRC_MODEL_WAN_DIT_BLOCK_H_
 
@@ -37,8 +38,9 @@ struct DitBlockOptions {
   at::ScalarType dtype = at::kFloat;
 };
 
-// Tensors: modulation [1, 6, dim], self_attn.*, norm3.{weight,bias} [dim] (before cross-attention, only
-// with cross_attn_norm), cross_attn.*, ffn.{0,2}.*. modulation and norm3 are fp32 in any dtype.
+// Tensors: modulation [1, 6, dim], self_attn.*, norm3.{weight,bias} [dim] (before cross-attention,
+// only with cross_attn_norm), cross_attn.*, ffn.{0,2}.*. modulation and norm3 are fp32 in any
+// dtype.
 class DitBlock : public torch::nn::Module, public nn::Describable {
  public:
   explicit DitBlock(const DitBlockOptions& options);
@@ -66,8 +68,8 @@ class DitBlock : public torch::nn::Module, public nn::Describable {
   std::shared_ptr<TwoLinears> ffn_;
 };
 
-// LayerNorm(x) * (1 + scale) + shift, in fp32 and without affine parameters. x: [batch, tokens, dim];
-// shift, scale: fp32 [batch, 1 or tokens, dim].
+// LayerNorm(x) * (1 + scale) + shift, in fp32 and without affine parameters. x: [batch, tokens,
+// dim]; shift, scale: fp32 [batch, 1 or tokens, dim].
 at::Tensor ModulatedLayerNorm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
                               double eps);
 

@@ -26,7 +26,8 @@ constexpr int64_t kMaxBlocks = 1024;
 constexpr int64_t kMaxPatch = 64;
 constexpr int64_t kMaxPositions = int64_t{1} << 20;
 
-absl::Status Unimplemented(absl::string_view field, absl::string_view found, absl::string_view wanted) {
+absl::Status Unimplemented(absl::string_view field, absl::string_view found,
+                           absl::string_view wanted) {
   return absl::UnimplementedError(
       absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
 }
@@ -37,12 +38,13 @@ absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int
       absl::StrCat(kWhat, ": ", field, " is ", value, ", must be ", low, " to ", high));
 }
 
-absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& values, int64_t num_layers,
-                           int64_t high) {
+absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& values,
+                           int64_t num_layers, int64_t high) {
   if (values.empty()) return absl::OkStatus();
   if (static_cast<int64_t>(values.size()) != num_layers) {
     return absl::InvalidArgumentError(absl::StrCat(kWhat, ": ", field, " has ", values.size(),
-                                                   " values, must have ", num_layers, " (num_layers)"));
+                                                   " values, must have ", num_layers,
+                                                   " (num_layers)"));
   }
   for (size_t i = 0; i < values.size(); ++i) {
     WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat(field, "[", i, "]"), values[i], 1, high));
@@ -59,7 +61,8 @@ absl::Status Validate(const DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckRange("num_attention_heads", config.num_heads, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("attention_head_dim", config.head_dim, 2, kMaxChannels));
   if (config.head_dim % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": attention_head_dim is ", config.head_dim,
+    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": attention_head_dim is ",
+                                                   config.head_dim,
                                                    ", must be even (channels turn in pairs)"));
   }
   WANLITE_RETURN_IF_ERROR(
@@ -69,7 +72,8 @@ absl::Status Validate(const DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckRange("text_dim", config.text_dim, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("freq_dim", config.freq_dim, 2, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("ffn_dim", config.ffn_dim, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
+  WANLITE_RETURN_IF_ERROR(
+      CheckRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
   WANLITE_RETURN_IF_ERROR(CheckRange("text_len", config.text_len, 1, kMaxPositions));
   if (!std::isfinite(config.eps) || config.eps <= 0 || config.eps >= 1) {
     return absl::InvalidArgumentError(
@@ -101,7 +105,8 @@ absl::Status RejectImageVariants(const JsonFields& json) {
     int64_t value = kAbsent;
     WANLITE_RETURN_IF_ERROR(json.Int({field}, value));
     if (value != kAbsent) {
-      return Unimplemented(field, absl::StrCat(value, " (image conditioning)"), "text-to-video, with null,");
+      return Unimplemented(field, absl::StrCat(value, " (image conditioning)"),
+                           "text-to-video, with null,");
     }
   }
   return absl::OkStatus();
@@ -129,8 +134,8 @@ absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckRange("dim", dim, 2, kMaxChannels));
   if (dim % config.num_heads != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": dim is ", dim, ", must be a multiple of ",
-                                                   config.num_heads, " (num_heads)"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        kWhat, ": dim is ", dim, ", must be a multiple of ", config.num_heads, " (num_heads)"));
   }
   config.head_dim = dim / config.num_heads;
   return absl::OkStatus();

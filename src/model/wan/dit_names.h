@@ -12,9 +12,9 @@
 
 namespace wanlite::wan {
 
-// "blocks.3.self_attn.q.weight" -> "blocks.3.attn1.to_q.weight". The two schemes give the names norm2
-// and norm3 to each other's norms; what follows a layer's path ("weight_scale", say) is kept. A name
-// that is none of the transformer's comes back unchanged.
+// "blocks.3.self_attn.q.weight" -> "blocks.3.attn1.to_q.weight". The two schemes give the names
+// norm2 and norm3 to each other's norms; what follows a layer's path ("weight_scale", say) is kept.
+// A name that is none of the transformer's comes back unchanged.
 std::string DitDiffusersName(absl::string_view original);
 
 // True for the tensor names of an original Wan transformer file.

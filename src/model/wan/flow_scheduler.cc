@@ -23,7 +23,8 @@ constexpr absl::string_view kUniPcClass = "UniPCMultistepScheduler";
 constexpr absl::string_view kEulerClass = "FlowMatchEulerDiscreteScheduler";
 constexpr int64_t kMaxSteps = 10000;
 
-absl::Status Unimplemented(absl::string_view field, absl::string_view found, absl::string_view wanted) {
+absl::Status Unimplemented(absl::string_view field, absl::string_view found,
+                           absl::string_view wanted) {
   return absl::UnimplementedError(
       absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
 }
@@ -38,8 +39,8 @@ absl::Status RequireFlag(const JsonFields& json, const char* field, bool assumed
 
 // Both classes know these; all off.
 absl::Status RejectSharedOptions(const JsonFields& json) {
-  for (const char* field : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
-                            "use_dynamic_shifting"}) {
+  for (const char* field :
+       {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_dynamic_shifting"}) {
     WANLITE_RETURN_IF_ERROR(RequireFlag(json, field, false, false));
   }
   double terminal = 0;
@@ -57,6 +58,7 @@ absl::Status ParseUniPc(const JsonFields& json, FlowSchedulerConfig& config) {
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "use_flow_sigmas", false, true));
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "predict_x0", true, true));
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "thresholding", false, false));
+  if (json.Has({"solver_p"})) return Unimplemented("solver_p", "another scheduler", "null");
   WANLITE_RETURN_IF_ERROR(json.Double({"flow_shift"}, config.shift));
   WANLITE_RETURN_IF_ERROR(json.Int({"solver_order"}, config.solver_order));
   WANLITE_RETURN_IF_ERROR(json.Bool({"lower_order_final"}, config.lower_order_final));
@@ -64,7 +66,8 @@ absl::Status ParseUniPc(const JsonFields& json, FlowSchedulerConfig& config) {
   std::string solver_type = "bh2";
   WANLITE_RETURN_IF_ERROR(json.String({"solver_type"}, solver_type));
   // Names of other schedulers' methods, which diffusers reads as bh2.
-  const bool foreign = solver_type == "midpoint" || solver_type == "heun" || solver_type == "logrho";
+  const bool foreign =
+      solver_type == "midpoint" || solver_type == "heun" || solver_type == "logrho";
   if (!foreign && solver_type != "bh1" && solver_type != "bh2") {
     return Unimplemented("solver_type", solver_type, "bh1 or bh2");
   }
@@ -87,7 +90,8 @@ absl::Status ParseEuler(const JsonFields& json, FlowSchedulerConfig& config) {
 
 absl::Status Validate(const FlowSchedulerConfig& config) {
   const auto wrong = [](absl::string_view field, const auto& found, absl::string_view wanted) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": ", field, " is ", found, ", must be ", wanted));
+    return absl::InvalidArgumentError(
+        absl::StrCat(kWhat, ": ", field, " is ", found, ", must be ", wanted));
   };
   if (config.num_train_timesteps < 2 || config.num_train_timesteps > 1000000) {
     return wrong("num_train_timesteps", config.num_train_timesteps, "2 to 1000000");
@@ -197,7 +201,8 @@ FlowScheduler::FlowScheduler(std::vector<float> sigmas, at::Tensor timesteps)
     : sigmas_(std::move(sigmas)), timesteps_(std::move(timesteps)) {}
 
 at::Tensor FlowScheduler::Step(const at::Tensor& velocity, const at::Tensor& sample) {
-  TORCH_CHECK(step_index_ < num_steps(), "scheduler: step ", step_index_ + 1, " of a run of ", num_steps());
+  TORCH_CHECK(step_index_ < num_steps(), "scheduler: step ", step_index_ + 1, " of a run of ",
+              num_steps());
   TORCH_CHECK(velocity.sizes() == sample.sizes(), "scheduler: velocity is ", velocity.sizes(),
               ", the sample is ", sample.sizes());
   at::Tensor next = StepFloat32(velocity.to(at::kFloat), sample.to(at::kFloat));

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Solvers of the flow-matching ODE dx/dsigma = v(x, sigma), from noise (sigma 1) to data (sigma 0), on
-// the sigma grids of the two reference implementations.
+// Solvers of the flow-matching ODE dx/dsigma = v(x, sigma), from noise (sigma 1) to data (sigma 0),
+// on the sigma grids of the two reference implementations.
 #ifndef WANLITE_SRC_MODEL_WAN_FLOW_SCHEDULER_H_
 #define WANLITE_SRC_MODEL_WAN_FLOW_SCHEDULER_H_
 
@@ -44,9 +44,9 @@ struct FlowSchedulerConfig {
   std::vector<int64_t> disable_corrector;  // steps whose prediction is not corrected afterwards
 };
 
-// Reads scheduler_config.json of a diffusers folder. InvalidArgument names a field of a wrong type or
-// value; Unimplemented an option that is not built (Karras sigmas, epsilon prediction, ...). The grid is
-// kDiffusers unless "wanlite_sigma_grid" says "official".
+// Reads scheduler_config.json of a diffusers folder. InvalidArgument names a field of a wrong type
+// or value; Unimplemented an option that is not built (Karras sigmas, epsilon prediction, ...). The
+// grid is kDiffusers unless "wanlite_sigma_grid" says "official".
 absl::StatusOr<FlowSchedulerConfig> ParseFlowSchedulerConfig(absl::string_view json);
 // The same in the diffusers form.
 std::string FlowSchedulerConfigJson(const FlowSchedulerConfig& config);
@@ -63,8 +63,8 @@ class FlowScheduler {
   int64_t num_steps() const { return static_cast<int64_t>(sigmas_.size()) - 1; }
   int64_t step_index() const { return step_index_; }
 
-  // Moves the sample one step along. velocity, sample: floating, of one shape; computed and returned
-  // in fp32. Throws c10::Error when called more than num_steps() times.
+  // Moves the sample one step along. velocity, sample: floating, of one shape; computed and
+  // returned in fp32. Throws c10::Error when called more than num_steps() times.
   at::Tensor Step(const at::Tensor& velocity, const at::Tensor& sample);
 
  protected:

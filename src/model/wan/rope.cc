@@ -32,14 +32,16 @@ RotaryEmbedding::RotaryEmbedding(int64_t head_dim, int64_t max_positions, double
 at::Tensor RotaryEmbedding::Table(const std::array<int64_t, 3>& grid, at::Device device) const {
   static constexpr const char* kAxisNames[] = {"frames", "rows", "columns"};
   for (size_t axis = 0; axis < 3; ++axis) {
-    TORCH_CHECK_VALUE(grid[axis] >= 1 && grid[axis] <= max_positions_, "rotary embedding: ", grid[axis],
-                " token ", kAxisNames[axis], ", the model has positions for 1 to ", max_positions_,
-                " (rope_max_seq_len)");
+    TORCH_CHECK_VALUE(grid[axis] >= 1 && grid[axis] <= max_positions_,
+                      "rotary embedding: ", grid[axis], " token ", kAxisNames[axis],
+                      ", the model has positions for 1 to ", max_positions_, " (rope_max_seq_len)");
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const Entry& entry : cache_) {
     if (entry.grid == grid && entry.table.device() == device) return entry.table;
   }
+  // The table outlives this call: one built inside inference mode could not serve a training step.
+  const c10::InferenceMode normal_mode(false);
   const at::NoGradGuard no_grad;
   const int64_t side = 2 * (head_dim_ / 6);
   const std::array<int64_t, 3> channels{head_dim_ - 2 * side, side, side};

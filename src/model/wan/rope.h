@@ -14,10 +14,10 @@
 
 namespace wanlite::wan {
 
-// The rotation of each token of a grid. A head's channels are adjacent pairs, each one complex number;
-// of d channels the last 2*(d/6) turn with the column, the 2*(d/6) before them with the row, the rest
-// with the frame. Pair i of an axis with n pairs turns by position * theta^(-i/n), so each axis starts
-// again at frequency 1. Thread-safe.
+// The rotation of each token of a grid. A head's channels are adjacent pairs, each one complex
+// number; of d channels the last 2*(d/6) turn with the column, the 2*(d/6) before them with the
+// row, the rest with the frame. Pair i of an axis with n pairs turns by position * theta^(-i/n), so
+// each axis starts again at frequency 1. Thread-safe.
 class RotaryEmbedding {
  public:
   // head_dim: even. max_positions: positions per axis the model was built for.

@@ -25,14 +25,17 @@ std::string ShapeText(const at::Tensor& tensor) {
 }
 
 absl::Status CheckOptions(const SampleOptions& options) {
-  for (const double guidance : {options.guidance, options.guidance_low.value_or(options.guidance)}) {
+  for (const double guidance :
+       {options.guidance, options.guidance_low.value_or(options.guidance)}) {
     if (!std::isfinite(guidance)) {
-      return absl::InvalidArgumentError(absl::StrCat("sampler: guidance is ", guidance, ", must be finite"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("sampler: guidance is ", guidance, ", must be finite"));
     }
   }
   if (options.boundary_ratio.has_value() && options.boundary_step.has_value()) {
     return absl::InvalidArgumentError(
-        "sampler: boundary_ratio and boundary_step are both set; the experts switch by one of them");
+        "sampler: boundary_ratio and boundary_step are both set; the experts switch by one of "
+        "them");
   }
   if (options.boundary_ratio.has_value() &&
       !(*options.boundary_ratio >= 0 && *options.boundary_ratio <= 1)) {
@@ -68,24 +71,26 @@ std::vector<SampleStep> StepsOf(const SampleOptions& options, const FlowSchedule
     step.sigma = scheduler.sigmas()[i];
     step.expert = IsLowNoise(options, i, timestep) ? Expert::kLowNoise : Expert::kHighNoise;
     if (guided) {
-      step.guidance = step.expert == Expert::kLowNoise ? options.guidance_low.value_or(options.guidance)
-                                                       : options.guidance;
+      step.guidance = step.expert == Expert::kLowNoise
+                          ? options.guidance_low.value_or(options.guidance)
+                          : options.guidance;
     }
     steps.push_back(step);
   }
   return steps;
 }
 
-absl::Status CheckInputs(const std::vector<SampleStep>& steps, const Denoiser& high, const Denoiser& low,
-                         const at::Tensor& latents, const at::Tensor& text,
+absl::Status CheckInputs(const std::vector<SampleStep>& steps, const Denoiser& high,
+                         const Denoiser& low, const at::Tensor& latents, const at::Tensor& text,
                          const std::optional<at::Tensor>& negative) {
   for (const SampleStep& step : steps) {
     const bool is_low = step.expert == Expert::kLowNoise;
     if (!(is_low ? low : high)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "sampler: step ", step.index + 1, " of ", step.num_steps, " (timestep ", step.timestep,
-          ") needs the ", is_low ? "low-noise expert transformer_2" : "high-noise expert transformer",
-          ", which the model does not have"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("sampler: step ", step.index + 1, " of ", step.num_steps, " (timestep ",
+                       step.timestep, ") needs the ",
+                       is_low ? "low-noise expert transformer_2" : "high-noise expert transformer",
+                       ", which the model does not have"));
     }
     if (step.guidance != 1 && !negative.has_value()) {
       return absl::InvalidArgumentError(absl::StrCat("sampler: guidance ", step.guidance,
@@ -107,13 +112,15 @@ absl::Status CheckInputs(const std::vector<SampleStep>& steps, const Denoiser& h
                      ", wanted floating [", latents.size(0), ", tokens, text_dim]"));
   };
   WANLITE_RETURN_IF_ERROR(check_text("the text embedding", text));
-  return negative.has_value() ? check_text("the negative text embedding", *negative) : absl::OkStatus();
+  return negative.has_value() ? check_text("the negative text embedding", *negative)
+                              : absl::OkStatus();
 }
 
 // The guided velocity of one step, fp32.
 absl::StatusOr<at::Tensor> Velocity(const Denoiser& denoiser, const SampleStep& step,
                                     const at::Tensor& latents, const at::Tensor& timestep,
-                                    const at::Tensor& text, const std::optional<at::Tensor>& negative) {
+                                    const at::Tensor& text,
+                                    const std::optional<at::Tensor>& negative) {
   WANLITE_ASSIGN_OR_RETURN(at::Tensor cond, denoiser(latents, timestep, text));
   cond = cond.to(at::kFloat);
   if (step.guidance == 1) return cond;
@@ -131,9 +138,9 @@ absl::StatusOr<std::vector<SampleStep>> PlanSampling(const SampleOptions& option
   return StepsOf(options, *scheduler);
 }
 
-absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& high, const Denoiser& low,
-                                  const at::Tensor& latents, const at::Tensor& text,
-                                  const std::optional<at::Tensor>& negative,
+absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& high,
+                                  const Denoiser& low, const at::Tensor& latents,
+                                  const at::Tensor& text, const std::optional<at::Tensor>& negative,
                                   const SampleCallback& callback) {
   WANLITE_RETURN_IF_ERROR(CheckOptions(options));
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<FlowScheduler> scheduler,
@@ -148,8 +155,8 @@ absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& 
       const at::Tensor timestep =
           scheduler->timesteps()[step.index].expand({x.size(0)}).to(x.device());
       WANLITE_ASSIGN_OR_RETURN(const at::Tensor velocity,
-                               Velocity(step.expert == Expert::kLowNoise ? low : high, step, x, timestep,
-                                        text, negative));
+                               Velocity(step.expert == Expert::kLowNoise ? low : high, step, x,
+                                        timestep, text, negative));
       x = scheduler->Step(velocity, x);
       return absl::OkStatus();
     });

@@ -36,9 +36,9 @@ struct SampleOptions {
   // expert) decides for the whole run: 1 or less means no guidance and no negative prompt.
   double guidance = 4.0;
   std::optional<double> guidance_low;  // of the low-noise expert; absent means `guidance`
-  // The low-noise expert takes over when timestep < boundary_ratio * num_train_timesteps, or from step
-  // `boundary_step` on (counted from 0; few-step models). At most one of the two; neither means one
-  // expert for all steps.
+  // The low-noise expert takes over when timestep < boundary_ratio * num_train_timesteps, or from
+  // step `boundary_step` on (counted from 0; few-step models). At most one of the two; neither
+  // means one expert for all steps.
   std::optional<double> boundary_ratio;
   std::optional<int64_t> boundary_step;
 };
@@ -47,9 +47,9 @@ struct SampleStep {
   int64_t index = 0;  // from 0
   int64_t num_steps = 0;
   double timestep = 0;
-  double sigma = 0;       // noise level before the step
+  double sigma = 0;  // noise level before the step
   Expert expert = Expert::kHighNoise;
-  double guidance = 1;    // in force at this step; 1 when there is none
+  double guidance = 1;  // in force at this step; 1 when there is none
 };
 
 // Called after every step with the latents it left (fp32). Returning false cancels the run.
@@ -64,15 +64,15 @@ absl::StatusOr<std::vector<SampleStep>> PlanSampling(const SampleOptions& option
 //   latents     floating [batch, channels, frames, height, width], noise of variance 1
 //   text        [batch, tokens, text_dim]
 //   negative    like text; needed when guidance > 1, else ignored
-// InvalidArgument when an expert or the negative embedding is missing or shapes do not fit; Cancelled
-// when the callback returned false; errors of the denoisers with the step in front.
-absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& high, const Denoiser& low,
-                                  const at::Tensor& latents, const at::Tensor& text,
-                                  const std::optional<at::Tensor>& negative,
+// InvalidArgument when an expert or the negative embedding is missing or shapes do not fit;
+// Cancelled when the callback returned false; errors of the denoisers with the step in front.
+absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& high,
+                                  const Denoiser& low, const at::Tensor& latents,
+                                  const at::Tensor& text, const std::optional<at::Tensor>& negative,
                                   const SampleCallback& callback = nullptr);
 
-// Standard normal fp32 noise on the CPU; the values torch.randn gives for torch.Generator("cpu") with
-// this seed.
+// Standard normal fp32 noise on the CPU; the values torch.randn gives for torch.Generator("cpu")
+// with this seed.
 at::Tensor InitialLatents(at::IntArrayRef shape, uint64_t seed);
 
 }  // namespace wanlite::wan

@@ -57,7 +57,8 @@ at::Tensor UniPcScheduler::Update(const at::Tensor& x, int64_t from, int64_t ord
 
   const float growth = std::expm1(-h);
   const float b_of_h = config_.bh2 ? growth : -h;
-  // b_i = i! (-h) phi_{i+1}(-h) / B(h), by the recursion of the phi functions (`phi` is -h phi_{i+1}).
+  // b_i = i! (-h) phi_{i+1}(-h) / B(h), by the recursion of the phi functions (`phi` is -h
+  // phi_{i+1}).
   const auto right_hand_side = [&] {
     std::vector<float> b;
     float phi = growth / -h - 1;
@@ -92,7 +93,8 @@ at::Tensor UniPcScheduler::StepFloat32(const at::Tensor& velocity, const at::Ten
   if (step > 0 && std::find(disabled.begin(), disabled.end(), step - 1) == disabled.end()) {
     x = Update(last_sample_, step - 1, last_order_, data);
   }
-  if (static_cast<int64_t>(history_.size()) == config_.solver_order) history_.erase(history_.begin());
+  if (static_cast<int64_t>(history_.size()) == config_.solver_order)
+    history_.erase(history_.begin());
   history_.push_back(data);
 
   int64_t order = std::min(config_.solver_order, step + 1);

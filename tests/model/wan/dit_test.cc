@@ -44,7 +44,8 @@ std::vector<int64_t> Ints(const nlohmann::json& json) { return json.get<std::vec
 void FillSeeded(Dit& dit, const std::string& prefix = "") {
   const at::NoGradGuard no_grad;
   for (auto& item : dit.named_parameters()) {
-    item.value().copy_(SeededParameter(prefix + DitDiffusersName(item.key()), item.value().sizes()));
+    item.value().copy_(
+        SeededParameter(prefix + DitDiffusersName(item.key()), item.value().sizes()));
   }
 }
 
@@ -95,7 +96,8 @@ int64_t CountParameters(const torch::nn::Module& module) {
 TEST_CASE("a forward pass agrees with diffusers at odd configs", "[golden]") {
   const nlohmann::json golden = ReadJson("dit.json");
   REQUIRE(golden.is_object());
-  ASSERT_OK_AND_ASSIGN(const auto outputs, OpenSafetensors(PosixEnv(), absl::StrCat(kData, "dit.safetensors")));
+  ASSERT_OK_AND_ASSIGN(const auto outputs,
+                       OpenSafetensors(PosixEnv(), absl::StrCat(kData, "dit.safetensors")));
   for (const nlohmann::json& item : golden["cases"]) {
     ASSERT_OK_AND_ASSIGN(const DitConfig config, ParseDitConfig(item["config"].dump()));
     Dit dit(config);
@@ -104,8 +106,9 @@ TEST_CASE("a forward pass agrees with diffusers at odd configs", "[golden]") {
       const std::string name = run["name"];
       const std::vector<int64_t> shape = Ints(run["hidden_states"]);
       const at::Tensor latents = SeededUniform(name + ".hidden_states", shape);
-      const at::Tensor text = SeededUniform(name + ".encoder_hidden_states",
-                                            {shape[0], run["text_tokens"].get<int64_t>(), config.text_dim});
+      const at::Tensor text =
+          SeededUniform(name + ".encoder_hidden_states",
+                        {shape[0], run["text_tokens"].get<int64_t>(), config.text_dim});
       at::Tensor timestep;
       if (run["timestep"].is_null()) {
         int64_t tokens = 1;
@@ -131,7 +134,8 @@ TEST_CASE("a forward pass agrees with diffusers at odd configs", "[golden]") {
 
 TEST_CASE("bf16 rounds where diffusers does, and the official mode strays less", "[golden]") {
   const nlohmann::json golden = ReadJson("dit.json");
-  ASSERT_OK_AND_ASSIGN(const auto outputs, OpenSafetensors(PosixEnv(), absl::StrCat(kData, "dit.safetensors")));
+  ASSERT_OK_AND_ASSIGN(const auto outputs,
+                       OpenSafetensors(PosixEnv(), absl::StrCat(kData, "dit.safetensors")));
   int64_t compared = 0;
   for (const nlohmann::json& item : golden["cases"]) {
     ASSERT_OK_AND_ASSIGN(const DitConfig config, ParseDitConfig(item["config"].dump()));
@@ -143,8 +147,9 @@ TEST_CASE("bf16 rounds where diffusers does, and the official mode strays less",
     FillSeeded(dit);
     const std::vector<int64_t> shape = Ints(run["hidden_states"]);
     const at::Tensor latents = SeededUniform(name + ".hidden_states", shape);
-    const at::Tensor text = SeededUniform(name + ".encoder_hidden_states",
-                                          {shape[0], run["text_tokens"].get<int64_t>(), config.text_dim});
+    const at::Tensor text =
+        SeededUniform(name + ".encoder_hidden_states",
+                      {shape[0], run["text_tokens"].get<int64_t>(), config.text_dim});
     const at::Tensor timestep = at::tensor(run["timestep"].get<std::vector<int64_t>>(), at::kLong);
     const at::NoGradGuard no_grad;
     ASSERT_OK_AND_ASSIGN(const at::Tensor exact, outputs->Read(name + ".fp32"));
@@ -158,8 +163,10 @@ TEST_CASE("bf16 rounds where diffusers does, and the official mode strays less",
     const double error = RelativeL2(got, exact);
     const double official_error = RelativeL2(official, exact);
     const double apart = RelativeL2(got, want);
-    std::printf("dit %-18s bf16 to fp32: diffusers %.2e, ours %.2e, official mode %.2e; ours to diffusers %.2e\n",
-                name.c_str(), reference_error, error, official_error, apart);
+    std::printf(
+        "dit %-18s bf16 to fp32: diffusers %.2e, ours %.2e, official mode %.2e; ours to diffusers "
+        "%.2e\n",
+        name.c_str(), reference_error, error, official_error, apart);
     CAPTURE(name);
     // The same roundings, but for the order of sums: apart by less than rounding costs as a whole.
     CHECK(apart <= 0.6 * reference_error);
@@ -220,7 +227,8 @@ TEST_CASE("a model with units removed computes what the masked model does") {
     const at::Tensor keep = std::get<0>(order.narrow(0, 0, declared.units * 3 / 5 + 1).sort());
     const at::Tensor before = Run(*dit, in);
 
-    // The masked model: rows and bias of what makes the units, columns of what reads them, are zero.
+    // The masked model: rows and bias of what makes the units, columns of what reads them, are
+    // zero.
     auto masked = std::make_shared<Dit>(config);
     FillSeeded(*masked);
     ModelView masked_view = ViewOf(masked);
@@ -243,8 +251,8 @@ TEST_CASE("a model with units removed computes what the masked model does") {
     REQUIRE_OK(view.KeepUnits(declared.name, keep));
     const double error = RelativeL2(Run(*dit, in), want);
     const double effect = RelativeL2(want, before);
-    std::printf("pruned %-17s qk_norm %d: to masked %.2e, effect of pruning %.2e\n", kind.c_str(), qk_norm,
-                error, effect);
+    std::printf("pruned %-17s qk_norm %d: to masked %.2e, effect of pruning %.2e\n", kind.c_str(),
+                qk_norm, error, effect);
     CAPTURE(kind, qk_norm);
     // eps of the norm is scaled along with the statistic, which is all that differs.
     CHECK(error <= 2e-6);
@@ -252,21 +260,26 @@ TEST_CASE("a model with units removed computes what the masked model does") {
 
     // The config says so, and a model built from it has the sizes of the pruned one.
     const Architecture architecture = DitArchitecture();
-    ASSERT_OK_AND_ASSIGN(const std::string json, architecture.config_of(DitConfigJson(config), *dit));
+    ASSERT_OK_AND_ASSIGN(const std::string json,
+                         architecture.config_of(DitConfigJson(config), *dit));
     ASSERT_OK_AND_ASSIGN(const auto rebuilt, architecture.build(json));
     std::map<std::string, std::vector<int64_t>> old_sizes, new_sizes;
-    for (const auto& entry : dit->named_parameters()) old_sizes[entry.key()] = entry.value().sizes().vec();
-    for (const auto& entry : rebuilt->named_parameters()) new_sizes[entry.key()] = entry.value().sizes().vec();
+    for (const auto& entry : dit->named_parameters())
+      old_sizes[entry.key()] = entry.value().sizes().vec();
+    for (const auto& entry : rebuilt->named_parameters())
+      new_sizes[entry.key()] = entry.value().sizes().vec();
     CHECK(old_sizes == new_sizes);
   }
 }
 
-TEST_CASE("all parameters of an initialised model get gradients, and a step along them lowers the loss") {
+TEST_CASE(
+    "all parameters of an initialised model get gradients, and a step along them lowers the loss") {
   const DitConfig config = SmallConfig();
   Dit dit(config);
   dit.InitParameters(1);
   const Inputs in(config);
-  // The head starts at zero: so does the output, and until it moves nothing before it has a gradient.
+  // The head starts at zero: so does the output, and until it moves nothing before it has a
+  // gradient.
   CHECK(Run(dit, in).abs().max().item<float>() == 0.0f);
   const at::Tensor target = SeededUniform("target", {2, config.out_channels, 3, 4, 6});
   torch::optim::AdamW optimizer(dit.parameters(), torch::optim::AdamWOptions(1e-2));
@@ -288,6 +301,19 @@ TEST_CASE("all parameters of an initialised model get gradients, and a step alon
     optimizer.step();
   }
   CHECK(losses.back() < 0.9f * losses.front());
+}
+
+TEST_CASE("a model that ran in inference mode can still be trained") {
+  const DitConfig config = SmallConfig();
+  Dit dit(config);
+  FillSeeded(dit);
+  const Inputs in(config);
+  {
+    const c10::InferenceMode inference;
+    dit.forward(in.latents, in.timestep, in.text);
+  }
+  dit.forward(in.latents, in.timestep, in.text).sum().backward();
+  CHECK(dit.named_parameters()["patch_embedding.weight"].grad().defined());
 }
 
 TEST_CASE("initialisation depends on the seed alone") {
@@ -344,10 +370,12 @@ TEST_CASE("inputs that do not fit are told apart by name") {
     CHECK(result.status().code() == absl::StatusCode::kInvalidArgument);
     return std::string(result.status().message());
   };
-  CHECK(absl::StartsWith(error(dit, in.latents.narrow(1, 0, 2), in.timestep, in.text), "hidden_states is"));
+  CHECK(absl::StartsWith(error(dit, in.latents.narrow(1, 0, 2), in.timestep, in.text),
+                         "hidden_states is"));
   CHECK(absl::StrContains(error(dit, in.latents.narrow(4, 0, 5), in.timestep, in.text),
                           "multiples of the patch size"));
-  CHECK(absl::StartsWith(error(dit, in.latents, in.timestep.narrow(0, 0, 1), in.text), "timestep is"));
+  CHECK(absl::StartsWith(error(dit, in.latents, in.timestep.narrow(0, 0, 1), in.text),
+                         "timestep is"));
   CHECK(absl::StartsWith(error(dit, in.latents, in.timestep, in.text.narrow(2, 0, 11)),
                          "encoder_hidden_states is"));
   DitConfig narrow = config;
@@ -369,9 +397,9 @@ TEST_CASE("a timestep for each token equals one for all when they agree") {
 
 TEST_CASE("a config is read in both forms and comes back the same") {
   ASSERT_OK_AND_ASSIGN(const DitConfig original, ParseDitConfig(R"({
-      "_class_name": "WanModel", "_diffusers_version": "0.33.0", "dim": 5120, "eps": 1e-06, "ffn_dim": 13824,
-      "freq_dim": 256, "in_dim": 16, "model_type": "t2v", "num_heads": 40, "num_layers": 40, "out_dim": 16,
-      "text_len": 512})"));
+      "_class_name": "WanModel", "_diffusers_version": "0.33.0", "dim": 5120, "eps": 1e-06,
+      "ffn_dim": 13824, "freq_dim": 256, "in_dim": 16, "model_type": "t2v", "num_heads": 40,
+      "num_layers": 40, "out_dim": 16, "text_len": 512})"));
   CHECK(DitConfigJson(original) == DitConfigJson(DitConfig()));
   DitConfig odd = SmallConfig();
   odd.patch_size = {2, 1, 3};
@@ -384,20 +412,26 @@ TEST_CASE("a config is read in both forms and comes back the same") {
   odd.eps = 1e-5;
   ASSERT_OK_AND_ASSIGN(const DitConfig again, ParseDitConfig(DitConfigJson(odd)));
   CHECK(DitConfigJson(again) == DitConfigJson(odd));
-  ASSERT_OK_AND_ASSIGN(const DitConfig through_original, ParseDitConfig(DitOriginalConfigJson(odd)));
+  ASSERT_OK_AND_ASSIGN(const DitConfig through_original,
+                       ParseDitConfig(DitOriginalConfigJson(odd)));
   CHECK(DitConfigJson(through_original) == DitConfigJson(odd));
   CHECK(again.self_attn_heads == odd.self_attn_heads);
   CHECK(!again.qk_norm);
-  // As diffusers: null means the default, qk_norm is not looked at, out_channels follows in_channels.
-  ASSERT_OK_AND_ASSIGN(const DitConfig nulls, ParseDitConfig(R"({"_class_name": "WanTransformer3DModel",
-      "in_channels": 48, "out_channels": null, "qk_norm": null, "image_dim": null, "later_field": {}})"));
+  // As diffusers: null means the default, qk_norm is not looked at, out_channels follows
+  // in_channels.
+  ASSERT_OK_AND_ASSIGN(const DitConfig nulls,
+                       ParseDitConfig(R"({"_class_name": "WanTransformer3DModel",
+      "in_channels": 48, "out_channels": null, "qk_norm": null, "image_dim": null,
+      "later_field": {}})"));
   CHECK(nulls.out_channels == 48);
   CHECK(nulls.qk_norm);
 }
 
 TEST_CASE("a wrong config is refused with the field's name") {
   const auto code = [](const char* json) { return ParseDitConfig(json).status().code(); };
-  const auto message = [](const char* json) { return std::string(ParseDitConfig(json).status().message()); };
+  const auto message = [](const char* json) {
+    return std::string(ParseDitConfig(json).status().message());
+  };
   CHECK(code(R"({"num_layers": "40"})") == absl::StatusCode::kInvalidArgument);
   CHECK(absl::StrContains(message(R"({"num_layers": "40"})"), "num_layers is \"40\""));
   CHECK(absl::StrContains(message(R"({"num_layers": 0})"), "num_layers is 0, must be 1 to"));
@@ -407,11 +441,13 @@ TEST_CASE("a wrong config is refused with the field's name") {
   CHECK(absl::StrContains(message(R"({"patch_size": [1, 2]})"), "patch_size has 2 values"));
   CHECK(absl::StrContains(message(R"({"eps": -1})"), "eps"));
   CHECK(absl::StrContains(message(R"({"wanlite_ffn_dims": [1]})"), "must have 40"));
-  CHECK(absl::StrContains(message(R"({"_class_name": "WanModel", "dim": 100, "num_heads": 3})"), "multiple of 3"));
+  CHECK(absl::StrContains(message(R"({"_class_name": "WanModel", "dim": 100, "num_heads": 3})"),
+                          "multiple of 3"));
   CHECK(absl::StrContains(message("[]"), "not a JSON object"));
   CHECK(code(R"({"image_dim": 1280})") == absl::StatusCode::kUnimplemented);
   CHECK(code(R"({"added_kv_proj_dim": 5120})") == absl::StatusCode::kUnimplemented);
-  CHECK(code(R"({"_class_name": "WanModel", "model_type": "i2v"})") == absl::StatusCode::kUnimplemented);
+  CHECK(code(R"({"_class_name": "WanModel", "model_type": "i2v"})") ==
+        absl::StatusCode::kUnimplemented);
   CHECK(code(R"({"_class_name": "FluxTransformer2DModel"})") == absl::StatusCode::kUnimplemented);
 }
 

@@ -50,7 +50,8 @@ std::shared_ptr<Dit> SeededExpert(const nlohmann::json& golden, const std::strin
   auto dit = std::make_shared<Dit>(*config);
   const at::NoGradGuard no_grad;
   for (auto& item : dit->named_parameters()) {
-    item.value().copy_(SeededParameter(prefix + DitDiffusersName(item.key()), item.value().sizes()));
+    item.value().copy_(
+        SeededParameter(prefix + DitDiffusersName(item.key()), item.value().sizes()));
   }
   return dit;
 }
@@ -64,9 +65,8 @@ Denoiser DenoiserOf(std::shared_ptr<Dit> dit) {
 
 // A denoiser whose velocity is the noise itself less a constant clip of `value`: the exact flow.
 Denoiser ExactFlow(double value, const at::Tensor& noise) {
-  return [=](const at::Tensor&, const at::Tensor&, const at::Tensor&) -> absl::StatusOr<at::Tensor> {
-    return noise - value;
-  };
+  return [=](const at::Tensor&, const at::Tensor&,
+             const at::Tensor&) -> absl::StatusOr<at::Tensor> { return noise - value; };
 }
 
 FlowSchedulerConfig UniPc(double shift) {
@@ -85,8 +85,10 @@ TEST_CASE("schedules are those of diffusers, to the last bit", "[golden]") {
     for (const int64_t steps : golden["step_counts"].get<std::vector<int64_t>>()) {
       CAPTURE(name, steps);
       ASSERT_OK_AND_ASSIGN(const auto scheduler, MakeFlowScheduler(config, steps));
-      ASSERT_OK_AND_ASSIGN(const at::Tensor timesteps, tensors->Read(absl::StrCat(name, ".", steps, ".timesteps")));
-      ASSERT_OK_AND_ASSIGN(const at::Tensor sigmas, tensors->Read(absl::StrCat(name, ".", steps, ".sigmas")));
+      ASSERT_OK_AND_ASSIGN(const at::Tensor timesteps,
+                           tensors->Read(absl::StrCat(name, ".", steps, ".timesteps")));
+      ASSERT_OK_AND_ASSIGN(const at::Tensor sigmas,
+                           tensors->Read(absl::StrCat(name, ".", steps, ".sigmas")));
       CHECK(scheduler->timesteps().scalar_type() == timesteps.scalar_type());
       CHECK(at::equal(scheduler->timesteps(), timesteps));
       const at::Tensor ours = at::tensor(scheduler->sigmas(), at::kFloat);
@@ -95,7 +97,8 @@ TEST_CASE("schedules are those of diffusers, to the last bit", "[golden]") {
       ++compared;
     }
   }
-  std::printf("schedules: %d compared, largest difference of a sigma %.1e\n", static_cast<int>(compared), largest);
+  std::printf("schedules: %d compared, largest difference of a sigma %.1e\n",
+              static_cast<int>(compared), largest);
   CHECK(largest == 0);
   CHECK(compared == 13 * 7);
 }
@@ -107,7 +110,8 @@ TEST_CASE("whole latent loops agree with diffusers' pipeline", "[golden]") {
   const Denoiser high = DenoiserOf(SeededExpert(golden, "high."));
   const Denoiser low = DenoiserOf(SeededExpert(golden, "low."));
   const std::vector<int64_t> shape = golden["latents"];
-  const std::vector<int64_t> text_shape{shape[0], golden["text_tokens"], golden["model"]["text_dim"]};
+  const std::vector<int64_t> text_shape{shape[0], golden["text_tokens"],
+                                        golden["model"]["text_dim"]};
   const at::Tensor latents = SeededUniform("initial_latents", shape) * 1.75;
   const at::Tensor text = SeededUniform("prompt_embeds", text_shape);
   const at::Tensor negative = SeededUniform("negative_prompt_embeds", text_shape);
@@ -118,14 +122,17 @@ TEST_CASE("whole latent loops agree with diffusers' pipeline", "[golden]") {
     options.num_steps = run["steps"];
     options.guidance = run["guidance"];
     if (!run["guidance_2"].is_null()) options.guidance_low = run["guidance_2"].get<double>();
-    if (!run["boundary_ratio"].is_null()) options.boundary_ratio = run["boundary_ratio"].get<double>();
+    if (!run["boundary_ratio"].is_null())
+      options.boundary_ratio = run["boundary_ratio"].get<double>();
     ASSERT_OK_AND_ASSIGN(const at::Tensor want, tensors->Read(run["name"].get<std::string>()));
-    auto got = Sample(options, high, options.boundary_ratio.has_value() ? low : Denoiser(), latents, text, negative);
+    auto got = Sample(options, high, options.boundary_ratio.has_value() ? low : Denoiser(), latents,
+                      text, negative);
     REQUIRE_OK(got);
     const double error = RelativeL2(*got, want);
     largest = std::max(largest, error);
-    std::printf("loop %-6s %-18s %2d steps: relative L2 %.2e\n", run["name"].get<std::string>().c_str(),
-                run["scheduler"].get<std::string>().c_str(), static_cast<int>(options.num_steps), error);
+    std::printf("loop %-6s %-18s %2d steps: relative L2 %.2e\n",
+                run["name"].get<std::string>().c_str(), run["scheduler"].get<std::string>().c_str(),
+                static_cast<int>(options.num_steps), error);
     CAPTURE(run.dump());
     CHECK(error <= 2e-6);
   }
@@ -137,8 +144,8 @@ TEST_CASE("the experts share the steps as the official schedule says") {
     double shift, boundary;
     int64_t high;
   };
-  for (const Expected& e : {Expected{40, 12, 0.875, 26}, Expected{40, 5, 0.875, 17}, Expected{40, 3, 0.875, 12},
-                            Expected{50, 12, 0.875, 32}}) {
+  for (const Expected& e : {Expected{40, 12, 0.875, 26}, Expected{40, 5, 0.875, 17},
+                            Expected{40, 3, 0.875, 12}, Expected{50, 12, 0.875, 32}}) {
     SampleOptions options;
     options.scheduler = UniPc(e.shift);
     options.scheduler.grid = SigmaGrid::kOfficial;
@@ -201,9 +208,8 @@ TEST_CASE("a straight flow is solved exactly by every solver and step count") {
 
 TEST_CASE("higher orders solve a curved flow better") {
   // v = x has the solution x(0) = x(1) / e.
-  const Denoiser curved = [](const at::Tensor& x, const at::Tensor&, const at::Tensor&) -> absl::StatusOr<at::Tensor> {
-    return x;
-  };
+  const Denoiser curved = [](const at::Tensor& x, const at::Tensor&,
+                             const at::Tensor&) -> absl::StatusOr<at::Tensor> { return x; };
   const at::Tensor noise = InitialLatents({1, 1, 1, 4, 4}, 6);
   const auto error = [&](SolverKind solver, int64_t order) {
     SampleOptions options;
@@ -227,7 +233,8 @@ TEST_CASE("guidance of 1 or less asks for no negative prompt, more does") {
   const at::Tensor noise = InitialLatents({1, 1, 1, 2, 2}, 1);
   const at::Tensor text = at::ones({1, 2, 3});
   int64_t calls = 0;
-  const Denoiser counting = [&](const at::Tensor& x, const at::Tensor&, const at::Tensor& t) -> absl::StatusOr<at::Tensor> {
+  const Denoiser counting = [&](const at::Tensor& x, const at::Tensor&,
+                                const at::Tensor& t) -> absl::StatusOr<at::Tensor> {
     ++calls;
     return x * t.mean();
   };
@@ -250,7 +257,8 @@ TEST_CASE("guidance of 1 or less asks for no negative prompt, more does") {
 TEST_CASE("a missing expert is named before the first step is run") {
   const at::Tensor noise = InitialLatents({1, 1, 1, 2, 2}, 1);
   int64_t calls = 0;
-  const Denoiser counting = [&](const at::Tensor& x, const at::Tensor&, const at::Tensor&) -> absl::StatusOr<at::Tensor> {
+  const Denoiser counting = [&](const at::Tensor& x, const at::Tensor&,
+                                const at::Tensor&) -> absl::StatusOr<at::Tensor> {
     ++calls;
     return x;
   };
@@ -284,7 +292,8 @@ TEST_CASE("a run can be cancelled after a step, and errors name theirs") {
   CHECK(cancelled.status().code() == absl::StatusCode::kCancelled);
   CHECK(seen == std::vector<int64_t>{0, 1});
 
-  const Denoiser throws = [](const at::Tensor& x, const at::Tensor&, const at::Tensor&) -> absl::StatusOr<at::Tensor> {
+  const Denoiser throws = [](const at::Tensor& x, const at::Tensor&,
+                             const at::Tensor&) -> absl::StatusOr<at::Tensor> {
     TORCH_CHECK_VALUE(false, "no such shape");
     return x;
   };
@@ -295,19 +304,29 @@ TEST_CASE("a run can be cancelled after a step, and errors name theirs") {
 
 TEST_CASE("scheduler configs: what is not built is said, what is wrong is named") {
   const auto status = [](const char* json) { return ParseFlowSchedulerConfig(json).status(); };
-  const std::string unipc = R"({"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction",
+  const std::string unipc =
+      R"({"_class_name": "UniPCMultistepScheduler", "prediction_type": "flow_prediction",
                                 "use_flow_sigmas": true)";
   CHECK(status(R"({"_class_name": "DDIMScheduler"})").code() == absl::StatusCode::kUnimplemented);
   CHECK(status("{}").code() == absl::StatusCode::kUnimplemented);
-  CHECK(status(R"({"_class_name": "UniPCMultistepScheduler"})").code() == absl::StatusCode::kUnimplemented);
-  CHECK(status((unipc + R"(, "use_karras_sigmas": true})").c_str()).code() == absl::StatusCode::kUnimplemented);
-  CHECK(status((unipc + R"(, "solver_order": 4})").c_str()).code() == absl::StatusCode::kUnimplemented);
-  CHECK(status((unipc + R"(, "predict_x0": false})").c_str()).code() == absl::StatusCode::kUnimplemented);
-  CHECK(absl::StrContains(status((unipc + R"(, "flow_shift": "3"})").c_str()).message(), "flow_shift"));
-  CHECK(status((unipc + R"(, "flow_shift": 0})").c_str()).code() == absl::StatusCode::kInvalidArgument);
-  CHECK(status((unipc + R"(, "lower_order_final": false})").c_str()).code() == absl::StatusCode::kInvalidArgument);
-  CHECK(status(R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": true})").code() ==
+  CHECK(status(R"({"_class_name": "UniPCMultistepScheduler"})").code() ==
         absl::StatusCode::kUnimplemented);
+  CHECK(status((unipc + R"(, "use_karras_sigmas": true})").c_str()).code() ==
+        absl::StatusCode::kUnimplemented);
+  CHECK(status((unipc + R"(, "solver_order": 4})").c_str()).code() ==
+        absl::StatusCode::kUnimplemented);
+  CHECK(status((unipc + R"(, "predict_x0": false})").c_str()).code() ==
+        absl::StatusCode::kUnimplemented);
+  CHECK(status((unipc + R"(, "solver_p": {}})").c_str()).code() ==
+        absl::StatusCode::kUnimplemented);
+  CHECK(absl::StrContains(status((unipc + R"(, "flow_shift": "3"})").c_str()).message(),
+                          "flow_shift"));
+  CHECK(status((unipc + R"(, "flow_shift": 0})").c_str()).code() ==
+        absl::StatusCode::kInvalidArgument);
+  CHECK(status((unipc + R"(, "lower_order_final": false})").c_str()).code() ==
+        absl::StatusCode::kInvalidArgument);
+  CHECK(status(R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": true})")
+            .code() == absl::StatusCode::kUnimplemented);
   CHECK(MakeFlowScheduler(UniPc(3), 0).status().code() == absl::StatusCode::kInvalidArgument);
 
   FlowSchedulerConfig config = UniPc(7.5);
@@ -315,18 +334,21 @@ TEST_CASE("scheduler configs: what is not built is said, what is wrong is named"
   config.bh2 = false;
   config.disable_corrector = {0, 2};
   config.grid = SigmaGrid::kOfficial;
-  ASSERT_OK_AND_ASSIGN(const FlowSchedulerConfig again, ParseFlowSchedulerConfig(FlowSchedulerConfigJson(config)));
+  ASSERT_OK_AND_ASSIGN(const FlowSchedulerConfig again,
+                       ParseFlowSchedulerConfig(FlowSchedulerConfigJson(config)));
   CHECK(FlowSchedulerConfigJson(again) == FlowSchedulerConfigJson(config));
   config.solver = SolverKind::kEuler;
-  ASSERT_OK_AND_ASSIGN(const FlowSchedulerConfig euler, ParseFlowSchedulerConfig(FlowSchedulerConfigJson(config)));
+  ASSERT_OK_AND_ASSIGN(const FlowSchedulerConfig euler,
+                       ParseFlowSchedulerConfig(FlowSchedulerConfigJson(config)));
   CHECK(euler.shift == 7.5);
   CHECK(euler.solver == SolverKind::kEuler);
 }
 
 TEST_CASE("initial noise is torch.randn of the seed") {
   // torch.randn(4, generator=torch.Generator().manual_seed(42))
-  const at::Tensor want = at::tensor({0.33669036626815796, 0.12880940735340118, 0.23446236550807953,
-                                      0.23033303022384644}, at::kFloat);
+  const at::Tensor want = at::tensor(
+      {0.33669036626815796, 0.12880940735340118, 0.23446236550807953, 0.23033303022384644},
+      at::kFloat);
   CHECK(at::equal(InitialLatents({4}, 42), want));
 }
 

@@ -21,7 +21,7 @@ constexpr char kEntryName[] = WANLITE_STRING_(WANLITE_SENTENCEPIECE_ENTRY);
 // Folder of the library or program that this code is in.
 std::string OwnFolder() {
   Dl_info info;
-  if (dladdr(reinterpret_cast<const void*>(&TrainSentencePiece), &info) == 0) return ".";
+  if (dladdr(reinterpret_cast<const void*>(&SentencePieceAvailable), &info) == 0) return ".";
   const std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
@@ -32,7 +32,17 @@ struct Loaded {
   std::string error;
 };
 
+// AddressSanitizer ends the process on RTLD_DEEPBIND, without which the two protobufs would clash.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+
 Loaded Load() {
+  if (kAddressSanitizer) {
+    return {nullptr, "the tokenizer library cannot be loaded under AddressSanitizer"};
+  }
   Loaded loaded;
   // Beside libwanlite (build tree and installation), else wherever the system looks.
   for (const std::string& path : {OwnFolder() + "/" + kLibraryName, std::string(kLibraryName)}) {
@@ -48,8 +58,7 @@ Loaded Load() {
       loaded.error = path + " is of another version of wanlite";
       continue;
     }
-    loaded.module = entry();
-    return loaded;
+    return {entry(), ""};
   }
   loaded.error = "the tokenizer library cannot be loaded: " + loaded.error;
   return loaded;
@@ -61,6 +70,11 @@ const Loaded& Library() {
 }
 
 }  // namespace
+
+bool SentencePieceAvailable(std::string* error) {
+  *error = Library().error;
+  return Library().module != nullptr;
+}
 
 std::unique_ptr<const SentencePieceModel> SentencePieceModel::Parse(const std::string& serialized,
                                                                     std::string* error) {

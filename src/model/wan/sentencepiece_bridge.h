@@ -15,11 +15,13 @@
 
 namespace wanlite::wan {
 
+// False, with `error` set, when the library cannot be loaded. Everything below fails then.
+bool SentencePieceAvailable(std::string* error);
+
 // Immutable; Encode() may be called by many threads.
 class SentencePieceModel {
  public:
-  // serialized: the bytes of a spiece.model. Null, with `error` set, when they are not one or the
-  // library cannot be loaded.
+  // serialized: the bytes of a spiece.model. Null, with `error` set, when they are not one.
   static std::unique_ptr<const SentencePieceModel> Parse(const std::string& serialized,
                                                          std::string* error);
   virtual ~SentencePieceModel() = default;

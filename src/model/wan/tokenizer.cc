@@ -43,6 +43,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(Env& env, absl::string_view folder) {
 
 absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
   std::string error;
+  if (!SentencePieceAvailable(&error)) return absl::UnavailableError(error);
   std::shared_ptr<const SentencePieceModel> model =
       SentencePieceModel::Parse(std::string(serialized), &error);
   if (model == nullptr) {

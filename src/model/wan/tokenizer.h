@@ -33,7 +33,8 @@ class Tokenizer {
   // Reads spiece.model (or tokenizer.model) in `folder`. NotFound without one, Unimplemented when
   // there is a tokenizer.json alone, InvalidArgument when the model has no end-of-sentence piece.
   static absl::StatusOr<Tokenizer> Load(Env& env, absl::string_view folder);
-  // serialized: the bytes of a SentencePiece model.
+  // serialized: the bytes of a SentencePiece model. Unavailable when libwanlite_sentencepiece,
+  // which lies beside libwanlite, cannot be loaded.
   static absl::StatusOr<Tokenizer> Parse(absl::string_view serialized);
 
   // The prompt is cleaned (HTML references, white space; see prompt_cleaning.h), cut to max_length

@@ -26,6 +26,7 @@ absl::StatusOr<std::string> TrainTokenizer(const std::vector<std::string>& sente
                      " sentences to train on, all empty; needs some with text"));
   }
   std::string model, error;
+  if (!SentencePieceAvailable(&error)) return absl::UnavailableError(error);
   const bool trained =
       TrainSentencePiece({{"model_type", "unigram"},
                           {"vocab_size", absl::StrCat(options.vocabulary_size)},

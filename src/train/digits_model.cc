@@ -23,6 +23,7 @@ namespace wanlite::train {
 namespace {
 
 constexpr char kDiffusersVersion[] = "0.35.0";  // the first with a second transformer in WanPipeline
+constexpr char kDiffusersFile[] = "diffusion_pytorch_model.safetensors";
 using NameOf = std::function<std::string(const std::string&)>;
 
 // One network of the folder.
@@ -41,7 +42,6 @@ std::vector<Part> Parts(const DigitsModel& model) {
   const NameOf vae_name = [vae_config](const std::string& name) {
     return wan::VaeToDiffusers(vae_config, name);
   };
-  constexpr char kDiffusersFile[] = "diffusion_pytorch_model.safetensors";
   return {{"transformer", kDiffusersFile, model.high, wan::DitConfigJson(model.high->config()),
            dit_name, true},
           {"transformer_2", kDiffusersFile, model.low, wan::DitConfigJson(model.low->config()),

@@ -1,0 +1,219 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/train/trainer.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <functional>
+#include <limits>
+
+#include "tests/testing/catch.h"
+
+namespace wanlite::train {
+namespace {
+
+LoopOptions Options(int64_t steps) {
+  LoopOptions options;
+  options.set_steps(steps);
+  options.set_batch(4);
+  options.set_learning_rate(0.05);
+  options.set_warmup_steps(3);
+  options.set_final_rate_ratio(0.1);
+  options.set_weight_decay(0.01);
+  options.set_max_gradient_norm(1.0);
+  options.set_ema_decay(0.9);
+  options.set_state_every(5);
+  return options;
+}
+
+// Fits y = x W* + b* from batches that depend on the step.
+class Regression : public Objective {
+ public:
+  Regression() : weight(at::zeros({2, 3})), bias(at::zeros({2})) {}
+  std::vector<NamedTensor> Parameters() override { return {{"weight", weight}, {"bias", bias}}; }
+  at::Tensor Loss(int64_t step, int part, int parts) override {
+    if (step == poisoned_step) return (weight.sum() * std::numeric_limits<double>::quiet_NaN());
+    if (cancel_at >= 0 && step == cancel_at) cancel->Cancel();
+    // Every part sees the entries part, part + parts, ... of one batch.
+    at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(100 + step);
+    const at::Tensor x = at::randn({4, 3}, generator).slice(0, part, 4, parts);
+    const at::Tensor target = at::tensor({1.0f, -2.0f, 0.5f, 3.0f, 0.0f, -1.0f}).reshape({2, 3});
+    return at::mse_loss(at::linear(x, weight, bias), at::linear(x, target, at::tensor({0.5f, -0.5f})));
+  }
+  at::Tensor weight, bias;
+  int64_t poisoned_step = -1;
+  int64_t cancel_at = -1;
+  CancellationToken* cancel = nullptr;
+};
+
+TrainRun Run(Env& env) {
+  TrainRun run;
+  run.env = &env;
+  run.what = "regression";
+  run.state_path = "state.safetensors";
+  return run;
+}
+
+TEST_CASE("Training brings the loss down to almost nothing on a problem with an exact answer") {
+  const auto env = NewMemEnv();
+  Regression objective;
+  const double before = objective.Loss(0, 0, 1).item<double>();
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(Options(400), objective, Run(*env)));
+  REQUIRE(report.steps == 400);
+  REQUIRE(before > 1);
+  REQUIRE(objective.Loss(1, 0, 1).item<double>() < 0.01 * before);
+}
+
+TEST_CASE("A run that was cancelled and continued ends with the bits of an unbroken one") {
+  const auto env = NewMemEnv(), broken_env = NewMemEnv();
+  Regression whole;
+  REQUIRE_OK(Train(Options(40), whole, Run(*env)));
+
+  CancellationToken cancel;
+  Regression first;
+  first.cancel_at = 17;  // no multiple of state_every: cancelling writes a state of its own
+  first.cancel = &cancel;
+  TrainRun run = Run(*broken_env);
+  run.cancel = &cancel;
+  REQUIRE(Train(Options(40), first, run).status().code() == absl::StatusCode::kCancelled);
+  Regression second;
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(Options(40), second, Run(*broken_env)));
+  REQUIRE(report.first_step == 18);
+  REQUIRE(at::equal(second.weight, whole.weight));
+  REQUIRE(at::equal(second.bias, whole.bias));
+  ASSERT_OK_AND_ASSIGN(const std::string a, env->ReadFile("state.safetensors"));
+  ASSERT_OK_AND_ASSIGN(const std::string b, broken_env->ReadFile("state.safetensors"));
+  REQUIRE(a == b);
+}
+
+TEST_CASE("A run killed at any write continues to the bits of an unbroken one") {
+  const auto env = NewMemEnv();
+  Regression whole;
+  REQUIRE_OK(Train(Options(12), whole, Run(*env)));
+  for (int64_t fail_at = 0; fail_at < 40; ++fail_at) {
+    const auto disk = NewMemEnv();
+    Regression first;
+    {
+      const auto failing = NewFaultEnv(*disk, fail_at);
+      if (Train(Options(12), first, Run(*failing)).ok()) {
+        REQUIRE(fail_at > 3);  // three states are written: some writes must have failed before
+        return;
+      }
+    }
+    Regression second;
+    REQUIRE_OK(Train(Options(12), second, Run(*disk)));
+    REQUIRE(at::equal(second.weight, whole.weight));
+  }
+  FAIL("a run of 12 steps needs more than 40 writes");
+}
+
+TEST_CASE("A complete run is not trained again") {
+  const auto env = NewMemEnv();
+  Regression first, second;
+  REQUIRE_OK(Train(Options(20), first, Run(*env)));
+  second.poisoned_step = 19;  // would stop it, were the step taken again
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(Options(20), second, Run(*env)));
+  REQUIRE(report.first_step == 20);
+  REQUIRE(at::equal(first.weight, second.weight));
+}
+
+TEST_CASE("A batch divided among workers gives the gradient of the whole batch") {
+  const auto env = NewMemEnv(), env2 = NewMemEnv();
+  Regression one, two;
+  LoopOptions options = Options(30);
+  REQUIRE_OK(Train(options, one, Run(*env)));
+  options.set_workers(2);
+  REQUIRE_OK(Train(options, two, Run(*env2)));
+  REQUIRE(at::allclose(one.weight, two.weight, 1e-4, 1e-5));
+  REQUIRE(one.weight.abs().sum().item<double>() > 0.1);
+}
+
+TEST_CASE("The weights left behind are the moving average") {
+  // Without warm-up of the decay the average of a known sequence can be computed by hand.
+  const auto env = NewMemEnv();
+  LoopOptions options = Options(3);
+  options.set_state_every(1);
+  Regression objective;
+  at::Tensor average = objective.weight.clone();
+  for (int64_t steps = 1; steps <= 3; ++steps) {
+    // The state after each step, of a run without average and of the same schedule.
+    const auto plain_env = NewMemEnv();
+    LoopOptions plain = options;
+    plain.set_ema_decay(0);
+    CancellationToken cancel;
+    Regression walker;
+    walker.cancel = &cancel;
+    walker.cancel_at = steps - 1;
+    TrainRun run = Run(*plain_env);
+    run.cancel = &cancel;
+    REQUIRE_FALSE(Train(plain, walker, run).ok());
+    average = average.lerp(walker.weight.detach(), 1 - EmaDecay(options, steps - 1));
+  }
+  REQUIRE_OK(Train(options, objective, Run(*env)));
+  REQUIRE(at::allclose(objective.weight, average, 1e-6, 1e-7));
+  REQUIRE(EmaDecay(options, 0) == Approx(0.1));
+  REQUIRE(EmaDecay(options, 1'000'000) == Approx(0.9));
+}
+
+TEST_CASE("The learning rate warms up, then falls as a cosine to its floor") {
+  LoopOptions options = Options(103);
+  REQUIRE(LearningRate(options, 0) == Approx(0.05 / 3));
+  REQUIRE(LearningRate(options, 2) == Approx(0.05));
+  REQUIRE(LearningRate(options, 52) == Approx(0.05 * (0.1 + 0.9 * 0.5)));
+  REQUIRE(LearningRate(options, 102) == Approx(0.005));
+}
+
+TEST_CASE("A loss that is no number stops the run, names the step and keeps the last state") {
+  const auto env = NewMemEnv();
+  Regression objective;
+  objective.poisoned_step = 7;
+  const absl::Status status = Train(Options(20), objective, Run(*env)).status();
+  REQUIRE(status.code() == absl::StatusCode::kAborted);
+  const std::string message(status.message());
+  REQUIRE(message.find("step 7") != std::string::npos);
+  REQUIRE(message.find("learning_rate") != std::string::npos);
+  Regression again;
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(Options(20), again, Run(*env)));
+  REQUIRE(report.first_step == 5);
+}
+
+TEST_CASE("A state of other options or of another network is refused") {
+  const auto env = NewMemEnv();
+  Regression objective;
+  REQUIRE_OK(Train(Options(10), objective, Run(*env)));
+  LoopOptions other = Options(20);
+  other.set_learning_rate(0.01);
+  REQUIRE(Train(other, objective, Run(*env)).status().code() ==
+          absl::StatusCode::kFailedPrecondition);
+  Regression wider;
+  wider.weight = at::zeros({2, 4});
+  REQUIRE(Train(Options(20), wider, Run(*env)).status().code() ==
+          absl::StatusCode::kFailedPrecondition);
+  REQUIRE(Train(Options(8), objective, Run(*env)).status().code() ==
+          absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_CASE("Options that cannot be meant are refused by name") {
+  const auto refused = [](const std::function<void(LoopOptions&)>& spoil, const std::string& field) {
+    LoopOptions options = Options(10);
+    spoil(options);
+    const absl::Status status = CheckLoopOptions(options, "vae.loop");
+    INFO(field);
+    REQUIRE(status.code() == absl::StatusCode::kInvalidArgument);
+    REQUIRE(std::string(status.message()).find("vae.loop." + field) != std::string::npos);
+  };
+  REQUIRE_OK(CheckLoopOptions(Options(10), "vae.loop"));
+  refused([](LoopOptions& o) { o.set_steps(0); }, "steps");
+  refused([](LoopOptions& o) { o.set_batch(-1); }, "batch");
+  refused([](LoopOptions& o) { o.set_learning_rate(0); }, "learning_rate");
+  refused([](LoopOptions& o) { o.set_learning_rate(std::nan("")); }, "learning_rate");
+  refused([](LoopOptions& o) { o.set_ema_decay(1); }, "ema_decay");
+  refused([](LoopOptions& o) { o.set_final_rate_ratio(2); }, "final_rate_ratio");
+  refused([](LoopOptions& o) { o.set_weight_decay(-0.1); }, "weight_decay");
+  refused([](LoopOptions& o) { o.set_max_gradient_norm(-1); }, "max_gradient_norm");
+  refused([](LoopOptions& o) { o.set_workers(5); }, "workers");
+}
+
+}  // namespace
+}  // namespace wanlite::train

@@ -85,7 +85,8 @@ class ModelFolder {
 // point.
 class CheckpointWriter {
  public:
-  // Creates `dir` or continues in it.
+  // Creates `dir` or continues in it. AlreadyExists when it holds a finished checkpoint or anything
+  // else that is not an unfinished one.
   static absl::StatusOr<std::unique_ptr<CheckpointWriter>> Create(Env& env, absl::string_view dir);
   virtual ~CheckpointWriter() = default;
   // True when the block's file is already published and its size and SHA-256 match its record.
@@ -100,7 +101,8 @@ class CheckpointWriter {
 };
 
 // Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a rename.
-// AlreadyExists when `dir` exists.
+// AlreadyExists when `dir` exists, FailedPrecondition for a streaming view. Without `source`, which
+// knows the architectures, each config.json is the component's config_json as it stands.
 absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
                             const ModelFolder* source = nullptr);
 

@@ -25,18 +25,21 @@ std::string FullPath(absl::string_view component, absl::string_view inside) {
 
 std::optional<std::string> PathInside(absl::string_view component, absl::string_view full) {
   if (component.empty()) return std::string(full);
-  if (!absl::ConsumePrefix(&full, component) || !absl::ConsumePrefix(&full, ".")) return std::nullopt;
+  if (!absl::ConsumePrefix(&full, component) || !absl::ConsumePrefix(&full, "."))
+    return std::nullopt;
   return std::string(full);
 }
 
 absl::StatusOr<std::string> BlockFile(absl::string_view component, absl::string_view block) {
-  if (block == (component.empty() ? kRootBlock : component)) return absl::StrCat(kRest, ".safetensors");
+  if (block == (component.empty() ? kRootBlock : component))
+    return absl::StrCat(kRest, ".safetensors");
   const std::optional<std::string> inside = PathInside(component, block);
   if (!inside.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat("block ", QuoteName(block), " is not of component ",
-                                                   QuoteName(component)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("block ", QuoteName(block), " is not of component ", QuoteName(component)));
   }
-  if (*inside == std::string(kRest) || !IsSafeRelativePath(*inside) || absl::StrContains(*inside, "/")) {
+  if (*inside == std::string(kRest) || !IsSafeRelativePath(*inside) ||
+      absl::StrContains(*inside, "/")) {
     return absl::InvalidArgumentError(
         absl::StrCat("block ", QuoteName(block), " cannot be the name of a file"));
   }

@@ -21,13 +21,13 @@ std::string FullPath(absl::string_view component, absl::string_view inside);
 std::optional<std::string> PathInside(absl::string_view component, absl::string_view full);
 
 // File of a block in its component's folder: "transformer.blocks.0" -> "blocks.0.safetensors", a
-// component's rest -> "rest.safetensors". InvalidArgument when the block is not of the component or has
-// no file name of its own.
+// component's rest -> "rest.safetensors". InvalidArgument when the block is not of the component or
+// has no file name of its own.
 absl::StatusOr<std::string> BlockFile(absl::string_view component, absl::string_view block);
 
 // The linears of one component that are not dense, by path inside it.
-absl::StatusOr<std::map<std::string, const LinearWeight*>> QuantizedLinears(const ModelView& view,
-                                                                         const Component& component);
+absl::StatusOr<std::map<std::string, const LinearWeight*>> QuantizedLinears(
+    const ModelView& view, const Component& component);
 
 }  // namespace wanlite
 

@@ -24,9 +24,9 @@
 namespace wanlite {
 namespace {
 
-// The folder while it is written: block files, each published atomically, and the journal, which is the
-// manifest so far. A block counts when the journal lists it. Finish() completes the journal and renames
-// it to wanlite.json: one atomic step between "never opens" and "complete".
+// The folder while it is written: block files, each published atomically, and the journal, which is
+// the manifest so far. A block counts when the journal lists it. Finish() completes the journal and
+// renames it to wanlite.json: one atomic step between "never opens" and "complete".
 class BlockCheckpointWriter final : public CheckpointWriter {
  public:
   BlockCheckpointWriter(Env& env, std::string dir, Manifest journal)
@@ -54,9 +54,9 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     for (const NamedTensor& named : tensors) {
       const std::optional<std::string> inside = PathInside(component, named.name);
       if (!inside.has_value()) {
-        return absl::InvalidArgumentError(absl::StrCat("block ", block, ": tensor ",
-                                                       QuoteName(named.name), " is not of component ",
-                                                       QuoteName(component)));
+        return absl::InvalidArgumentError(
+            absl::StrCat("block ", block, ": tensor ", QuoteName(named.name),
+                         " is not of component ", QuoteName(component)));
       }
       if (named.tensor.defined() && nn::IsHollow(named.tensor)) {
         return absl::FailedPreconditionError(absl::StrCat(
@@ -96,7 +96,8 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     }
     for (const LineageEntry& entry : lineage.lineage()) *manifest.add_lineage() = entry;
     WANLITE_RETURN_IF_ERROR(WriteJournal(manifest));
-    WANLITE_RETURN_IF_ERROR(env_.Rename(JoinPath(dir_, kJournalFile), JoinPath(dir_, kManifestFile)));
+    WANLITE_RETURN_IF_ERROR(
+        env_.Rename(JoinPath(dir_, kJournalFile), JoinPath(dir_, kManifestFile)));
     return env_.SyncFolder(dir_);
   }
 
@@ -135,7 +136,8 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     return env_.WriteFileAtomically(JoinPath(dir_, kJournalFile), ManifestToJson(manifest));
   }
 
-  // Checks the component's blocks against the view, writes its config and index, and fills its entry.
+  // Checks the component's blocks against the view, writes its config and index, and fills its
+  // entry.
   absl::Status FinishComponent(const ModelView& view, const Component& component,
                                const ModelFolder* source, ComponentEntry* entry) {
     entry->set_name(component.name);
@@ -158,8 +160,8 @@ class BlockCheckpointWriter final : public CheckpointWriter {
         return absl::FailedPreconditionError(
             absl::StrCat(dir_, ": block ", block.path, " was not written"));
       }
-      WANLITE_RETURN_IF_ERROR(CheckBlock(view, component, block.path, JoinPath(dir, file), file,
-                                         &file_of, &total));
+      WANLITE_RETURN_IF_ERROR(
+          CheckBlock(view, component, block.path, JoinPath(dir, file), file, &file_of, &total));
       *entry->add_files() = *record;
     }
     WANLITE_ASSIGN_OR_RETURN(const auto quantized, QuantizedLinears(view, component));
@@ -175,19 +177,20 @@ class BlockCheckpointWriter final : public CheckpointWriter {
   }
 
   // The file must hold just the tensors that the view has in the block now.
-  absl::Status CheckBlock(const ModelView& view, const Component& component, const std::string& block,
-                          const std::string& path, const std::string& file,
-                          std::map<std::string, std::string>* file_of, int64_t* total) {
+  absl::Status CheckBlock(const ModelView& view, const Component& component,
+                          const std::string& block, const std::string& path,
+                          const std::string& file, std::map<std::string, std::string>* file_of,
+                          int64_t* total) {
     WANLITE_ASSIGN_OR_RETURN(const auto opened, SafetensorsFile::Open(env_, path));
     const std::vector<NamedTensor> wanted = view.BlockTensors(block);
     for (const NamedTensor& named : wanted) {
       const std::string name = PathInside(component.name, named.name).value_or(named.name);
       const TensorInfo* info = opened->Find(name);
       if (info == nullptr || named.tensor.sizes() != at::IntArrayRef(info->shape)) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            path, ": tensor ", named.name, " is ",
-            info == nullptr ? "missing" : ShapeText(info->shape), ", the model has it as ",
-            ShapeText(named.tensor.sizes())));
+        return absl::FailedPreconditionError(
+            absl::StrCat(path, ": tensor ", named.name, " is ",
+                         info == nullptr ? "missing" : ShapeText(info->shape),
+                         ", the model has it as ", ShapeText(named.tensor.sizes())));
       }
       (*file_of)[name] = file;
       *total += info->bytes();
@@ -240,8 +243,8 @@ absl::Status RemoveTemporaries(Env& env, const std::string& dir) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(Env& env,
-                                                                           absl::string_view dir_view) {
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(
+    Env& env, absl::string_view dir_view) {
   std::string dir(dir_view);
   while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
   if (env.FileExists(JoinPath(dir, kManifestFile))) {
@@ -263,7 +266,8 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(Env& 
           absl::StrCat(dir, " is not empty (", name, ") and is no unfinished wanlite checkpoint"));
     }
     journal.set_format_version(kManifestFormatVersion);
-    // Written before any block, so that from its first file on the folder does not pass for a model.
+    // Written before any block, so that from its first file on the folder does not pass for a
+    // model.
     journal.set_writer(absl::StrCat("wanlite ", WANLITE_VERSION));
     WANLITE_RETURN_IF_ERROR(env.WriteFileAtomically(journal_path, ManifestToJson(journal)));
   }

@@ -28,7 +28,8 @@ absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFold
   return config;
 }
 
-std::string WeightIndexJson(const std::map<std::string, std::string>& file_of, int64_t total_bytes) {
+std::string WeightIndexJson(const std::map<std::string, std::string>& file_of,
+                            int64_t total_bytes) {
   nlohmann::ordered_json json;
   json["metadata"]["total_size"] = total_bytes;
   json["weight_map"] = nlohmann::ordered_json::object();

@@ -14,15 +14,15 @@
 
 namespace wanlite {
 
-// The config.json of a component with the sizes its module has now. Without `source`, which knows the
-// architectures, it is the component's config_json as it is.
+// The config.json of a component with the sizes its module has now. Without `source`, which knows
+// the architectures, it is the component's config_json as it is.
 absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFolder* source);
 
-// "….safetensors.index.json" as diffusers and transformers read it. `file_of`: tensor name -> file.
+// "….safetensors.index.json" as diffusers and transformers read it. `file_of`: tensor -> file.
 std::string WeightIndexJson(const std::map<std::string, std::string>& file_of, int64_t total_bytes);
 
-// Copies the scheduler's config and the tokenizer's files of `source` into `out_dir`. Nothing to do for
-// what the source does not have.
+// Copies the scheduler's config and the tokenizer's files of `source` into `out_dir`. Nothing to do
+// for what the source does not have.
 absl::Status CopyScheduler(Env& env, const ModelFolder& source, const std::string& out_dir);
 absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::string& tokenizer_dir);
 

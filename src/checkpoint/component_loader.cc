@@ -5,6 +5,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -42,7 +43,8 @@ std::vector<std::string> StrippedNames(const TensorSource& source) {
 std::string FirstFew(const std::vector<std::string>& items) {
   constexpr size_t kShown = 5;
   const size_t shown = std::min(items.size(), kShown);
-  std::string text = absl::StrJoin(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(shown), ", ");
+  std::string text =
+      absl::StrJoin(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(shown), ", ");
   if (items.size() > shown) absl::StrAppend(&text, ", … (", items.size() - shown, " more)");
   return text;
 }
@@ -82,15 +84,17 @@ int64_t CountKnownNames(const Architecture& architecture, const std::string& con
 
 // Fills source, scheme and unexpected of `opened`.
 absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
-                            const std::vector<NamedTensor>& module_tensors, OpenedComponent* opened) {
-  std::unordered_map<std::string, std::string> original;   // file name -> internal name
+                            const std::vector<NamedTensor>& module_tensors,
+                            OpenedComponent* opened) {
+  std::unordered_map<std::string, std::string> original;  // file name -> internal name
   std::unordered_map<std::string, std::string> diffusers;
   for (const NamedTensor& named : module_tensors) {
     original.emplace(named.name, named.name);
-    const std::string foreign = DiffusersName(opened->architecture, opened->config_json, named.name);
+    const std::string foreign =
+        DiffusersName(opened->architecture, opened->config_json, named.name);
     if (!diffusers.emplace(foreign, named.name).second) {
-      return absl::InternalError(absl::StrCat(opened->architecture.name, ": two tensors have the diffusers name ",
-                                              foreign));
+      return absl::InternalError(absl::StrCat(opened->architecture.name,
+                                              ": two tensors have the diffusers name ", foreign));
     }
   }
   // Some names are in both schemes (with different meanings even), so the whole file decides.
@@ -113,8 +117,9 @@ absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
     if (it == table.end()) {
       left.push_back(info.name);
     } else if (const auto [at, is_new] = found.emplace(it->second, info.name); !is_new) {
-      return absl::InvalidArgumentError(absl::StrCat(opened->where, ": tensors ", QuoteName(at->second),
-                                                     " and ", QuoteName(info.name), " are the same one"));
+      return absl::InvalidArgumentError(absl::StrCat(opened->where, ": tensors ",
+                                                     QuoteName(at->second), " and ",
+                                                     QuoteName(info.name), " are the same one"));
     }
   }
   const std::map<std::string, std::string> aliases(opened->architecture.foreign_aliases.begin(),
@@ -145,9 +150,9 @@ absl::Status ApplyFormats(const OpenedComponent& opened, torch::nn::Module& modu
   for (const auto& [path, format] : opened.formats) {
     const auto linear = linears.find(path);
     if (linear == linears.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(opened.where, ": the manifest gives ", QuoteName(path),
-                                                     " the format ", QuoteName(format.format),
-                                                     ", but the model has no such linear layer"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(opened.where, ": the manifest gives ", QuoteName(path), " the format ",
+                       QuoteName(format.format), ", but the model has no such linear layer"));
     }
     std::map<std::string, at::Tensor> state;
     {
@@ -168,7 +173,8 @@ absl::Status ApplyFormats(const OpenedComponent& opened, torch::nn::Module& modu
         CatchTorch([&] { linear->second->SetWeight(*std::move(weight), /*resize=*/false); });
     // The message says both sizes; that they differ is the file's fault.
     if (!set.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(opened.where, ": ", path, ": ", set.message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat(opened.where, ": ", path, ": ", set.message()));
     }
   }
   return absl::OkStatus();
@@ -201,9 +207,9 @@ absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate
   if (candidate.config.has_value() && !candidate.config->class_name.empty()) {
     const Architecture* found = registry.Find(candidate.config->class_name);
     if (found != nullptr) return found;
-    return absl::UnimplementedError(
-        absl::StrCat(candidate.config->path, " is for the class ", QuoteName(candidate.config->class_name),
-                     ", this build knows ", KnownArchitectures(registry)));
+    return absl::UnimplementedError(absl::StrCat(
+        candidate.config->path, " is for the class ", QuoteName(candidate.config->class_name),
+        ", this build knows ", KnownArchitectures(registry)));
   }
   const std::vector<std::string> names = StrippedNames(*candidate.weights.source);
   for (const Architecture& architecture : registry.architectures()) {
@@ -226,8 +232,9 @@ absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate
       candidate.where, ": cannot tell what network this is: ",
       candidate.config.has_value() ? absl::StrCat(candidate.config->path, " names no class")
                                    : "it has no config.json",
-      " and its tensor names (", names.empty() ? "none" : absl::StrCat(QuoteName(names.front()), ", …"),
-      ") are not those of ", KnownArchitectures(registry), "; give a config.json with \"_class_name\""));
+      " and its tensor names (",
+      names.empty() ? "none" : absl::StrCat(QuoteName(names.front()), ", …"), ") are not those of ",
+      KnownArchitectures(registry), "; give a config.json with \"_class_name\""));
 }
 
 absl::StatusOr<std::shared_ptr<torch::nn::Module>> BuildHollow(const Architecture& architecture,
@@ -270,11 +277,13 @@ absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidat
   }
   if (!config.ok()) return Annotate(config.status(), candidate.config->path);
   opened.config_json = *std::move(config);
-  const std::string config_name =
-      opened.default_config ? absl::StrCat(candidate.where, " (default config)") : candidate.config->path;
+  const std::string config_name = opened.default_config
+                                      ? absl::StrCat(candidate.where, " (default config)")
+                                      : candidate.config->path;
   WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<torch::nn::Module> module,
                            BuildHollow(architecture, opened.config_json, config_name));
-  WANLITE_RETURN_IF_ERROR(TranslateNames(candidate.weights.source, ModuleTensors(*module), &opened));
+  WANLITE_RETURN_IF_ERROR(
+      TranslateNames(candidate.weights.source, ModuleTensors(*module), &opened));
   return opened;
 }
 
@@ -298,8 +307,8 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
       continue;
     }
     if (named.tensor.sizes() != at::IntArrayRef(info->shape)) {
-      wrong.push_back(absl::StrCat(named.name, " is ", ShapeText(info->shape), ", the config wants ",
-                                   ShapeText(named.tensor.sizes())));
+      wrong.push_back(absl::StrCat(named.name, " is ", ShapeText(info->shape),
+                                   ", the config wants ", ShapeText(named.tensor.sizes())));
       continue;
     }
     const at::ScalarType dtype = named.tensor.scalar_type();
@@ -309,8 +318,9 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
       return t == at::kFloat || t == at::kBFloat16 || t == at::kHalf || t == at::kDouble;
     };
     if (!is_plain_float(dtype) || !is_plain_float(info->dtype)) {
-      wrong.push_back(absl::StrCat(named.name, " is ", DtypeName(info->dtype), ", wanted ",
-                                   is_plain_float(dtype) ? "fp32, bf16, fp16 or fp64" : DtypeName(dtype)));
+      wrong.push_back(
+          absl::StrCat(named.name, " is ", DtypeName(info->dtype), ", wanted ",
+                       is_plain_float(dtype) ? "fp32, bf16, fp16 or fp64" : DtypeName(dtype)));
       continue;
     }
     WANLITE_RETURN_IF_ERROR(
@@ -330,8 +340,9 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
     if (!wrong.empty()) parts.push_back(absl::StrCat(wrong.size(), " wrong: ", FirstFew(wrong)));
     return absl::InvalidArgumentError(absl::StrCat(
         opened.where, ": the tensors are not those of a ", opened.architecture.name,
-        opened.default_config ? " with the default config (no config.json was found; give one with --config)"
-                              : " with this config",
+        opened.default_config
+            ? " with the default config (no config.json was found; give one with --config)"
+            : " with this config",
         ": ", absl::StrJoin(parts, "; ")));
   }
   Component component;

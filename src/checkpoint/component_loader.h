@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// From weight files and a config to one component under internal names: which architecture it is, which
-// scheme its names follow, and what its config says in the form checkpoints keep.
+// From weight files and a config to one component under internal names: which architecture it is,
+// which scheme its names follow, and what its config says in the form checkpoints keep.
 #ifndef WANLITE_SRC_CHECKPOINT_COMPONENT_LOADER_H_
 #define WANLITE_SRC_CHECKPOINT_COMPONENT_LOADER_H_
 
@@ -29,12 +29,12 @@ struct LinearFormat {
 struct OpenedComponent {
   std::string name;
   Architecture architecture;
-  std::string where;        // folder or file, for messages
-  std::string config_json;  // in the form checkpoints keep
+  std::string where;            // folder or file, for messages
+  std::string config_json;      // in the form checkpoints keep
   bool default_config = false;  // no config was found, the architecture's defaults are assumed
   NameScheme scheme = NameScheme::kSame;
-  std::shared_ptr<const TensorSource> source;  // internal names, relative to the component
-  std::vector<std::string> unexpected;         // names in the files that mean nothing
+  std::shared_ptr<const TensorSource> source;   // internal names, relative to the component
+  std::vector<std::string> unexpected;          // names in the files that mean nothing
   std::map<std::string, LinearFormat> formats;  // linears that are not dense, by internal path
 };
 
@@ -53,26 +53,28 @@ struct ComponentCandidate {
   std::optional<ConfigText> config;
 };
 
-// Which architecture the candidate is: by its config's class name, else by its tensor names. Unimplemented
-// for a class this build does not know, InvalidArgument when nothing fits.
+// Which architecture the candidate is: by its config's class name, else by its tensor names.
+// Unimplemented for a class this build does not know, InvalidArgument when nothing fits.
 absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate& candidate,
                                                         const ArchitectureRegistry& registry);
 
-// True when the names in the files, without any prefix, are those of an original file of `architecture`.
+// True when the names in the files, without any prefix, are those of an original file of
+// `architecture`.
 bool RecognizesNames(const Architecture& architecture, const TensorSource& source);
 
 absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidate,
                                               const Architecture& architecture, std::string name);
 
-// The module of a config, built without memory. Errors of the config come back annotated with `where`.
+// The module of a config, built without memory. Errors of the config come back annotated with
+// `where`.
 absl::StatusOr<std::shared_ptr<torch::nn::Module>> BuildHollow(const Architecture& architecture,
                                                                const std::string& config_json,
                                                                const std::string& where);
 // Every tensor of a module by its path inside it.
 std::vector<NamedTensor> ModuleTensors(const torch::nn::Module& module);
 
-// A component with hollow tensors of the stored dtypes and formats, checked name by name and shape by
-// shape against the source. InvalidArgument lists the first few of each kind of error.
+// A component with hollow tensors of the stored dtypes and formats, checked name by name and shape
+// by shape against the source. InvalidArgument lists the first few of each kind of error.
 absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened);
 
 }  // namespace wanlite

@@ -26,8 +26,8 @@ namespace {
 
 // One tensor of the export: a stored tensor, or a quantized linear's weight to be expanded.
 struct ExportTensor {
-  TensorInfo out;           // name, dtype and shape in the export
-  std::string internal;     // path inside the component; of the linear when `quantized`
+  TensorInfo out;        // name, dtype and shape in the export
+  std::string internal;  // path inside the component; of the linear when `quantized`
   bool quantized = false;
 };
 
@@ -48,9 +48,9 @@ absl::StatusOr<Place> PlaceOf(const Component& component, FolderLayout layout, b
     if (!two_experts) return Place{"", stem, kConfigFile};
     if (component.name == "transformer") return Place{kHighNoiseFolder, stem, kConfigFile};
     if (component.name == "transformer_2") return Place{kLowNoiseFolder, stem, kConfigFile};
-    return absl::InvalidArgumentError(absl::StrCat("the original layout has no place for the denoiser ",
-                                                   QuoteName(component.name),
-                                                   " beside transformer and transformer_2"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the original layout has no place for the denoiser ",
+                     QuoteName(component.name), " beside transformer and transformer_2"));
   }
   // The original layout has one folder for several networks: each gets a config of its own name.
   return Place{"", component.name, absl::StrCat(component.name, ".", kConfigFile)};
@@ -70,7 +70,8 @@ class Exporter {
       : env_(env), folder_(folder), options_(options), view_(std::move(view)) {}
 
   absl::Status Run(const std::string& out_dir) {
-    return options_.layout == FolderLayout::kWanlite ? WriteWanlite(out_dir) : WriteForeign(out_dir);
+    return options_.layout == FolderLayout::kWanlite ? WriteWanlite(out_dir)
+                                                     : WriteForeign(out_dir);
   }
 
  private:
@@ -111,7 +112,8 @@ absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Componen
   for (const NamedTensor& named : ModuleTensors(*component.module)) {
     const TensorInfo* info = opened.source->Find(named.name);
     if (info == nullptr) {
-      return absl::InternalError(absl::StrCat(opened.where, ": tensor ", named.name, " has no source"));
+      return absl::InternalError(
+          absl::StrCat(opened.where, ": tensor ", named.name, " has no source"));
     }
     const bool keeps = view_.KeepsFloat32(FullPath(component.name, named.name));
     const auto linear = linear_of.find(named.name);
@@ -123,11 +125,13 @@ absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Componen
     }
     const std::string& path = linear->second;
     if (!expanded.insert(path).second) continue;
-    // The dense weight takes the place of the format's tensors, in the precision of the layer's bias.
+    // The dense weight takes the place of the format's tensors, in the precision of the layer's
+    // bias.
     const LinearWeight& weight = *quantized.at(path);
     const TensorInfo* bias = opened.source->Find(FullPath(path, "bias"));
     const at::ScalarType own = bias == nullptr ? at::kFloat : bias->dtype;
-    result.push_back({{foreign(FullPath(path, "weight")), options_.dtype.value_or(own),
+    result.push_back({{foreign(FullPath(path, "weight")),
+                       options_.dtype.value_or(own),
                        {weight.out_features(), weight.in_features()}},
                       path,
                       true});
@@ -206,7 +210,8 @@ absl::Status Exporter::WriteComponent(const Component& component,
       // Nothing of it is in use any more, so its pages need not stay.
       if (tensor.quantized) {
         for (const TensorInfo& stored : opened.source->tensors()) {
-          if (PathInside(tensor.internal, stored.name).has_value()) opened.source->Release(stored.name);
+          if (PathInside(tensor.internal, stored.name).has_value())
+            opened.source->Release(stored.name);
         }
       } else {
         opened.source->Release(tensor.internal);
@@ -216,8 +221,9 @@ absl::Status Exporter::WriteComponent(const Component& component,
     WANLITE_RETURN_IF_ERROR(writer->Finish().status());
   }
   if (shards.size() == 1) return absl::OkStatus();
-  return env_.WriteFileAtomically(JoinPath(dir, absl::StrCat(place.stem, ".safetensors.index.json")),
-                                  WeightIndexJson(file_of, all_bytes));
+  return env_.WriteFileAtomically(
+      JoinPath(dir, absl::StrCat(place.stem, ".safetensors.index.json")),
+      WeightIndexJson(file_of, all_bytes));
 }
 
 absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
@@ -298,8 +304,9 @@ absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
   }
   const auto target = [&](const NamedTensor& named) {
     const TensorInfo info{named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()};
-    return quantized.contains(named.name) ? info.dtype
-                                          : OutDtype(info, view_.KeepsFloat32(named.name), options_.dtype);
+    return quantized.contains(named.name)
+               ? info.dtype
+               : OutDtype(info, view_.KeepsFloat32(named.name), options_.dtype);
   };
   for (const NamedTensor& named : view_.Tensors()) {
     total_bytes_ += named.tensor.numel() * static_cast<int64_t>(c10::elementSize(target(named)));

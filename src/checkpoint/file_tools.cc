@@ -41,7 +41,8 @@ absl::StatusOr<std::string> HashFile(Env& env, const std::string& path) {
 
 absl::Status CopyFile(Env& env, const std::string& from, const std::string& to) {
   const std::string temporary = absl::StrCat(to, ".tmp");
-  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, env.NewWritableFile(temporary));
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
+                           env.NewWritableFile(temporary));
   WANLITE_RETURN_IF_ERROR(
       ForEachPiece(env, from, [&](absl::string_view piece) { return file->Append(piece); }));
   WANLITE_RETURN_IF_ERROR(file->Sync());

@@ -11,10 +11,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/file_tools.h"
 #include "src/checkpoint/manifest_json.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
-#include "src/checkpoint/file_tools.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -46,16 +46,21 @@ std::string ExpertOf(absl::string_view name) {
 
 std::string RoleFolder(ComponentRole role) {
   switch (role) {
-    case ComponentRole::kDenoiser: return "transformer";
-    case ComponentRole::kTextEncoder: return "text_encoder";
-    case ComponentRole::kAutoencoder: return "vae";
-    case ComponentRole::kOther: return "";
+    case ComponentRole::kDenoiser:
+      return "transformer";
+    case ComponentRole::kTextEncoder:
+      return "text_encoder";
+    case ComponentRole::kAutoencoder:
+      return "vae";
+    case ComponentRole::kOther:
+      return "";
   }
   return "";
 }
 
 // The one group of a component's folder. Of several, that with the name the libraries give.
-absl::StatusOr<const WeightFileGroup*> ChooseGroup(const std::string& dir, const WeightFiles& files) {
+absl::StatusOr<const WeightFileGroup*> ChooseGroup(const std::string& dir,
+                                                   const WeightFiles& files) {
   if (files.groups.empty()) {
     if (!files.pickles.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(dir, ": ", PickleAdvice(files.pickles)));
@@ -84,18 +89,20 @@ absl::StatusOr<const WeightFileGroup*> ChooseGroup(const std::string& dir, const
 absl::Status CheckFile(Env& env, const std::string& path, const FileEntry& entry, bool verify) {
   absl::StatusOr<uint64_t> size = env.FileSize(path);
   if (absl::IsNotFound(size.status())) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is missing, ", kManifestFile, " lists it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is missing, ", kManifestFile, " lists it"));
   }
   WANLITE_RETURN_IF_ERROR(size.status());
   if (*size != static_cast<uint64_t>(entry.bytes())) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " has ", *size, " bytes, ", kManifestFile,
-                                                   " says ", entry.bytes()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", *size, " bytes, ", kManifestFile, " says ", entry.bytes()));
   }
   if (!verify) return absl::OkStatus();
   WANLITE_ASSIGN_OR_RETURN(const std::string found, HashFile(env, path));
   if (found != entry.sha256()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " has the SHA-256 ", found, ", ", kManifestFile,
-                                                   " says ", entry.sha256(), ": the file is damaged"));
+    return absl::InvalidArgumentError(absl::StrCat(path, " has the SHA-256 ", found, ", ",
+                                                   kManifestFile, " says ", entry.sha256(),
+                                                   ": the file is damaged"));
   }
   return absl::OkStatus();
 }
@@ -146,9 +153,10 @@ absl::Status FolderOpener::Open(ModelFolder::Rep* rep) {
   const bool has_weights =
       absl::c_any_of(names, [](const std::string& n) { return absl::EndsWith(n, ".safetensors"); });
   if (env_.FileExists(JoinPath(dir_, kJournalFile))) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        dir_, " is not finished: ", kJournalFile, " says that it is being written, or that the program "
-        "that wrote it was stopped; run the same command again"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir_, " is not finished: ", kJournalFile,
+                     " says that it is being written, or that the program "
+                     "that wrote it was stopped; run the same command again"));
   }
   if (env_.FileExists(JoinPath(dir_, kManifestFile))) {
     WANLITE_RETURN_IF_ERROR(OpenWanlite(rep));
@@ -175,12 +183,14 @@ absl::Status FolderOpener::CheckFound(const ModelFolder::Rep& rep) {
   }
   if (rep.components.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        dir_, " holds no model: wanted model_index.json with component folders, high_noise_model/ and "
-        "low_noise_model/, .safetensors files, or a wanlite checkpoint (", kManifestFile, ")", pickles));
+        dir_,
+        " holds no model: wanted model_index.json with component folders, high_noise_model/ and "
+        "low_noise_model/, .safetensors files, or a wanlite checkpoint (",
+        kManifestFile, ")", pickles));
   }
   if (given_config_.has_value() && !given_config_used_) {
-    return absl::InvalidArgumentError(absl::StrCat(options_.config_path,
-                                                   " fits none of the components in ", dir_));
+    return absl::InvalidArgumentError(
+        absl::StrCat(options_.config_path, " fits none of the components in ", dir_));
   }
   return absl::OkStatus();
 }
@@ -267,8 +277,8 @@ absl::Status FolderOpener::OpenDiffusers(ModelFolder::Rep* rep) {
   for (const std::string& name : names) {
     if (!IsComponentFolder(name)) continue;
     if (absl::StrContains(name, ".")) {
-      return absl::InvalidArgumentError(absl::StrCat(JoinPath(dir_, name), ": the name of a component ",
-                                                     "cannot hold a dot"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(JoinPath(dir_, name), ": the name of a component ", "cannot hold a dot"));
     }
     WANLITE_RETURN_IF_ERROR(OpenComponentFolder(name, JoinPath(dir_, name), rep));
   }
@@ -281,8 +291,9 @@ absl::Status FolderOpener::OpenDiffusers(ModelFolder::Rep* rep) {
 
 absl::Status FolderOpener::OpenExperts(ModelFolder::Rep* rep) {
   rep->layout = FolderLayout::kOriginal;
-  for (const auto& [folder, name] : {std::pair<std::string, std::string>{kHighNoiseFolder, "transformer"},
-                                     {kLowNoiseFolder, "transformer_2"}}) {
+  for (const auto& [folder, name] :
+       {std::pair<std::string, std::string>{kHighNoiseFolder, "transformer"},
+        {kLowNoiseFolder, "transformer_2"}}) {
     const std::string dir = JoinPath(dir_, folder);
     if (env_.FolderExists(dir)) WANLITE_RETURN_IF_ERROR(OpenComponentFolder(name, dir, rep));
   }
@@ -304,8 +315,8 @@ absl::Status FolderOpener::OpenFlat(ModelFolder::Rep* rep, bool beside_experts) 
   for (const WeightFileGroup& group : files.groups) {
     Found entry;
     entry.stem = group.stem;
-    entry.candidate.where = JoinPath(dir_, group.files.size() == 1 ? group.files.front()
-                                                                   : absl::StrCat(group.stem, "-*"));
+    entry.candidate.where = JoinPath(
+        dir_, group.files.size() == 1 ? group.files.front() : absl::StrCat(group.stem, "-*"));
     WANLITE_ASSIGN_OR_RETURN(entry.candidate.weights, OpenWeightFiles(env_, dir_, group));
     // Its own config beside it, else the folder's when that is for this network.
     const std::string sidecar = JoinPath(dir_, absl::StrCat(group.stem, ".", kConfigFile));
@@ -323,9 +334,10 @@ absl::Status FolderOpener::OpenFlat(ModelFolder::Rep* rep, bool beside_experts) 
           of_names = &architecture;
         }
       }
-      const bool fits = of_names == nullptr        ? alone || of_config != nullptr
-                        : text.class_name.empty() ? alone || of_names->role == ComponentRole::kDenoiser
-                                                  : of_config == of_names;
+      const bool fits = of_names == nullptr ? alone || of_config != nullptr
+                        : text.class_name.empty()
+                            ? alone || of_names->role == ComponentRole::kDenoiser
+                            : of_config == of_names;
       if (fits) entry.candidate.config = text;
     }
     absl::StatusOr<const Architecture*> architecture = ChooseConfig(alone, &entry.candidate);
@@ -369,8 +381,8 @@ absl::Status FolderOpener::OpenFlat(ModelFolder::Rep* rep, bool beside_experts) 
   for (const size_t i : order) {
     const std::string& name = component_of[i];
     if (absl::c_linear_search(found_, name)) {
-      return absl::InvalidArgumentError(absl::StrCat(found[i].candidate.where, " is a second ",
-                                                     QuoteName(name), " in ", dir_));
+      return absl::InvalidArgumentError(
+          absl::StrCat(found[i].candidate.where, " is a second ", QuoteName(name), " in ", dir_));
     }
     if (absl::StrContains(name, ".")) {
       return absl::InvalidArgumentError(absl::StrCat(found[i].candidate.where, ": the name of a ",
@@ -401,9 +413,9 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
     opened.scheme = NameScheme::kOriginal;
     const Architecture* architecture = architectures_.Find(entry.architecture());
     if (architecture == nullptr) {
-      return absl::UnimplementedError(absl::StrCat(manifest_path, ": component ", QuoteName(entry.name()),
-                                                   " is a ", QuoteName(entry.architecture()),
-                                                   ", which this build does not know"));
+      return absl::UnimplementedError(
+          absl::StrCat(manifest_path, ": component ", QuoteName(entry.name()), " is a ",
+                       QuoteName(entry.architecture()), ", which this build does not know"));
     }
     opened.architecture = *architecture;
     std::vector<RenamedSource::Entry> tensors;
@@ -422,8 +434,8 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
       }
     }
     if (opened.config_json.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(manifest_path, ": component ",
-                                                     QuoteName(entry.name()), " lists no ", kConfigFile));
+      return absl::InvalidArgumentError(absl::StrCat(
+          manifest_path, ": component ", QuoteName(entry.name()), " lists no ", kConfigFile));
     }
     absl::StatusOr<std::shared_ptr<const RenamedSource>> source =
         RenamedSource::Create(std::move(tensors));
@@ -435,10 +447,9 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
     rep->components.push_back(std::move(opened));
   }
   // Views have one order of components, whatever the order of the manifest.
-  std::stable_sort(rep->components.begin(), rep->components.end(),
-                   [](const OpenedComponent& a, const OpenedComponent& b) {
-                     return ByRank(a.name, b.name);
-                   });
+  std::stable_sort(
+      rep->components.begin(), rep->components.end(),
+      [](const OpenedComponent& a, const OpenedComponent& b) { return ByRank(a.name, b.name); });
   if (given_config_.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat(dir_, " is a wanlite checkpoint and has its configs; --config is not for it"));

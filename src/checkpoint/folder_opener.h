@@ -45,8 +45,8 @@ class FolderOpener {
   const ArchitectureRegistry& architectures_;
   std::optional<ConfigText> given_config_;
   bool given_config_used_ = false;
-  std::vector<std::string> found_;     // components that are there, wanted or not
-  std::vector<std::string> pickles_;   // met on the way
+  std::vector<std::string> found_;    // components that are there, wanted or not
+  std::vector<std::string> pickles_;  // met on the way
 };
 
 }  // namespace wanlite

@@ -102,7 +102,8 @@ class ObjectReader {
     if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(where_, " ", message));
   }
   void Wrong(const char* field, const Json& found, absl::string_view wanted) {
-    Fail(absl::StrCat("has ", field, " = ", QuoteName(found.dump(-1, ' ', true, Json::error_handler_t::replace)),
+    Fail(absl::StrCat("has ", field, " = ",
+                      QuoteName(found.dump(-1, ' ', true, Json::error_handler_t::replace)),
                       ", wanted ", wanted));
   }
 
@@ -123,7 +124,8 @@ absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry
   entry->set_sha256(reader.String("sha256"));
   WANLITE_RETURN_IF_ERROR(reader.Finish());
   if (!IsSafeRelativePath(entry->path())) {
-    return absl::InvalidArgumentError(absl::StrCat(where, " has the path ", QuoteName(entry->path()),
+    return absl::InvalidArgumentError(absl::StrCat(where, " has the path ",
+                                                   QuoteName(entry->path()),
                                                    ", wanted one inside the component's folder"));
   }
   if (bytes > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
@@ -131,7 +133,8 @@ absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry
   }
   entry->set_bytes(static_cast<int64_t>(bytes));
   if (!IsSha256(entry->sha256())) {
-    return absl::InvalidArgumentError(absl::StrCat(where, " has sha256 = ", QuoteName(entry->sha256()),
+    return absl::InvalidArgumentError(absl::StrCat(where,
+                                                   " has sha256 = ", QuoteName(entry->sha256()),
                                                    ", wanted 64 lower-case hexadecimal digits"));
   }
   return absl::OkStatus();
@@ -247,7 +250,8 @@ absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_v
       version->get<uint64_t>() != kManifestFormatVersion) {
     return absl::InvalidArgumentError(absl::StrCat(
         what, ": format_version is ",
-        version == json.end() ? "absent" : version->dump(-1, ' ', true, Json::error_handler_t::replace),
+        version == json.end() ? "absent"
+                              : version->dump(-1, ' ', true, Json::error_handler_t::replace),
         ", this build of wanlite reads ", kManifestFormatVersion));
   }
   Manifest manifest;

@@ -26,9 +26,9 @@ std::string CanonicalJson(const std::string& text) {
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
-// Where a manifest gives hashes of files they stand for the values. Elsewhere the first bytes of some
-// tensors do: reading all of a model to open it would take minutes, and weights that were trained
-// further differ everywhere.
+// Where a manifest gives hashes of files they stand for the values. Elsewhere the first bytes of
+// some tensors do: reading all of a model to open it would take minutes, and weights that were
+// trained further differ everywhere.
 absl::StatusOr<std::string> FingerprintOf(const ModelFolder::Rep& rep) {
   constexpr size_t kSampledTensors = 64;
   constexpr size_t kSampledBytes = 64;
@@ -39,8 +39,8 @@ absl::StatusOr<std::string> FingerprintOf(const ModelFolder::Rep& rep) {
                              CanonicalJson(component.config_json), "\n"));
     const std::vector<TensorInfo>& infos = component.source->tensors();
     for (const TensorInfo& info : infos) {
-      hash.Update(absl::StrCat(info.name, " ", c10::toString(info.dtype), " ", ShapeText(info.shape),
-                               "\n"));
+      hash.Update(absl::StrCat(info.name, " ", c10::toString(info.dtype), " ",
+                               ShapeText(info.shape), "\n"));
     }
     for (const auto& [layer, format] : component.formats) {
       hash.Update(absl::StrCat(layer, " ", format.format, " ", format.attributes_json, "\n"));
@@ -70,9 +70,12 @@ absl::StatusOr<std::string> FingerprintOf(const ModelFolder::Rep& rep) {
 
 absl::string_view FolderLayoutName(FolderLayout layout) {
   switch (layout) {
-    case FolderLayout::kDiffusers: return "diffusers";
-    case FolderLayout::kOriginal: return "original";
-    case FolderLayout::kWanlite: return "wanlite";
+    case FolderLayout::kDiffusers:
+      return "diffusers";
+    case FolderLayout::kOriginal:
+      return "original";
+    case FolderLayout::kWanlite:
+      return "wanlite";
   }
   return "unknown";
 }
@@ -119,7 +122,9 @@ std::vector<std::string> ModelFolder::component_names() const {
 }
 
 const std::string& ModelFolder::model_index_json() const { return rep_->model_index_json; }
-const std::string& ModelFolder::scheduler_config_json() const { return rep_->scheduler_config_json; }
+const std::string& ModelFolder::scheduler_config_json() const {
+  return rep_->scheduler_config_json;
+}
 const std::string& ModelFolder::tokenizer_dir() const { return rep_->tokenizer_dir; }
 std::shared_ptr<const Manifest> ModelFolder::manifest() const { return rep_->manifest; }
 int64_t ModelFolder::bytes() const { return rep_->bytes; }
@@ -132,8 +137,9 @@ absl::StatusOr<ModelView> ModelFolder::BuildView() const {
     WANLITE_ASSIGN_OR_RETURN(Component component, BuildComponent(opened));
     components.push_back(std::move(component));
     for (const TensorInfo& info : opened.source->tensors()) {
-      entries.push_back({opened.name.empty() ? info.name : absl::StrCat(opened.name, ".", info.name),
-                         opened.source, info.name});
+      entries.push_back(
+          {opened.name.empty() ? info.name : absl::StrCat(opened.name, ".", info.name),
+           opened.source, info.name});
     }
   }
   WANLITE_ASSIGN_OR_RETURN(ModelView view, ModelView::Create(std::move(components)));

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Tensors of other sources under names of one's own: shards as one, foreign names as ours, components
-// as a model.
+// Tensors of other sources under names of one's own: shards as one, foreign names as ours,
+// components as a model.
 #ifndef WANLITE_SRC_CHECKPOINT_RENAMED_SOURCE_H_
 #define WANLITE_SRC_CHECKPOINT_RENAMED_SOURCE_H_
 

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the safetensors reader and writer share. The format: 8 bytes little-endian header length N, N
-// bytes of JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}, …, "__metadata__": {…}},
-// then the data; offsets count from the end of the header, and the tensors tile the data without holes.
+// What the safetensors reader and writer share. The format: 8 bytes little-endian header length N,
+// N bytes of JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}, …, "__metadata__":
+// {…}}, then the data; offsets count from the end of the header, and the tensors tile the data
+// without holes.
 #ifndef WANLITE_SRC_CHECKPOINT_SAFETENSORS_FORMAT_H_
 #define WANLITE_SRC_CHECKPOINT_SAFETENSORS_FORMAT_H_
 

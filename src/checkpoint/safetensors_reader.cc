@@ -39,8 +39,8 @@ struct HeaderEntry {
   bool has_offsets = false;
 };
 
-// Reads the header event by event: a document that is not a header is left at its first wrong token,
-// and no tree of it is ever built. Duplicate keys, which a tree would swallow, are errors.
+// Reads the header event by event: a document that is not a header is left at its first wrong
+// token, and no tree of it is ever built. Duplicate keys, which a tree would swallow, are errors.
 class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
   bool null() override { return Wrong("null"); }
@@ -66,7 +66,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     if (state_ == State::kOffsetItems) {
-      if (entry_.offsets.size() == 2) return Fail(absl::StrCat(Where(), " has more than 2 data_offsets"));
+      if (entry_.offsets.size() == 2)
+        return Fail(absl::StrCat(Where(), " has more than 2 data_offsets"));
       entry_.offsets.push_back(value);
       return true;
     }
@@ -89,10 +90,17 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_object(std::size_t) override {
     switch (state_) {
-      case State::kStart: state_ = State::kTop; return true;
-      case State::kEntry: state_ = State::kFields; return true;
-      case State::kMetadata: state_ = State::kMetadataFields; return true;
-      default: return Wrong("an object");
+      case State::kStart:
+        state_ = State::kTop;
+        return true;
+      case State::kEntry:
+        state_ = State::kFields;
+        return true;
+      case State::kMetadata:
+        state_ = State::kMetadataFields;
+        return true;
+      default:
+        return Wrong("an object");
     }
   }
 
@@ -127,8 +135,12 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   bool end_object() override {
     switch (state_) {
-      case State::kTop: state_ = State::kEnd; return true;
-      case State::kMetadataFields: state_ = State::kTop; return true;
+      case State::kTop:
+        state_ = State::kEnd;
+        return true;
+      case State::kMetadataFields:
+        state_ = State::kTop;
+        return true;
       case State::kFields:
         if (!entry_.has_dtype || !entry_.has_shape || !entry_.has_offsets) {
           return Fail(absl::StrCat(Where(), " has no ",
@@ -139,15 +151,21 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
         entries_.push_back(std::move(entry_));
         state_ = State::kTop;
         return true;
-      default: return Wrong("the end of an object");
+      default:
+        return Wrong("the end of an object");
     }
   }
 
   bool start_array(std::size_t) override {
     switch (state_) {
-      case State::kShape: state_ = State::kShapeItems; return true;
-      case State::kOffsets: state_ = State::kOffsetItems; return true;
-      default: return Wrong("an array");
+      case State::kShape:
+        state_ = State::kShapeItems;
+        return true;
+      case State::kOffsets:
+        state_ = State::kOffsetItems;
+        return true;
+      default:
+        return Wrong("an array");
     }
   }
 
@@ -170,8 +188,19 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   enum class State {
-    kStart, kTop, kEntry, kFields, kDtype, kShape, kShapeItems, kOffsets, kOffsetItems,
-    kMetadata, kMetadataFields, kMetadataValue, kEnd,
+    kStart,
+    kTop,
+    kEntry,
+    kFields,
+    kDtype,
+    kShape,
+    kShapeItems,
+    kOffsets,
+    kOffsetItems,
+    kMetadata,
+    kMetadataFields,
+    kMetadataValue,
+    kEnd,
   };
 
   std::string Where() const { return absl::StrCat("tensor ", QuoteName(entry_.name)); }
@@ -189,7 +218,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
 
   bool Wrong(absl::string_view found) {
     switch (state_) {
-      case State::kStart: return Fail(absl::StrCat("it holds ", found, ", wanted an object"));
+      case State::kStart:
+        return Fail(absl::StrCat("it holds ", found, ", wanted an object"));
       case State::kEntry:
         return Fail(absl::StrCat(Where(), " is ", found, ", wanted an object"));
       case State::kDtype:
@@ -205,9 +235,10 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
       case State::kMetadata:
         return Fail(absl::StrCat("__metadata__ is ", found, ", wanted an object"));
       case State::kMetadataValue:
-        return Fail(absl::StrCat("__metadata__ ", QuoteName(key_), " is ", found,
-                                 ", wanted a string"));
-      default: return Fail(absl::StrCat("it holds ", found, " in a wrong place"));
+        return Fail(
+            absl::StrCat("__metadata__ ", QuoteName(key_), " is ", found, ", wanted a string"));
+      default:
+        return Fail(absl::StrCat("it holds ", found, " in a wrong place"));
     }
   }
 
@@ -220,7 +251,8 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   std::map<std::string, std::string> metadata_;
 };
 
-// Bytes of shape * dtype; nullopt on overflow, zero sizes notwithstanding: strides would overflow too.
+// Bytes of shape * dtype; nullopt on overflow, zero sizes notwithstanding: strides would overflow
+// too.
 std::optional<uint64_t> CheckedBytes(const std::vector<int64_t>& shape, at::ScalarType dtype) {
   int64_t product = static_cast<int64_t>(c10::elementSize(dtype));
   bool empty = false;
@@ -284,13 +316,14 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
     const uint64_t end = entry.offsets[1];
     if (begin > end || end > data_bytes) {
       return fail(where, " has data_offsets [", begin, ", ", end, "] in ", data_bytes,
-                  " bytes of data", end > data_bytes ? ": the file is truncated or its header lies" : "");
+                  " bytes of data",
+                  end > data_bytes ? ": the file is truncated or its header lies" : "");
     }
     const std::optional<uint64_t> bytes = CheckedBytes(entry.shape, *dtype);
     if (bytes != end - begin) {
-      return fail(where, " of dtype ", entry.dtype, " and shape ", ShapeText(entry.shape), " takes ",
-                  bytes.has_value() ? absl::StrCat(*bytes) : "more than 2^63", " bytes, its data_offsets [",
-                  begin, ", ", end, "] hold ", end - begin);
+      return fail(where, " of dtype ", entry.dtype, " and shape ", ShapeText(entry.shape),
+                  " takes ", bytes.has_value() ? absl::StrCat(*bytes) : "more than 2^63",
+                  " bytes, its data_offsets [", begin, ", ", end, "] hold ", end - begin);
     }
     result->infos_.push_back({entry.name, *dtype, std::move(entry.shape)});
     result->offsets_.push_back(data_start + begin);
@@ -302,7 +335,8 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
   uint64_t expected = 0;
   for (const HeaderEntry& entry : entries) {
     if (entry.offsets[0] != expected) {
-      return fail("the data of tensor ", QuoteName(entry.name), " begins at ", entry.offsets[0], ", ",
+      return fail("the data of tensor ", QuoteName(entry.name), " begins at ", entry.offsets[0],
+                  ", ",
                   entry.offsets[0] < expected ? "inside the tensor before it, which ends at "
                                               : "leaving a hole after ",
                   expected);
@@ -339,7 +373,8 @@ absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
   const absl::string_view bytes = Bytes(*index);
   if (info.dtype == at::kBool) {
     // A bool that is neither 0 nor 1 is undefined behaviour the moment it is read.
-    const auto bad = std::find_if(bytes.begin(), bytes.end(), [](char c) { return c != 0 && c != 1; });
+    const auto bad =
+        std::find_if(bytes.begin(), bytes.end(), [](char c) { return c != 0 && c != 1; });
     if (bad != bytes.end()) {
       return absl::InvalidArgumentError(
           absl::StrCat(path_, ": BOOL tensor ", QuoteName(name), " holds the byte ",
@@ -356,17 +391,20 @@ absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
       std::memcpy(copy.mutable_data_ptr(), data, bytes.size());
       return copy;
     }
-    return at::from_blob(data, info.shape, [mapping = mapping_](void*) {}, options);
+    return at::from_blob(
+        data, info.shape, [mapping = mapping_](void*) {}, options);
   });
 }
 
 void SafetensorsFile::Release(absl::string_view name) const {
   const std::optional<size_t> index = IndexOf(name);
   if (!index.has_value()) return;
-  // Pages shared with a neighbour stay: it may be in use, and private changes to it must not be lost.
+  // Pages shared with a neighbour stay: it may be in use, and private changes to it must not be
+  // lost.
   static const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t begin = (offsets_[*index] + page - 1) / page * page;
-  const uint64_t end = (offsets_[*index] + static_cast<uint64_t>(infos_[*index].bytes())) / page * page;
+  const uint64_t end =
+      (offsets_[*index] + static_cast<uint64_t>(infos_[*index].bytes())) / page * page;
   if (begin < end) mapping_->Release(begin, end - begin);
 }
 

@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Bounds-checked reader of one safetensors file. Nothing of a file is believed before it is checked:
-// an opened file has a header that describes exactly the bytes that are there.
+// Bounds-checked reader of one safetensors file. Nothing of a file is believed before it is
+// checked: an opened file has a header that describes exactly the bytes that are there.
 #ifndef WANLITE_SRC_CHECKPOINT_SAFETENSORS_READER_H_
 #define WANLITE_SRC_CHECKPOINT_SAFETENSORS_READER_H_
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,8 @@ class SafetensorsFile final : public TensorSource {
   std::string path_;
   std::shared_ptr<const FileMapping> mapping_;
   std::map<std::string, std::string> metadata_;
-  std::vector<TensorInfo> infos_;   // sorted by name
-  std::vector<uint64_t> offsets_;   // of infos_[i] from the start of the file
+  std::vector<TensorInfo> infos_;  // sorted by name
+  std::vector<uint64_t> offsets_;  // of infos_[i] from the start of the file
 };
 
 }  // namespace wanlite

@@ -42,7 +42,8 @@ absl::StatusOr<std::string> BuildHeader(const std::vector<TensorInfo>& order,
     std::set<std::string> keys;
     for (const auto& [key, value] : metadata) {
       if (!keys.insert(key).second) {
-        return absl::InvalidArgumentError(absl::StrCat("metadata ", QuoteName(key), " is given twice"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("metadata ", QuoteName(key), " is given twice"));
       }
       WANLITE_ASSIGN_OR_RETURN(const std::string quoted_key, JsonString(key));
       WANLITE_ASSIGN_OR_RETURN(const std::string quoted_value, JsonString(value));
@@ -54,9 +55,9 @@ absl::StatusOr<std::string> BuildHeader(const std::vector<TensorInfo>& order,
   int64_t offset = 0;
   for (const TensorInfo& info : order) {
     if (info.name == std::string(kSafetensorsMetadataKey) || !names.insert(info.name).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a tensor cannot be named ", QuoteName(info.name),
-                       names.contains(info.name) ? ": it is there twice" : ": the name is reserved"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a tensor cannot be named ", QuoteName(info.name),
+          names.contains(info.name) ? ": it is there twice" : ": the name is reserved"));
     }
     const std::optional<absl::string_view> dtype = SafetensorsDtypeName(info.dtype);
     if (!dtype.has_value()) {
@@ -68,8 +69,8 @@ absl::StatusOr<std::string> BuildHeader(const std::vector<TensorInfo>& order,
     std::string shape = ShapeText(info.shape);
     shape.erase(std::remove(shape.begin(), shape.end(), ' '), shape.end());
     absl::StrAppend(&json, json.size() > 1 ? "," : "", name, ":{\"dtype\":\"", *dtype,
-                    "\",\"shape\":", shape, ",\"data_offsets\":[", offset, ",", offset + info.bytes(),
-                    "]}");
+                    "\",\"shape\":", shape, ",\"data_offsets\":[", offset, ",",
+                    offset + info.bytes(), "]}");
     offset += info.bytes();
   }
   absl::StrAppend(&json, "}");
@@ -131,23 +132,25 @@ absl::Status SafetensorsWriter::Append(const at::Tensor& tensor) {
       tensor.sizes() != at::IntArrayRef(info.shape)) {
     return absl::InvalidArgumentError(absl::StrCat(
         path_, ": tensor ", QuoteName(info.name), " is ",
-        tensor.defined() ? absl::StrCat(c10::toString(tensor.scalar_type()), " ", ShapeText(tensor.sizes()))
-                         : "undefined",
+        tensor.defined()
+            ? absl::StrCat(c10::toString(tensor.scalar_type()), " ", ShapeText(tensor.sizes()))
+            : "undefined",
         ", announced was ", c10::toString(info.dtype), " ", ShapeText(info.shape)));
   }
-  absl::StatusOr<at::Tensor> dense = CatchTorch([&]() -> at::Tensor {
-    return tensor.detach().to(at::kCPU).contiguous();
-  });
-  if (!dense.ok()) return Annotate(dense.status(), absl::StrCat(path_, ": tensor ", QuoteName(info.name)));
+  absl::StatusOr<at::Tensor> dense =
+      CatchTorch([&]() -> at::Tensor { return tensor.detach().to(at::kCPU).contiguous(); });
+  if (!dense.ok())
+    return Annotate(dense.status(), absl::StrCat(path_, ": tensor ", QuoteName(info.name)));
   ++next_;
   if (dense->numel() == 0) return absl::OkStatus();
-  return Write(absl::string_view(static_cast<const char*>(dense->const_data_ptr()), dense->nbytes()));
+  return Write(
+      absl::string_view(static_cast<const char*>(dense->const_data_ptr()), dense->nbytes()));
 }
 
 absl::StatusOr<std::string> SafetensorsWriter::Finish() {
   if (next_ != order_.size()) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, ": ", next_, " of ", order_.size(),
-                                                      " announced tensors were written"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": ", next_, " of ", order_.size(), " announced tensors were written"));
   }
   WANLITE_RETURN_IF_ERROR(file_->Sync());
   WANLITE_RETURN_IF_ERROR(file_->Close());

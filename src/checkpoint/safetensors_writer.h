@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Streaming writer of one safetensors file: the tensors are announced first, then handed over one at a
-// time, so that memory holds one tensor whatever the size of the file.
+// Streaming writer of one safetensors file: the tensors are announced first, then handed over one
+// at a time, so that memory holds one tensor whatever the size of the file.
 #ifndef WANLITE_SRC_CHECKPOINT_SAFETENSORS_WRITER_H_
 #define WANLITE_SRC_CHECKPOINT_SAFETENSORS_WRITER_H_
 

@@ -43,9 +43,11 @@ absl::StatusOr<nlohmann::json> ParseStrictJson(absl::string_view text, absl::str
   if (too_deep) {
     return absl::InvalidArgumentError(absl::StrCat(what, ": nested deeper than ", kMaxDepth));
   }
-  if (json.is_discarded()) return absl::InvalidArgumentError(absl::StrCat(what, ": not valid JSON"));
+  if (json.is_discarded())
+    return absl::InvalidArgumentError(absl::StrCat(what, ": not valid JSON"));
   if (!twice.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": the key ", QuoteName(twice), " is there twice"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": the key ", QuoteName(twice), " is there twice"));
   }
   if (!json.is_object()) {
     return absl::InvalidArgumentError(

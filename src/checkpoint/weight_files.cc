@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -50,9 +51,9 @@ absl::StatusOr<WeightFileGroup> ReadIndex(Env& env, const std::string& dir, cons
   WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ReadStrictJson(env, path));
   const auto map = json.find("weight_map");
   if (map == json.end() || !map->is_object()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": wanted an object \"weight_map\", found ",
-                     map == json.end() ? "none" : map->type_name()));
+    return absl::InvalidArgumentError(absl::StrCat(path,
+                                                   ": wanted an object \"weight_map\", found ",
+                                                   map == json.end() ? "none" : map->type_name()));
   }
   WeightFileGroup group;
   group.stem = std::string(absl::StripSuffix(name, kIndexEnding));
@@ -60,8 +61,9 @@ absl::StatusOr<WeightFileGroup> ReadIndex(Env& env, const std::string& dir, cons
   std::set<std::string> files;
   for (const auto& [tensor, shard] : map->items()) {
     if (!shard.is_string()) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": weight_map ", QuoteName(tensor), " is ",
-                                                     shard.type_name(), ", wanted a file name"));
+      return absl::InvalidArgumentError(absl::StrCat(path, ": weight_map ", QuoteName(tensor),
+                                                     " is ", shard.type_name(),
+                                                     ", wanted a file name"));
     }
     const std::string& file = shard.get_ref<const std::string&>();
     if (!IsSafeRelativePath(file) || absl::StrContains(file, "/")) {
@@ -100,7 +102,8 @@ absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir) {
     taken.insert(group.files.begin(), group.files.end());
     result.groups.push_back(std::move(group));
   }
-  std::map<std::pair<std::string, int>, std::map<int, std::string>> sets;  // (stem, count) -> shards
+  std::map<std::pair<std::string, int>, std::map<int, std::string>>
+      sets;  // (stem, count) -> shards
   for (const std::string& name : names) {
     if (!absl::EndsWith(name, kEnding) || taken.contains(name)) continue;
     const std::string base(absl::StripSuffix(name, kEnding));
@@ -120,8 +123,9 @@ absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir) {
     for (const auto& [number, name] : shards) group.files.push_back(name);
     for (const WeightFileGroup& indexed : result.groups) {
       if (indexed.stem != stem || indexed.index_file.empty()) continue;
-      return absl::InvalidArgumentError(absl::StrCat(dir, " holds ", absl::StrJoin(group.files, ", "),
-                                                     ", which ", indexed.index_file, " does not list"));
+      return absl::InvalidArgumentError(absl::StrCat(dir, " holds ",
+                                                     absl::StrJoin(group.files, ", "), ", which ",
+                                                     indexed.index_file, " does not list"));
     }
     if (static_cast<int>(shards.size()) != count || shards.begin()->first != 1 ||
         shards.rbegin()->first != count) {
@@ -149,14 +153,15 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
     for (const TensorInfo& info : file->tensors()) {
       const auto [at, is_new] = file_of.emplace(info.name, name);
       if (!is_new) {
-        return absl::InvalidArgumentError(absl::StrCat(dir, ": tensor ", QuoteName(info.name),
-                                                       " is both in ", at->second, " and in ", name));
+        return absl::InvalidArgumentError(absl::StrCat(
+            dir, ": tensor ", QuoteName(info.name), " is both in ", at->second, " and in ", name));
       }
       if (!group.index_file.empty()) {
         const auto listed = group.weight_map.find(info.name);
         if (listed == group.weight_map.end() || listed->second != name) {
           return absl::InvalidArgumentError(absl::StrCat(
-              JoinPath(dir, name), " holds tensor ", QuoteName(info.name), ", which ", group.index_file,
+              JoinPath(dir, name), " holds tensor ", QuoteName(info.name), ", which ",
+              group.index_file,
               listed == group.weight_map.end() ? " does not list"
                                                : absl::StrCat(" places in ", listed->second)));
         }
@@ -168,8 +173,8 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
   for (const auto& [tensor, name] : group.weight_map) {
     if (!file_of.contains(tensor)) {
       return absl::InvalidArgumentError(absl::StrCat(JoinPath(dir, name), " lacks tensor ",
-                                                     QuoteName(tensor), ", which ", group.index_file,
-                                                     " lists"));
+                                                     QuoteName(tensor), ", which ",
+                                                     group.index_file, " lists"));
     }
   }
   if (result.files.size() == 1) {
@@ -183,7 +188,8 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
 std::string PickleAdvice(const std::vector<std::string>& pickles) {
   return absl::StrCat(
       absl::StrJoin(pickles, ", "), pickles.size() == 1 ? " is a pickle" : " are pickles",
-      ", which wanlite does not read (opening one can run any code in it). Take the safetensors files of "
+      ", which wanlite does not read (opening one can run any code in it). Take the safetensors "
+      "files of "
       "the model's diffusers folder, or convert it once with Python where you trust the file: "
       "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'NAME.safetensors')");
 }

@@ -18,9 +18,9 @@ namespace wanlite {
 
 // One file, or the shards of one set.
 struct WeightFileGroup {
-  std::string stem;                     // "diffusion_pytorch_model", without shard number and ending
-  std::vector<std::string> files;       // names in the folder, sorted
-  std::string index_file;               // "….safetensors.index.json"; empty when there is none
+  std::string stem;                // "diffusion_pytorch_model", without shard number and ending
+  std::vector<std::string> files;  // names in the folder, sorted
+  std::string index_file;          // "….safetensors.index.json"; empty when there is none
   // From the index: which shard holds a tensor. Empty without one.
   std::map<std::string, std::string> weight_map;
 };
@@ -30,12 +30,12 @@ struct WeightFiles {
   std::vector<std::string> pickles;     // .pth, .pt, .bin and .ckpt files, which are never read
 };
 
-// InvalidArgument for an index that cannot be read, names a file outside the folder or one that is not
-// there, and for sets of shards with a number missing.
+// InvalidArgument for an index that cannot be read, names a file outside the folder or one that is
+// not there, and for sets of shards with a number missing.
 absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir);
 
-// Opens the files of a group as one source under the names in the files. InvalidArgument when two files
-// hold the same tensor or the index disagrees with them.
+// Opens the files of a group as one source under the names in the files. InvalidArgument when two
+// files hold the same tensor or the index disagrees with them.
 struct OpenedGroup {
   std::shared_ptr<const TensorSource> source;
   std::vector<std::shared_ptr<const SafetensorsFile>> files;  // in the order of group.files

@@ -108,13 +108,13 @@ TEST_CASE("saving and opening a checkpoint is the identity, quantized layers inc
   // One file per block, and nothing that was only needed while writing.
   std::vector<std::string> names;
   for (const auto& [path, bytes] : ReadTree(*env, "out")) names.push_back(path);
-  REQUIRE(names == std::vector<std::string>{
-                       "transformer/blocks.0.safetensors", "transformer/blocks.1.safetensors",
-                       "transformer/config.json",
-                       "transformer/diffusion_pytorch_model.safetensors.index.json",
-                       "transformer/rest.safetensors", "vae/config.json",
-                       "vae/diffusion_pytorch_model.safetensors.index.json", "vae/rest.safetensors",
-                       "wanlite.json"});
+  REQUIRE(names ==
+          std::vector<std::string>{"transformer/blocks.0.safetensors",
+                                   "transformer/blocks.1.safetensors", "transformer/config.json",
+                                   "transformer/diffusion_pytorch_model.safetensors.index.json",
+                                   "transformer/rest.safetensors", "vae/config.json",
+                                   "vae/diffusion_pytorch_model.safetensors.index.json",
+                                   "vae/rest.safetensors", "wanlite.json"});
   REQUIRE(absl::IsAlreadyExists(SaveCheckpoint(*env, "out", view)));
 }
 
@@ -134,7 +134,9 @@ TEST_CASE("the same model gives the same bytes") {
   REQUIRE(ReadTree(*env, "a") == ReadTree(*env, "b/c"));
 }
 
-TEST_CASE("a disk that fails at any write leaves no checkpoint that opens, and a second try gives the same") {
+TEST_CASE(
+    "a disk that fails at any write leaves no checkpoint that opens, and a second try gives the "
+    "same") {
   const std::unique_ptr<Env> perfect = NewMemEnv();
   const ModelView view = MixedView();
   REQUIRE_OK(SaveCheckpoint(*perfect, "out", view));
@@ -162,7 +164,8 @@ TEST_CASE("a disk that fails at any write leaves no checkpoint that opens, and a
 }
 
 // Writes a checkpoint of `view` at "out" as the pipeline does, skipping blocks that are there.
-absl::Status WriteBlockwise(Env& env, const ModelView& view, int* written, const ModelFolder* source = nullptr) {
+absl::Status WriteBlockwise(Env& env, const ModelView& view, int* written,
+                            const ModelFolder* source = nullptr) {
   auto writer = CheckpointWriter::Create(env, "out");
   if (!writer.ok()) return writer.status();
   for (const BlockInfo& block : view.blocks()) {
@@ -181,7 +184,9 @@ absl::Status WriteBlockwise(Env& env, const ModelView& view, int* written, const
   return (*writer)->Finish(view, source, lineage);
 }
 
-TEST_CASE("block-wise writing resumes after a kill at any write with the same bytes and little work lost") {
+TEST_CASE(
+    "block-wise writing resumes after a kill at any write with the same bytes and little work "
+    "lost") {
   const ModelView view = ToyView();
   const std::unique_ptr<Env> perfect = NewMemEnv();
   int all = 0;
@@ -248,8 +253,8 @@ TEST_CASE("a checkpoint with a block missing, foreign or hollow cannot be finish
   wrong.push_back({absl::StrCat(view.ComponentOf(all.back().path).name, ".extra"), at::zeros({1})});
   REQUIRE_OK(writer->WriteBlock(view.ComponentOf(all.back().path).name, all.back().path, wrong));
   REQUIRE(absl::IsFailedPrecondition(writer->Finish(view, nullptr, Manifest())));
-  REQUIRE(absl::IsInvalidArgument(
-      writer->WriteBlock("vae", "transformer.blocks.0", view.BlockTensors("transformer.blocks.0"))));
+  REQUIRE(absl::IsInvalidArgument(writer->WriteBlock("vae", "transformer.blocks.0",
+                                                     view.BlockTensors("transformer.blocks.0"))));
   REQUIRE(absl::IsInvalidArgument(
       writer->WriteBlock("transformer", "transformer.blocks.0", {{"vae.x", at::zeros({1})}})));
   REQUIRE(absl::IsInvalidArgument(writer->WriteBlock("transformer", "transformer.a/b", {})));
@@ -273,25 +278,27 @@ TEST_CASE("manifests that lie are refused") {
   const auto tree = ReadTree(*env, "good");
   const std::string manifest = tree.at("wanlite.json");
   const std::string hash = nlohmann::json::parse(manifest)["components"][0]["files"][0]["sha256"];
-  const std::vector<std::pair<std::vector<std::pair<std::string, std::string>>, std::string>> cases = {
-      {{{"\"format_version\": 1", "\"format_version\": 2"}}, "format_version is 2"},
-      {{{"\"format_version\": 1", "\"format_version\": \"1\""}}, "format_version"},
-      {{{"\"format_version\": 1,", ""}}, "absent"},
-      {{{"\"writer\"", "\"wrote\""}}, "'wrote'"},
-      {{{"\"path\": \"config.json\"", "\"path\": \"../vae/config.json\""}}, "inside the component"},
-      {{{"\"path\": \"config.json\"", "\"path\": \"/etc/passwd\""}}, "inside the component"},
-      {{{"\"path\": \"rest.safetensors\"", "\"path\": \"lost.safetensors\""}}, "missing"},
-      {{{"\"name\": \"vae\"", "\"name\": \"../vae\""}}, "plain folder name"},
-      {{{"\"name\": \"vae\"", "\"name\": \"transformer\""}}, "twice"},
-      {{{"\"ToyVae\"", "\"Alien\""}}, "Alien"},
-      {{{"\"toy_int8\"", "\"toy_int9\""}}, "toy_int9"},
-      {{{"\"blocks.1.q\"", "\"blocks.9.q\""}}, "blocks.9.q"},
-      {{{hash, "xyz"}}, "hexadecimal"},
-      {{{"\"bytes\": ", "\"bytes\": 1"}}, "bytes"},
-      {{{"\"bytes\": ", "\"bytes\": -"}}, "not negative"},
-      {{{"\"lineage\": []", "\"lineage\": {}"}}, "a list"},
-      {{{"{\n", "{{\n"}}, "JSON"},
-  };
+  const std::vector<std::pair<std::vector<std::pair<std::string, std::string>>, std::string>>
+      cases = {
+          {{{"\"format_version\": 1", "\"format_version\": 2"}}, "format_version is 2"},
+          {{{"\"format_version\": 1", "\"format_version\": \"1\""}}, "format_version"},
+          {{{"\"format_version\": 1,", ""}}, "absent"},
+          {{{"\"writer\"", "\"wrote\""}}, "'wrote'"},
+          {{{"\"path\": \"config.json\"", "\"path\": \"../vae/config.json\""}},
+           "inside the component"},
+          {{{"\"path\": \"config.json\"", "\"path\": \"/etc/passwd\""}}, "inside the component"},
+          {{{"\"path\": \"rest.safetensors\"", "\"path\": \"lost.safetensors\""}}, "missing"},
+          {{{"\"name\": \"vae\"", "\"name\": \"../vae\""}}, "plain folder name"},
+          {{{"\"name\": \"vae\"", "\"name\": \"transformer\""}}, "twice"},
+          {{{"\"ToyVae\"", "\"Alien\""}}, "Alien"},
+          {{{"\"toy_int8\"", "\"toy_int9\""}}, "toy_int9"},
+          {{{"\"blocks.1.q\"", "\"blocks.9.q\""}}, "blocks.9.q"},
+          {{{hash, "xyz"}}, "hexadecimal"},
+          {{{"\"bytes\": ", "\"bytes\": 1"}}, "bytes"},
+          {{{"\"bytes\": ", "\"bytes\": -"}}, "not negative"},
+          {{{"\"lineage\": []", "\"lineage\": {}"}}, "a list"},
+          {{{"{\n", "{{\n"}}, "JSON"},
+      };
   for (const auto& [edits, wanted] : cases) {
     for (const auto& [path, bytes] : tree) Put(*env, JoinPath("bad", path), bytes);
     const std::string edited = absl::StrReplaceAll(manifest, {{edits[0].first, edits[0].second}});
@@ -463,13 +470,12 @@ TEST_CASE("exports have the names, configs and files that other programs look fo
   tree = ReadTree(*env, "x");
   std::vector<std::string> names;
   for (const auto& [path, bytes] : tree) names.push_back(path);
-  REQUIRE(names == std::vector<std::string>{
-                       "high_noise_model/config.json",
-                       "high_noise_model/diffusion_pytorch_model.safetensors",
-                       "low_noise_model/config.json",
-                       "low_noise_model/diffusion_pytorch_model.safetensors",
-                       "text_encoder.config.json", "text_encoder.safetensors", "vae.config.json",
-                       "vae.safetensors"});
+  REQUIRE(names == std::vector<std::string>{"high_noise_model/config.json",
+                                            "high_noise_model/diffusion_pytorch_model.safetensors",
+                                            "low_noise_model/config.json",
+                                            "low_noise_model/diffusion_pytorch_model.safetensors",
+                                            "text_encoder.config.json", "text_encoder.safetensors",
+                                            "vae.config.json", "vae.safetensors"});
   REQUIRE(absl::StrContains(tree.at("high_noise_model/config.json"), "ToyModel"));
 }
 
@@ -492,7 +498,8 @@ TEST_CASE("foreign layouts get quantized layers as dense matrices; ours keeps th
   RequireSame(view, RoundTrip(*env, view, options));
 }
 
-TEST_CASE("a dtype casts dense floats, but not what the model keeps in fp32 and not quantized layers") {
+TEST_CASE(
+    "a dtype casts dense floats, but not what the model keeps in fp32 and not quantized layers") {
   const std::unique_ptr<Env> env = NewMemEnv();
   const ModelView view = MixedView();
   for (const FolderLayout layout :
@@ -522,7 +529,8 @@ TEST_CASE("an export that fails at any write leaves nothing that opens") {
     for (int64_t k = 0;; ++k) {
       REQUIRE(k < 1000);
       const std::unique_ptr<Env> disk = NewMemEnv();
-      for (const auto& [path, bytes] : ReadTree(*model, "c")) Put(*disk, JoinPath("c", path), bytes);
+      for (const auto& [path, bytes] : ReadTree(*model, "c"))
+        Put(*disk, JoinPath("c", path), bytes);
       const std::unique_ptr<FaultEnv> faulty = NewFaultEnv(*disk, k);
       ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*faulty, "c", {}, Toys()));
       ExportOptions options;

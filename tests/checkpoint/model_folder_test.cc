@@ -93,7 +93,8 @@ void WriteDiffusers(Env& env, const ToyVideoModel& model) {
   Put(env, "m/transformer/diffusion_pytorch_model.safetensors.index.json",
       absl::StrCat("{\"metadata\":{\"total_size\":1},\"weight_map\":{", map, "}}"));
   Put(env, "m/transformer_2/config.json", model.low.config_json);
-  PutTensors(env, "m/transformer_2/diffusion_pytorch_model.safetensors", DiffusersTensors(model.low));
+  PutTensors(env, "m/transformer_2/diffusion_pytorch_model.safetensors",
+             DiffusersTensors(model.low));
   Put(env, "m/text_encoder/config.json", model.encoder.config_json);
   std::vector<NamedTensor> text = DiffusersTensors(model.encoder);
   text.push_back({"embed_tokens.weight", text[0].tensor.clone()});  // an alias of shared.weight
@@ -134,7 +135,8 @@ TEST_CASE("a diffusers folder opens with all of its components") {
   REQUIRE(folder.manifest() == nullptr);
   int64_t bytes = 0;
   for (const Component& c : {model.high, model.low, model.encoder, model.vae}) {
-    for (const NamedTensor& named : InternalTensors(c)) bytes += static_cast<int64_t>(named.tensor.nbytes());
+    for (const NamedTensor& named : InternalTensors(c))
+      bytes += static_cast<int64_t>(named.tensor.nbytes());
   }
   REQUIRE(folder.bytes() == bytes);
   RequireHolds(folder, {model.high, model.low, model.encoder, model.vae});
@@ -159,10 +161,12 @@ TEST_CASE("a folder with a transformer only opens, and so does the transformer's
   const std::unique_ptr<Env> env = NewMemEnv();
   const ToyVideoModel model;
   Put(*env, "m/transformer/config.json", model.high.config_json);
-  PutTensors(*env, "m/transformer/diffusion_pytorch_model.safetensors", DiffusersTensors(model.high));
+  PutTensors(*env, "m/transformer/diffusion_pytorch_model.safetensors",
+             DiffusersTensors(model.high));
   ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "m", {}, Toys()));
   RequireHolds(folder, {model.high});
-  ASSERT_OK_AND_ASSIGN(const ModelFolder lone, ModelFolder::Open(*env, "m/transformer", {}, Toys()));
+  ASSERT_OK_AND_ASSIGN(const ModelFolder lone,
+                       ModelFolder::Open(*env, "m/transformer", {}, Toys()));
   REQUIRE(lone.layout() == FolderLayout::kDiffusers);
   RequireHolds(lone, {model.high});
   // The caller says which expert a lone denoiser is; without word from him its folder does.
@@ -172,7 +176,8 @@ TEST_CASE("a folder with a transformer only opens, and so does the transformer's
                        ModelFolder::Open(*env, "m/transformer", options, Toys()));
   REQUIRE(second.component_names() == std::vector<std::string>{"transformer_2"});
   REQUIRE_OK(env->Rename("m/transformer", "m/transformer_2"));
-  ASSERT_OK_AND_ASSIGN(const ModelFolder named, ModelFolder::Open(*env, "m/transformer_2", {}, Toys()));
+  ASSERT_OK_AND_ASSIGN(const ModelFolder named,
+                       ModelFolder::Open(*env, "m/transformer_2", {}, Toys()));
   REQUIRE(named.component_names() == std::vector<std::string>{"transformer_2"});
 }
 
@@ -197,8 +202,9 @@ TEST_CASE("lone text encoder, VAE and user-defined folders get their names from 
 TEST_CASE("the original two-expert folder opens, networks beside it included") {
   const std::unique_ptr<Env> env = NewMemEnv();
   const ToyVideoModel model;
-  for (const auto& [folder, component] : {std::pair<std::string, Component>{"high_noise_model", model.high},
-                                          {"low_noise_model", model.low}}) {
+  for (const auto& [folder, component] :
+       {std::pair<std::string, Component>{"high_noise_model", model.high},
+        {"low_noise_model", model.low}}) {
     Put(*env, JoinPath("m", JoinPath(folder, "config.json")), OriginalDenoiserConfig());
     PutTensors(*env, JoinPath("m", JoinPath(folder, "diffusion_pytorch_model.safetensors")),
                InternalTensors(component));
@@ -215,8 +221,8 @@ TEST_CASE("the original two-expert folder opens, networks beside it included") {
                {"text_encoder", "models_t5.pth", "pickle", "safetensors.torch.save_file"});
   PutTensors(*env, "m/t5.safetensors", InternalTensors(model.encoder));  // default config
   PutTensors(*env, "m/Wan_VAE.safetensors", InternalTensors(model.vae));
-  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(), absl::StatusCode::kInvalidArgument,
-               {"Wan_VAE.safetensors", "ToyVae", "--config"});
+  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(),
+               absl::StatusCode::kInvalidArgument, {"Wan_VAE.safetensors", "ToyVae", "--config"});
   Put(*env, "m/Wan_VAE.config.json", model.vae.config_json);
   ASSERT_OK_AND_ASSIGN(const ModelFolder all, ModelFolder::Open(*env, "m", {}, Toys()));
   RequireHolds(all, {model.high, model.low, model.encoder, model.vae});
@@ -249,7 +255,8 @@ TEST_CASE("one original file needs a config and takes it with or without a class
   const std::unique_ptr<Env> env = NewMemEnv();
   const ToyVideoModel model;
   PutTensors(*env, "m/wan.safetensors", InternalTensors(model.high));
-  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(), absl::StatusCode::kInvalidArgument,
+  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(),
+               absl::StatusCode::kInvalidArgument,
                {"wan.safetensors", "ToyDenoiser", "no config.json", "--config"});
   for (const std::string& config :
        {OriginalDenoiserConfig(), DenoiserConfig(), std::string("{\"width\": 4, \"layers\": 2}")}) {
@@ -269,19 +276,23 @@ TEST_CASE("one original file needs a config and takes it with or without a class
                {"absent.json"});
   Put(*env, "u.json", "{\"_class_name\": \"Alien\"}");
   options.config_path = "u.json";
-  RequireError(ModelFolder::Open(*env, "m", options, Toys()).status(), absl::StatusCode::kUnimplemented,
-               {"Alien"});
+  RequireError(ModelFolder::Open(*env, "m", options, Toys()).status(),
+               absl::StatusCode::kUnimplemented, {"Alien"});
 }
 
-TEST_CASE("the prefix other programs write is taken off, and a diffusers folder may hold original names") {
+TEST_CASE(
+    "the prefix other programs write is taken off, and a diffusers folder may hold original "
+    "names") {
   const std::unique_ptr<Env> env = NewMemEnv();
   const ToyVideoModel model;
-  PutTensors(*env, "a/x.safetensors", Prefixed("model.diffusion_model.", InternalTensors(model.high)));
+  PutTensors(*env, "a/x.safetensors",
+             Prefixed("model.diffusion_model.", InternalTensors(model.high)));
   Put(*env, "a/config.json", OriginalDenoiserConfig());
   ASSERT_OK_AND_ASSIGN(const ModelFolder a, ModelFolder::Open(*env, "a", {}, Toys()));
   RequireHolds(a, {model.high});
   Put(*env, "b/transformer/config.json", DenoiserConfig());
-  PutTensors(*env, "b/transformer/diffusion_pytorch_model.safetensors", InternalTensors(model.high));
+  PutTensors(*env, "b/transformer/diffusion_pytorch_model.safetensors",
+             InternalTensors(model.high));
   ASSERT_OK_AND_ASSIGN(const ModelFolder b, ModelFolder::Open(*env, "b", {}, Toys()));
   RequireHolds(b, {model.high});
 }
@@ -295,8 +306,8 @@ TEST_CASE("two loose experts are told apart by their file names") {
   ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "m", {}, Toys()));
   RequireHolds(folder, {model.high, model.low});
   PutTensors(*env, "m/third.safetensors", InternalTensors(model.low));
-  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(), absl::StatusCode::kInvalidArgument,
-               {"third.safetensors", "which expert"});
+  RequireError(ModelFolder::Open(*env, "m", {}, Toys()).status(),
+               absl::StatusCode::kInvalidArgument, {"third.safetensors", "which expert"});
 }
 
 TEST_CASE("stored dtypes are kept tensor by tensor") {
@@ -322,7 +333,8 @@ TEST_CASE("missing, extra and misshapen tensors are all named in one error") {
   const std::unique_ptr<Env> env = NewMemEnv();
   const ToyVideoModel model;
   std::vector<NamedTensor> tensors = DiffusersTensors(model.high);
-  REQUIRE(std::erase_if(tensors, [](const NamedTensor& t) { return t.name == "patch_embed.bias"; }) == 1);
+  REQUIRE(std::erase_if(tensors,
+                        [](const NamedTensor& t) { return t.name == "patch_embed.bias"; }) == 1);
   tensors.push_back({"lora_A.weight", at::zeros({2})});
   for (NamedTensor& named : tensors) {
     if (named.name == "table") named.tensor = at::zeros({1, 3, 4});
@@ -330,9 +342,10 @@ TEST_CASE("missing, extra and misshapen tensors are all named in one error") {
   }
   Put(*env, "m/transformer/config.json", model.high.config_json);
   PutTensors(*env, "m/transformer/diffusion_pytorch_model.safetensors", tensors);
-  RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument,
-               {"m/transformer", "1 missing: patch.bias", "1 unexpected: 'lora_A.weight'", "2 wrong: ",
-                "table is [1, 3, 4], the config wants [1, 2, 4]", "blocks.1.q.weight is int8"});
+  RequireError(
+      OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument,
+      {"m/transformer", "1 missing: patch.bias", "1 unexpected: 'lora_A.weight'",
+       "2 wrong: ", "table is [1, 3, 4], the config wants [1, 2, 4]", "blocks.1.q.weight is int8"});
 }
 
 TEST_CASE("bad indices of shards are refused") {
@@ -350,26 +363,30 @@ TEST_CASE("bad indices of shards are refused") {
       {"{\"weight_map\": {\"a\": \"sub/x.safetensors\"}}", "plain name"},
       {"{\"weight_map\": {\"a\": \"config.json\"}}", ".safetensors"},
       {"{\"weight_map\": {\"a\": \"absent.safetensors\"}}", "not in the folder"},
-      {"{\"weight_map\": {\"a\": \"diffusion_pytorch_model-00001-of-00002.safetensors\"}}", "does not list"},
+      {"{\"weight_map\": {\"a\": \"diffusion_pytorch_model-00001-of-00002.safetensors\"}}",
+       "does not list"},
       {std::string("{\"weight_map\":") + std::string(200, '['), "nested deeper"},
   };
   for (const auto& [text, wanted] : cases) {
     const std::unique_ptr<Env> env = NewMemEnv();
     WriteDiffusers(*env, model);
     Put(*env, index, text);
-    RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument, {"index.json", wanted});
+    RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument,
+                 {"index.json", wanted});
   }
   const std::unique_ptr<Env> env = NewMemEnv();
   WriteDiffusers(*env, model);
   ASSERT_OK_AND_ASSIGN(std::string text, env->ReadFile(index));
-  Put(*env, index, text.substr(0, text.size() - 2) +
-                       ",\"ghost\":\"diffusion_pytorch_model-00001-of-00002.safetensors\"}}");
+  Put(*env, index,
+      text.substr(0, text.size() - 2) +
+          ",\"ghost\":\"diffusion_pytorch_model-00001-of-00002.safetensors\"}}");
   RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument, {"lacks", "ghost"});
   // Without the index the shards still belong together, and one that is missing is noticed.
   REQUIRE_OK(env->RemoveFile(index));
   REQUIRE_OK(OpenAndBuild(*env, "m"));
   REQUIRE_OK(env->RemoveFile("m/transformer/diffusion_pytorch_model-00001-of-00002.safetensors"));
-  RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument, {"shards", "00002-of-00002"});
+  RequireError(OpenAndBuild(*env, "m"), absl::StatusCode::kInvalidArgument,
+               {"shards", "00002-of-00002"});
 }
 
 TEST_CASE("folders without a readable model say what is wrong") {
@@ -379,7 +396,8 @@ TEST_CASE("folders without a readable model say what is wrong") {
   RequireError(OpenAndBuild(*env, "empty"), absl::StatusCode::kInvalidArgument, {"holds no model"});
   RequireError(OpenAndBuild(*env, "absent"), absl::StatusCode::kNotFound, {"absent"});
   PutTensors(*env, "f.safetensors", {{"a", at::zeros({1})}});
-  RequireError(OpenAndBuild(*env, "f.safetensors"), absl::StatusCode::kInvalidArgument, {"is a file"});
+  RequireError(OpenAndBuild(*env, "f.safetensors"), absl::StatusCode::kInvalidArgument,
+               {"is a file"});
   Put(*env, "p/Wan2.1_VAE.pth", "pickle");
   RequireError(OpenAndBuild(*env, "p"), absl::StatusCode::kInvalidArgument,
                {"Wan2.1_VAE.pth is a pickle", "safetensors.torch.save_file"});
@@ -388,12 +406,14 @@ TEST_CASE("folders without a readable model say what is wrong") {
   Put(*env, "q/transformer/pytorch_model.bin", "pickle");
   RequireError(OpenAndBuild(*env, "q"), absl::StatusCode::kInvalidArgument, {"pytorch_model.bin"});
   PutTensors(*env, "r/transformer/diffusion_pytorch_model.safetensors", {{"who", at::zeros({1})}});
-  RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kInvalidArgument, {"cannot tell", "'who'"});
+  RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kInvalidArgument,
+               {"cannot tell", "'who'"});
   Put(*env, "r/transformer/config.json", "{\"_class_name\": \"CLIPVisionModel\"}");
   RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kUnimplemented,
                {"CLIPVisionModel", "ToyDenoiser", "name the components"});
   Put(*env, "r/transformer/config.json", "{\"_class_name\": \"ToyDenoiser\", \"dim\": -4}");
-  RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kInvalidArgument, {"r/transformer/config.json", "dim"});
+  RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kInvalidArgument,
+               {"r/transformer/config.json", "dim"});
   Put(*env, "r/transformer/config.json", "[1]");
   RequireError(OpenAndBuild(*env, "r"), absl::StatusCode::kInvalidArgument, {"wanted an object"});
   Put(*env, "r/model_index.json", "{");

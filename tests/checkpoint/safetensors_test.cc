@@ -86,13 +86,20 @@ TEST_CASE("a written safetensors file reads back the same in every dtype and sha
 }
 
 TEST_CASE("a file written by the PyPI package reads as its script says") {
-  ASSERT_OK_AND_ASSIGN(
-      auto file, SafetensorsFile::Open(PosixEnv(), "tests/checkpoint/data/pypi.safetensors"));
-  const std::map<std::string, at::ScalarType> dtypes = {
-      {"f64", at::kDouble},   {"f32", at::kFloat},  {"f16", at::kHalf},
-      {"bf16", at::kBFloat16}, {"i64", at::kLong},   {"i32", at::kInt},
-      {"i16", at::kShort},    {"i8", at::kChar},    {"u8", at::kByte},
-      {"bool", at::kBool},    {"f8_e4m3", at::kFloat8_e4m3fn}, {"f8_e5m2", at::kFloat8_e5m2}};
+  ASSERT_OK_AND_ASSIGN(auto file,
+                       SafetensorsFile::Open(PosixEnv(), "tests/checkpoint/data/pypi.safetensors"));
+  const std::map<std::string, at::ScalarType> dtypes = {{"f64", at::kDouble},
+                                                        {"f32", at::kFloat},
+                                                        {"f16", at::kHalf},
+                                                        {"bf16", at::kBFloat16},
+                                                        {"i64", at::kLong},
+                                                        {"i32", at::kInt},
+                                                        {"i16", at::kShort},
+                                                        {"i8", at::kChar},
+                                                        {"u8", at::kByte},
+                                                        {"bool", at::kBool},
+                                                        {"f8_e4m3", at::kFloat8_e4m3fn},
+                                                        {"f8_e5m2", at::kFloat8_e5m2}};
   REQUIRE(file->tensors().size() == dtypes.size() + 2);
   for (const auto& [name, dtype] : dtypes) {
     INFO(name);
@@ -199,11 +206,13 @@ TEST_CASE("hostile headers are refused with the reason") {
     std::string bytes;
     std::string wanted;
   };
-  const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
-    return absl::StrCat("{\"dtype\":\"", dtype, "\",\"shape\":", shape, ",\"data_offsets\":", offsets,
-                        "}");
+  const auto entry = [](const std::string& dtype, const std::string& shape,
+                        const std::string& offsets) {
+    return absl::StrCat("{\"dtype\":\"", dtype, "\",\"shape\":", shape,
+                        ",\"data_offsets\":", offsets, "}");
   };
-  const auto one = [&](const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  const auto one = [&](const std::string& dtype, const std::string& shape,
+                       const std::string& offsets) {
     return absl::StrCat("{\"a\":", entry(dtype, shape, offsets), "}");
   };
   const std::string good = entry("F32", "[1]", "[0,4]");
@@ -257,11 +266,18 @@ TEST_CASE("hostile headers are refused with the reason") {
       // 2^62 * 4 bytes * 2^63-ish wraps to a small number when it is not checked.
       {FileOf(one("F32", "[4611686018427387904,4]", "[0,0]"), ""), "2^63"},
       {FileOf(one("F32", "[4611686018427387904,4,0]", "[0,0]"), ""), "2^63"},
-      {FileOf(one("F32", absl::StrCat("[1", std::string(0, ' '), [] {
-                    std::string s;
-                    for (int i = 0; i < 64; ++i) s += ",1";
-                    return s;
-                  }(), "]"), "[0,4]"), f4), "dimensions"},
+      {FileOf(one("F32",
+                  absl::StrCat(
+                      "[1", std::string(0, ' '),
+                      [] {
+                        std::string s;
+                        for (int i = 0; i < 64; ++i) s += ",1";
+                        return s;
+                      }(),
+                      "]"),
+                  "[0,4]"),
+              f4),
+       "dimensions"},
       {FileOf(one("F32", "[1]", "[0]"), f4), "wanted 2"},
       {FileOf(one("F32", "[1]", "[0,4,4]"), f4), "more than 2"},
       {FileOf(one("F32", "[1]", "[-4,0]"), f4), "negative"},
@@ -274,10 +290,13 @@ TEST_CASE("hostile headers are refused with the reason") {
       {FileOf(one("F32", "[1]", "[4,8]"), f8), "hole"},
       {FileOf(one("F32", "[1]", "[0,4]"), f8), "end at byte 4"},
       {FileOf("{}", f4), "end at byte 0"},
-      {FileOf(absl::StrCat("{\"a\":", entry("F32", "[2]", "[0,8]"), ",\"b\":", entry("F32", "[1]", "[4,8]"),
-                           "}"), f8), "inside"},
+      {FileOf(absl::StrCat("{\"a\":", entry("F32", "[2]", "[0,8]"),
+                           ",\"b\":", entry("F32", "[1]", "[4,8]"), "}"),
+              f8),
+       "inside"},
       {FileOf(absl::StrCat("{\"a\":", good, ",\"b\":", good, "}"), f4), "inside"},
-      {FileOf(absl::StrCat("{\"a\":", good, ",\"b\":", entry("F32", "[1]", "[8,12]"), "}"), f4 + f8),
+      {FileOf(absl::StrCat("{\"a\":", good, ",\"b\":", entry("F32", "[1]", "[8,12]"), "}"),
+              f4 + f8),
        "hole"},
   };
   std::unique_ptr<Env> env = NewMemEnv();
@@ -306,9 +325,10 @@ TEST_CASE("misaligned data is readable") {
   std::unique_ptr<Env> env = NewMemEnv();
   const at::Tensor want = Pattern({3}, at::kDouble);
   for (int pad = 0; pad < 8; ++pad) {
-    const std::string header = "{\"a\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{"
-                               "\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[1,25]}}" +
-                               std::string(pad, ' ');
+    const std::string header =
+        "{\"a\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{"
+        "\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[1,25]}}" +
+        std::string(pad, ' ');
     Put(*env, "f", FileOf(header, std::string(1, '\1') + BytesOf(want)));
     ASSERT_OK_AND_ASSIGN(auto file, OpenSafetensors(*env, "f"));
     ASSERT_OK_AND_ASSIGN(const at::Tensor read, file->Read("b"));
@@ -319,7 +339,8 @@ TEST_CASE("misaligned data is readable") {
 
 TEST_CASE("a BOOL tensor with another byte than 0 and 1 is refused when read") {
   std::unique_ptr<Env> env = NewMemEnv();
-  Put(*env, "f", FileOf("{\"a\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[0,2]}}", "\1\2"));
+  Put(*env, "f",
+      FileOf("{\"a\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[0,2]}}", "\1\2"));
   ASSERT_OK_AND_ASSIGN(auto file, OpenSafetensors(*env, "f"));
   REQUIRE(absl::IsInvalidArgument(file->Read("a").status()));
 }
@@ -389,9 +410,11 @@ TEST_CASE("a disk that fails at any write leaves the old file or the new one, ne
   REQUIRE(failures >= 4);  // create, append, sync, rename, sync folder
 }
 
-TEST_CASE("on a real disk tensors alias the mapping, private writes stay private, Release drops them") {
-  const std::string dir = (std::filesystem::temp_directory_path() /
-                           absl::StrCat("wanlite_safetensors_", getpid())).string();
+TEST_CASE(
+    "on a real disk tensors alias the mapping, private writes stay private, Release drops them") {
+  const std::string dir =
+      (std::filesystem::temp_directory_path() / absl::StrCat("wanlite_safetensors_", getpid()))
+          .string();
   Env& env = PosixEnv();
   REQUIRE_OK(env.CreateFolders(dir));
   const std::string path = JoinPath(dir, "f.safetensors");

@@ -20,7 +20,9 @@ class ToyInt8Weight final : public LinearWeight {
   ToyInt8Weight(at::Tensor weight, at::Tensor scale)
       : weight_(std::move(weight)), scale_(std::move(scale)) {}
   absl::string_view format() const override { return "toy_int8"; }
-  std::string attributes() const override { return absl::StrCat("{\"rows\": ", weight_.size(0), "}"); }
+  std::string attributes() const override {
+    return absl::StrCat("{\"rows\": ", weight_.size(0), "}");
+  }
   int64_t in_features() const override { return weight_.size(1); }
   int64_t out_features() const override { return weight_.size(0); }
   at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const override {
@@ -41,11 +43,13 @@ class ToyInt8Weight final : public LinearWeight {
 
 }  // namespace
 
-// The list of formats of this test program; the library's is in src/builtin, which is not linked here.
+// The list of formats of this test program; the library's is in src/builtin, which is not linked
+// here.
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLinearWeight(
     absl::string_view format, const std::map<std::string, at::Tensor>& state,
     absl::string_view attributes_json) {
-  if (format != "toy_int8") return absl::UnimplementedError(absl::StrCat("unknown format ", format));
+  if (format != "toy_int8")
+    return absl::UnimplementedError(absl::StrCat("unknown format ", format));
   const auto weight = state.find("weight");
   const auto scale = state.find("weight_scale");
   if (weight == state.end() || scale == state.end()) {
@@ -138,7 +142,8 @@ ArchitectureRegistry ToyArchitectures() {
     return std::make_shared<ToyDenoiser>(dim, layers);
   };
   denoiser.to_diffusers = [](absl::string_view, const std::string& name) {
-    return absl::StrReplaceAll(SwapNorms(name), {{".q.", ".attn.to_q."}, {"patch.", "patch_embed."}});
+    return absl::StrReplaceAll(SwapNorms(name),
+                               {{".q.", ".attn.to_q."}, {"patch.", "patch_embed."}});
   };
   denoiser.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
     const json parsed = json::parse(c.begin(), c.end(), nullptr, false);
@@ -175,7 +180,8 @@ ArchitectureRegistry ToyArchitectures() {
   encoder.to_diffusers = [](absl::string_view, const std::string& name) {
     return name == "norm.weight" ? "final_norm.weight" : "shared.weight";
   };
-  encoder.foreign_aliases = {{"embed_tokens.weight", "token_embedding.weight"}, {"position_ids", ""}};
+  encoder.foreign_aliases = {{"embed_tokens.weight", "token_embedding.weight"},
+                             {"position_ids", ""}};
   encoder.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
     const absl::StatusOr<int64_t> dim = Size(c, "d_model");
     return EncoderConfig(dim.ok() ? *dim : 4);  // the default when the config says nothing
@@ -190,8 +196,8 @@ ArchitectureRegistry ToyArchitectures() {
   vae.role = ComponentRole::kAutoencoder;
   vae.build = [](absl::string_view c) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
     WANLITE_ASSIGN_OR_RETURN(const int64_t channels, Size(c, "channels"));
-    return std::make_shared<ToyTensors>(
-        std::vector<std::pair<std::string, std::vector<int64_t>>>{{"conv1.weight", {channels, 2, 1}}});
+    return std::make_shared<ToyTensors>(std::vector<std::pair<std::string, std::vector<int64_t>>>{
+        {"conv1.weight", {channels, 2, 1}}});
   };
   vae.to_diffusers = [](absl::string_view, const std::string&) { return "quant_conv.weight"; };
   vae.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
@@ -230,8 +236,8 @@ std::string ThingConfig(int64_t dim) {
   return json{{"_class_name", "ToyThing"}, {"size", dim}}.dump();
 }
 
-Component MakeToy(const std::string& architecture, const std::string& name, const std::string& config,
-                  int64_t seed) {
+Component MakeToy(const std::string& architecture, const std::string& name,
+                  const std::string& config, int64_t seed) {
   const ArchitectureRegistry registry = ToyArchitectures();
   const Architecture* found = registry.Find(architecture);
   REQUIRE(found != nullptr);

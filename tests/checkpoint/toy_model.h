@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Small networks of every role, with two name schemes each as Wan's have, and a quantized weight format.
+// Small networks of every role, with two name schemes each as Wan's have, and a quantized weight
+// format.
 #ifndef WANLITE_TESTS_CHECKPOINT_TOY_MODEL_H_
 #define WANLITE_TESTS_CHECKPOINT_TOY_MODEL_H_
 
@@ -18,8 +19,8 @@
 
 namespace wanlite::testing {
 
-// ToyDenoiser (alias ToyModel, whose configs say "width" for "dim"), ToyEncoder, ToyVae and ToyThing, which
-// has one set of names and no role.
+// ToyDenoiser (alias ToyModel, whose configs say "width" for "dim"), ToyEncoder, ToyVae and
+// ToyThing, which has one set of names and no role.
 ArchitectureRegistry ToyArchitectures();
 
 // config.json texts.
@@ -30,8 +31,8 @@ std::string VaeConfig(int64_t channels = 3);
 std::string ThingConfig(int64_t dim = 4);
 
 // A network in memory with seeded values.
-Component MakeToy(const std::string& architecture, const std::string& name, const std::string& config,
-                  int64_t seed);
+Component MakeToy(const std::string& architecture, const std::string& name,
+                  const std::string& config, int64_t seed);
 
 // Its tensors under internal or diffusers names, relative to the component.
 std::vector<NamedTensor> InternalTensors(const Component& component);

@@ -20,7 +20,8 @@ absl::Status ArchitectureRegistry::Register(Architecture architecture) {
   names.push_back(architecture.name);
   for (const std::string& name : names) {
     if (Find(name) != nullptr) {
-      return absl::AlreadyExistsError(absl::StrCat("architecture ", name, " is registered already"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("architecture ", name, " is registered already"));
     }
   }
   architectures_.push_back(std::move(architecture));

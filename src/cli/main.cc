@@ -43,7 +43,8 @@ int Run(int argc, const char* const* argv) {
   app.name("wanlite");
   // CLI11's own help leaves by an exception; ours is an option that is looked for before parsing.
   app.set_help_flag();
-  app.add_flag("-h,--help", "show this, or the help of a command");
+  bool help = false;
+  app.add_flag("-h,--help", help, "show this, or the help of a command");
   app.require_subcommand(1);
   app.footer(
       "\nA first walk:\n"
@@ -62,7 +63,7 @@ int Run(int argc, const char* const* argv) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");
     command.app->add_flag("--quiet", session.quiet, "no progress");
-    command.app->add_flag("-h,--help", "show this");
+    command.app->add_flag("-h,--help", help, "show this");
   }
 
   const std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -78,7 +79,7 @@ int Run(int argc, const char* const* argv) {
       !arguments.empty() &&
       (arguments[0] == "help" || std::any_of(arguments.begin(), arguments.end(), IsHelp));
   if (wants_help) {
-    std::fputs((named != nullptr ? named->app : &app)->help("wanlite").c_str(), stdout);
+    std::fputs((named != nullptr ? named->app->help("wanlite") : app.help()).c_str(), stdout);
     return 0;
   }
   if (arguments.empty()) {

@@ -382,8 +382,14 @@ TEST_CASE("Ctrl-C ends a run cleanly with code 130") {
   const pid_t child = Start({"generate", "--model", TinyModel(), "--prompt", "a", "--steps",
                              "10000", "--out", temp / "clip.png"},
                             temp / "out", temp / "err");
-  // Long enough for the program to be past its start, far too short for 20,000 forwards.
-  std::this_thread::sleep_for(std::chrono::seconds(4));
+  // 20,000 forwards take far longer than it takes to see that they have begun.
+  bool running = false;
+  for (int i = 0; i < 600 && !running; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const auto err = PosixEnv().ReadFile(temp / "err");
+    running = err.ok() && absl::StrContains(*err, "load transformer_2");
+  }
+  CHECK(running);
   REQUIRE(kill(child, SIGINT) == 0);
   const Outcome outcome = Finish(child, temp / "out", temp / "err");
   INFO(outcome.err);

@@ -15,25 +15,26 @@ namespace {
 
 struct KnownFormat {
   absl::string_view name;
-  absl::StatusOr<std::unique_ptr<LinearWeight>> (*make)(const std::map<std::string, at::Tensor>& state,
-                                                        absl::string_view attributes_json);
+  absl::StatusOr<std::unique_ptr<LinearWeight>> (*make)(
+      const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json);
 };
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> DenseWeightFromState(
     const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json) {
   const auto weight = state.find("weight");
   if (state.size() != 1 || weight == state.end() || !weight->second.defined()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a dense weight has the one tensor weight, found {",
-                     absl::StrJoin(state, ", ", [](std::string* out, const auto& entry) {
-                       out->append(entry.first);
-                     }), "}"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a dense weight has the one tensor weight, found {",
+        absl::StrJoin(state, ", ",
+                      [](std::string* out, const auto& entry) { out->append(entry.first); }),
+        "}"));
   }
   const at::Tensor& tensor = weight->second;
   if (tensor.dim() != 2 || !tensor.is_floating_point()) {
-    return absl::InvalidArgumentError(absl::StrCat("a dense weight is a floating-point matrix [out, in], "
-                                                   "found ", c10::toString(tensor.scalar_type()), " [",
-                                                   absl::StrJoin(tensor.sizes(), ", "), "]"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a dense weight is a floating-point matrix [out, in], "
+        "found ",
+        c10::toString(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "), "]"));
   }
   return MakeDenseWeight(tensor);
 }
@@ -53,10 +54,11 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLinearWeight(
       return CatchTorch([&] { return known.make(state, attributes_json); });
     }
   }
-  return absl::UnimplementedError(absl::StrCat(
-      "weight format '", format, "' is not known; this build has ",
-      absl::StrJoin(kFormats, ", ",
-                    [](std::string* out, const KnownFormat& known) { absl::StrAppend(out, known.name); })));
+  return absl::UnimplementedError(
+      absl::StrCat("weight format '", format, "' is not known; this build has ",
+                   absl::StrJoin(kFormats, ", ", [](std::string* out, const KnownFormat& known) {
+                     absl::StrAppend(out, known.name);
+                   })));
 }
 
 }  // namespace wanlite

@@ -32,8 +32,8 @@ absl::Status Env::WriteFileAtomically(absl::string_view path, absl::string_view 
     return Rename(temporary, path);
   };
   if (absl::Status status = write(); !status.ok()) {
-    // The disk may be full, so what was written of the temporary file goes away again. The first error
-    // is the one worth reporting.
+    // The disk may be full, so what was written of the temporary file goes away again. The first
+    // error is the one worth reporting.
     RemoveFile(temporary).IgnoreError();
     return status;
   }

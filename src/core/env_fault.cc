@@ -68,7 +68,9 @@ class FaultEnvImpl : public FaultEnv {
   absl::StatusOr<std::shared_ptr<const FileMapping>> Map(absl::string_view path) override {
     return base_.Map(path);
   }
-  absl::StatusOr<uint64_t> FileSize(absl::string_view path) override { return base_.FileSize(path); }
+  absl::StatusOr<uint64_t> FileSize(absl::string_view path) override {
+    return base_.FileSize(path);
+  }
   bool FileExists(absl::string_view path) override { return base_.FileExists(path); }
   bool FolderExists(absl::string_view path) override { return base_.FolderExists(path); }
   absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) override {

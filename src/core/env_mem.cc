@@ -166,8 +166,9 @@ class MemEnv : public Env {
     if (!folder && files_.count(source) == 0) return NotFound(from, what);
     if (!IsFolder(Parent(target))) return NotFound(from, what);
     if (source == target) {
-      return folder ? absl::AlreadyExistsError(absl::StrCat(from, ": cannot ", what, ": File exists"))
-                    : absl::OkStatus();
+      return folder
+                 ? absl::AlreadyExistsError(absl::StrCat(from, ": cannot ", what, ": File exists"))
+                 : absl::OkStatus();
     }
     if (!folder) {
       if (IsFolder(target)) return IsAFolder(to);
@@ -227,19 +228,22 @@ class MemEnv : public Env {
     std::shared_ptr<MemFile>& file = files_[name];
     if (file == nullptr) file = std::make_shared<MemFile>();
     const std::lock_guard<std::mutex> file_lock(file->mutex);
-    if (file->locked) return absl::UnavailableError(absl::StrCat(path, ": locked by another process"));
+    if (file->locked)
+      return absl::UnavailableError(absl::StrCat(path, ": locked by another process"));
     file->locked = true;
     return std::make_unique<MemLock>(file);
   }
 
  private:
   static absl::Status NotFound(absl::string_view path, absl::string_view what) {
-    return absl::NotFoundError(absl::StrCat(path, ": cannot ", what, ": No such file or directory"));
+    return absl::NotFoundError(
+        absl::StrCat(path, ": cannot ", what, ": No such file or directory"));
   }
   static absl::Status IsAFolder(absl::string_view path) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is a folder, not a file"));
   }
-  static std::string Moved(const std::string& name, const std::string& from, const std::string& to) {
+  static std::string Moved(const std::string& name, const std::string& from,
+                           const std::string& to) {
     if (name == from) return to;
     if (absl::StartsWith(name, from + "/")) return to + name.substr(from.size());
     return name;

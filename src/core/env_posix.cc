@@ -57,8 +57,9 @@ absl::Status ErrnoStatus(int error, absl::string_view path, absl::string_view wh
     default:
       break;
   }
-  return absl::Status(code, absl::StrCat(path, ": cannot ", what, ": ",
-                                         std::error_code(error, std::generic_category()).message()));
+  return absl::Status(code,
+                      absl::StrCat(path, ": cannot ", what, ": ",
+                                   std::error_code(error, std::generic_category()).message()));
 }
 
 // Owns a file descriptor.
@@ -169,14 +170,15 @@ class PosixEnvImpl : public Env {
     struct stat info;
     if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, name, "stat");
     if (!S_ISREG(info.st_mode)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
     }
     const size_t size = static_cast<size_t>(info.st_size);
     if (size == 0) return std::make_shared<const PosixMapping>(nullptr, 0);
-    // Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory would
-    // count as a promise of that much memory.
-    void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd.get(), 0);
+    // Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory
+    // would count as a promise of that much memory.
+    void* data =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd.get(), 0);
     if (data == MAP_FAILED) return ErrnoStatus(errno, name, "map");
     return std::make_shared<const PosixMapping>(static_cast<char*>(data), size);
   }
@@ -186,8 +188,8 @@ class PosixEnvImpl : public Env {
     const std::string name(path);
     if (::stat(name.c_str(), &info) != 0) return ErrnoStatus(errno, name, "stat");
     if (!S_ISREG(info.st_mode)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
     }
     return static_cast<uint64_t>(info.st_size);
   }
@@ -285,8 +287,8 @@ class PosixEnvImpl : public Env {
         }
         return ErrnoStatus(errno, name, "lock");
       }
-      // A former owner may have removed the file between our open and our lock; then the lock is on a
-      // file that nobody else will find.
+      // A former owner may have removed the file between our open and our lock; then the lock is on
+      // a file that nobody else will find.
       struct stat ours;
       struct stat now;
       if (::fstat(fd.get(), &ours) == 0 && ::stat(name.c_str(), &now) == 0 &&

@@ -7,8 +7,9 @@
 namespace wanlite {
 
 bool GlobMatch(absl::string_view pattern, absl::string_view text) {
-  // Greedy with one level of backtracking: on a mismatch the latest '*' swallows one more character, which
-  // is enough, since an earlier '*' could only swallow what the latest one can as well.
+  // Greedy with one level of backtracking: on a mismatch the latest '*' swallows one more
+  // character, which is enough, since an earlier '*' could only swallow what the latest one can as
+  // well.
   size_t p = 0;
   size_t t = 0;
   size_t star = absl::string_view::npos;

@@ -12,8 +12,8 @@
 
 namespace wanlite {
 
-// True when the whole of `text` fits the pattern: '*' stands for any run of characters, dots included
-// and possibly empty; '?' for any one; everything else for itself.
+// True when the whole of `text` fits the pattern: '*' stands for any run of characters, dots
+// included and possibly empty; '?' for any one; everything else for itself.
 bool GlobMatch(absl::string_view pattern, absl::string_view text);
 
 // True when one of the patterns fits.

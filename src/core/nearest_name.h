@@ -13,7 +13,8 @@
 namespace wanlite {
 
 // The candidate that `name` was probably meant to be: the same but for case, '-', '_' and a final
-// "Options", or within a few typing errors (a third of its length, by edit distance). Empty when none is near.
+// "Options", or within a few typing errors (a third of its length, by edit distance). Empty when
+// none is near.
 std::string NearestName(absl::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace wanlite

@@ -8,8 +8,8 @@ namespace wanlite {
 namespace {
 
 absl::Status NotThatScope(const Pass& pass, absl::string_view function, absl::string_view scope) {
-  return absl::UnimplementedError(
-      absl::StrCat(pass.name(), ": the pass declares ", scope, " scope but has no ", function, "()"));
+  return absl::UnimplementedError(absl::StrCat(pass.name(), ": the pass declares ", scope,
+                                               " scope but has no ", function, "()"));
 }
 
 }  // namespace

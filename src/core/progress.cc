@@ -26,8 +26,9 @@ class Silent : public ProgressSink {
 
 // Length in columns of text that may hold UTF-8: its code points.
 int Columns(absl::string_view text) {
-  return static_cast<int>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 // The first `width` columns.
@@ -62,7 +63,8 @@ class TerminalProgress : public ProgressSink {
     state_.done = done;
     state_.note = std::string(note);
     const Clock::time_point now = Clock::now();
-    const auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000);
+    const auto pause =
+        terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000);
     if (now - shown_ < pause) return;
     shown_ = now;
     Draw();
@@ -103,7 +105,8 @@ class TerminalProgress : public ProgressSink {
 }  // namespace
 
 std::string FormatDuration(double seconds) {
-  const int64_t s = std::isfinite(seconds) ? static_cast<int64_t>(std::llround(std::max(0.0, seconds))) : 0;
+  const int64_t s =
+      std::isfinite(seconds) ? static_cast<int64_t>(std::llround(std::max(0.0, seconds))) : 0;
   if (s < 60) return absl::StrCat(s, " s");
   if (s < 3600) return absl::StrFormat("%d min %02d s", s / 60, s % 60);
   return absl::StrFormat("%d h %02d min", s / 3600, s / 60 % 60);
@@ -120,7 +123,8 @@ std::string FormatProgressLine(const ProgressState& state, int width, bool bar) 
   }
   if (rate > 0) {
     // Below one a second, the time of one says more.
-    right += rate >= 1 ? absl::StrFormat("  %.1f/s", rate) : absl::StrFormat("  %.1f s each", 1 / rate);
+    right +=
+        rate >= 1 ? absl::StrFormat("  %.1f/s", rate) : absl::StrFormat("  %.1f s each", 1 / rate);
   }
   if (state.total > 0 && state.done >= state.total) {
     absl::StrAppend(&right, "  in ", FormatDuration(state.seconds));

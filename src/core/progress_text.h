@@ -23,8 +23,8 @@ struct ProgressState {
 // "7 s", "3 min 05 s", "2 h 07 min"
 std::string FormatDuration(double seconds);
 
-// One line of at most `width` columns: what, bar (when `bar` and the total is known), count, rate, time
-// left, note. The note is cut first when room is short.
+// One line of at most `width` columns: what, bar (when `bar` and the total is known), count, rate,
+// time left, note. The note is cut first when room is short.
 std::string FormatProgressLine(const ProgressState& state, int width, bool bar);
 
 }  // namespace wanlite

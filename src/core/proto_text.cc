@@ -91,7 +91,8 @@ std::string DescribeWanted(const FieldDescriptor& field) {
   return "a value";
 }
 
-// The part of `text` between the first `before` and the next `after`; empty when they are not there.
+// The part of `text` between the first `before` and the next `after`; empty when they are not
+// there.
 std::string Between(absl::string_view text, absl::string_view before, absl::string_view after) {
   const size_t begin = text.find(before);
   if (begin == absl::string_view::npos) return "";
@@ -99,9 +100,10 @@ std::string Between(absl::string_view text, absl::string_view before, absl::stri
   return Str(text.substr(0, text.find(after)));
 }
 
-// Turns the parser's error into ours. Its messages are matched by their fixed parts; one that is not known
-// here is passed on as it is.
-absl::Status Reword(absl::string_view file_name, const TextIndex& index, const FirstError::Error& error) {
+// Turns the parser's error into ours. Its messages are matched by their fixed parts; one that is
+// not known here is passed on as it is.
+absl::Status Reword(absl::string_view file_name, const TextIndex& index,
+                    const FirstError::Error& error) {
   const absl::string_view said = error.message;
   const TextKey* key = index.Before(error.position);
   const std::string path = key != nullptr ? key->path : "";
@@ -121,8 +123,8 @@ absl::Status Reword(absl::string_view file_name, const TextIndex& index, const F
     return at_key(absl::StrCat("no options message ", Between(said, "\"", "\""),
                                " is known to this program"));
   }
-  if (absl::StartsWith(said, "Unknown enumeration value") && key != nullptr && key->field != nullptr &&
-      key->field->enum_type() != nullptr) {
+  if (absl::StartsWith(said, "Unknown enumeration value") && key != nullptr &&
+      key->field != nullptr && key->field->enum_type() != nullptr) {
     const std::string value = Between(said, "value of \"", "\"");
     return TextError(file_name, key->value, path,
                      DescribeUnknownName(absl::StrCat("unknown value '", value, "'"), value,
@@ -137,8 +139,8 @@ absl::Status Reword(absl::string_view file_name, const TextIndex& index, const F
   }
   if (absl::StartsWith(said, "Integer out of range") && key != nullptr && key->field != nullptr) {
     return TextError(file_name, key->value, path,
-                     absl::StrCat("wants ", DescribeWanted(*key->field), ", ", Between(said, "(", ")"),
-                                  " is out of range"));
+                     absl::StrCat("wants ", DescribeWanted(*key->field), ", ",
+                                  Between(said, "(", ")"), " is out of range"));
   }
   if (absl::StartsWith(said, "Expected ")) {
     const bool at_end = absl::EndsWith(said, "got: ");
@@ -149,13 +151,14 @@ absl::Status Reword(absl::string_view file_name, const TextIndex& index, const F
     }
     if (key != nullptr && key->field != nullptr && key->value <= error.position &&
         error.position <= key->value) {
-      return here(path, absl::StrCat("wants ", DescribeWanted(*key->field), ", found '", found, "'"));
+      return here(path,
+                  absl::StrCat("wants ", DescribeWanted(*key->field), ", found '", found, "'"));
     }
     if (absl::StartsWith(said, "Expected identifier")) {
       return here("", absl::StrCat("expected a field name, found '", found, "'"));
     }
-    return here(path, absl::StrCat("expected ", Between(said, "Expected ", ", got"), ", found '", found,
-                                   "'"));
+    return here(path, absl::StrCat("expected ", Between(said, "Expected ", ", got"), ", found '",
+                                   found, "'"));
   }
   std::string plain = Str(absl::StripSuffix(said, "."));
   if (!plain.empty()) plain[0] = absl::ascii_tolower(static_cast<unsigned char>(plain[0]));
@@ -167,7 +170,11 @@ bool IsUtf8(absl::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto byte = [&](size_t k) -> uint32_t { return static_cast<unsigned char>(text[k]); };
     const uint32_t lead = byte(i);
-    const int more = lead < 0x80 ? 0 : lead >> 5 == 6 ? 1 : lead >> 4 == 14 ? 2 : lead >> 3 == 30 ? 3 : -1;
+    const int more = lead < 0x80       ? 0
+                     : lead >> 5 == 6  ? 1
+                     : lead >> 4 == 14 ? 2
+                     : lead >> 3 == 30 ? 3
+                                       : -1;
     if (more < 0 || i + more >= text.size()) return false;
     uint32_t code = more == 0 ? lead : lead & (0x3Fu >> more);
     for (int k = 1; k <= more; ++k) {
@@ -207,7 +214,8 @@ class ValueChecker {
     std::vector<const FieldDescriptor*> fields;
     reflection.ListFields(message, &fields);
     for (const FieldDescriptor* field : fields) {
-      const std::string stem = path.empty() ? field->name() : absl::StrCat(path, ".", field->name());
+      const std::string stem =
+          path.empty() ? field->name() : absl::StrCat(path, ".", field->name());
       const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
       for (int i = 0; i < count; ++i) {
         const std::string at = field->is_repeated() ? absl::StrCat(stem, "[", i, "]") : stem;
@@ -224,7 +232,8 @@ class ValueChecker {
     const bool many = field.is_repeated();
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_DOUBLE: {
-        const double v = many ? r.GetRepeatedDouble(message, &field, i) : r.GetDouble(message, &field);
+        const double v =
+            many ? r.GetRepeatedDouble(message, &field, i) : r.GetDouble(message, &field);
         return std::isfinite(v) ? absl::OkStatus()
                                 : Bad(path, absl::StrCat("wants a finite number, found ", v));
       }
@@ -234,18 +243,20 @@ class ValueChecker {
                                 : Bad(path, absl::StrCat("wants a finite number, found ", v));
       }
       case FieldDescriptor::CPPTYPE_ENUM: {
-        const int v = many ? r.GetRepeatedEnumValue(message, &field, i) : r.GetEnumValue(message, &field);
+        const int v =
+            many ? r.GetRepeatedEnumValue(message, &field, i) : r.GetEnumValue(message, &field);
         if (field.enum_type()->FindValueByNumber(v) != nullptr) return absl::OkStatus();
         return Bad(path, absl::StrCat("wants ", DescribeWanted(field), ", found ", v));
       }
       case FieldDescriptor::CPPTYPE_STRING: {
         if (field.type() != FieldDescriptor::TYPE_STRING) return absl::OkStatus();
-        const std::string v = many ? r.GetRepeatedString(message, &field, i) : r.GetString(message, &field);
+        const std::string v =
+            many ? r.GetRepeatedString(message, &field, i) : r.GetString(message, &field);
         return IsUtf8(v) ? absl::OkStatus() : Bad(path, "wants a text in UTF-8");
       }
       case FieldDescriptor::CPPTYPE_MESSAGE:
-        return Check(many ? r.GetRepeatedMessage(message, &field, i) : r.GetMessage(message, &field),
-                     path);
+        return Check(
+            many ? r.GetRepeatedMessage(message, &field, i) : r.GetMessage(message, &field), path);
       default:
         return absl::OkStatus();
     }
@@ -264,15 +275,14 @@ class ValueChecker {
 
 class ResolvedPrinter {
  public:
-  ResolvedPrinter() {
-    printer_.SetUseUtf8StringEscaping(true);
-  }
+  ResolvedPrinter() { printer_.SetUseUtf8StringEscaping(true); }
 
   void Print(const Message& message, const std::string& indent, std::string& out) const {
     if (message.GetDescriptor()->full_name() == pb::Any::descriptor()->full_name()) {
       const auto& any = static_cast<const pb::Any&>(message);
       if (const std::unique_ptr<Message> inner = Unpack(any); inner != nullptr) {
-        absl::StrAppend(&out, indent, "[type.googleapis.com/", inner->GetDescriptor()->full_name(), "] {\n");
+        absl::StrAppend(&out, indent, "[type.googleapis.com/", inner->GetDescriptor()->full_name(),
+                        "] {\n");
         Print(*inner, indent + "  ", out);
         absl::StrAppend(&out, indent, "}\n");
         return;
@@ -297,8 +307,8 @@ class ResolvedPrinter {
   }
 
  private:
-  void PrintField(const Message& message, const FieldDescriptor& field, int i, const std::string& indent,
-                  std::string& out) const {
+  void PrintField(const Message& message, const FieldDescriptor& field, int i,
+                  const std::string& indent, std::string& out) const {
     absl::StrAppend(&out, indent, field.name());
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       const Reflection& reflection = *message.GetReflection();
@@ -326,8 +336,8 @@ absl::Status TextError(absl::string_view file_name, TextPosition position, absl:
                                                  path.empty() ? "" : ": ", what));
 }
 
-absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name, const TextIndex& index,
-                            Message& message) {
+absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
+                            const TextIndex& index, Message& message) {
   const pb::LogSilencer silence;  // the parser logs some warnings whatever its collector
   FirstError errors;
   pb::TextFormat::Parser parser;

@@ -60,7 +60,8 @@ absl::StatusOr<std::unique_ptr<pb::Message>> OptionsOf(const PassSpec& spec) {
     return absl::InvalidArgumentError(
         "names no options message, write custom { [type.googleapis.com/your.Options] { … } }");
   }
-  const pb::Descriptor* descriptor = pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
+  const pb::Descriptor* descriptor =
+      pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
   if (descriptor == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("no options message \"", type, "\" is known to this program"));
@@ -75,7 +76,8 @@ absl::StatusOr<std::unique_ptr<pb::Message>> OptionsOf(const PassSpec& spec) {
 
 }  // namespace
 
-absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text, absl::string_view file_name,
+absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
+                                                 absl::string_view file_name,
                                                  const PassRegistry& registry) {
   if (text.size() > kMaxBytes) {
     return absl::InvalidArgumentError(absl::StrCat(file_name, ": recipe of ", text.size(),
@@ -85,11 +87,13 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text, absl::s
   Recipe recipe;
   WANLITE_RETURN_IF_ERROR(ParseTextProto(text, file_name, index, recipe));
   if (recipe.passes().empty()) {
-    return TextError(file_name, {}, "passes", "the recipe names no pass, write passes { NAME { … } }");
+    return TextError(file_name, {}, "passes",
+                     "the recipe names no pass, write passes { NAME { … } }");
   }
   if (recipe.passes_size() > kMaxPasses) {
-    return TextError(file_name, {}, "passes",
-                     absl::StrCat(recipe.passes_size(), " passes, at most ", kMaxPasses, " are taken"));
+    return TextError(
+        file_name, {}, "passes",
+        absl::StrCat(recipe.passes_size(), " passes, at most ", kMaxPasses, " are taken"));
   }
   if (recipe.name().empty()) {
     const std::string base = Basename(file_name);
@@ -105,14 +109,15 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text, absl::s
       return key != nullptr ? key->value : TextPosition{};
     };
     if (spec.pass_case() == PassSpec::PASS_NOT_SET) {
-      return TextError(file_name, position_of(spec_path), spec_path,
-                       absl::StrCat("names no pass, use one of ", absl::StrJoin(PassFields(), ", ")));
+      return TextError(
+          file_name, position_of(spec_path), spec_path,
+          absl::StrCat("names no pass, use one of ", absl::StrJoin(PassFields(), ", ")));
     }
     const pb::FieldDescriptor* field = PassSpec::descriptor()->FindFieldByNumber(spec.pass_case());
     const std::string pass_path = absl::StrCat(spec_path, ".", field->name());
     const auto refuse = [&](const absl::Status& status) {
-      // A factory says which option is wrong; where the text gives no such option, the pass itself is
-      // pointed at.
+      // A factory says which option is wrong; where the text gives no such option, the pass itself
+      // is pointed at.
       std::string path = pass_path;
       std::string what(status.message());
       if (const absl::optional<absl::Cord> option = status.GetPayload(kOptionFieldPayload)) {
@@ -122,8 +127,9 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text, absl::s
       }
       const TextKey* key = index.Find(path);
       if (key == nullptr) key = index.Find(pass_path);
-      const TextPosition position =
-          key == nullptr ? TextPosition{} : key->path == pass_path ? key->key : key->value;
+      const TextPosition position = key == nullptr           ? TextPosition{}
+                                    : key->path == pass_path ? key->key
+                                                             : key->value;
       return TextError(file_name, position, path, what);
     };
 
@@ -141,9 +147,9 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text, absl::s
     }
     const pb::Message& resolved = (*pass)->options();
     if (resolved.GetDescriptor() != (*options)->GetDescriptor()) {
-      return absl::InternalError(absl::StrCat((*pass)->name(), ": options() is a ",
-                                              resolved.GetDescriptor()->full_name(), ", made from a ",
-                                              (*options)->GetDescriptor()->full_name()));
+      return absl::InternalError(
+          absl::StrCat((*pass)->name(), ": options() is a ", resolved.GetDescriptor()->full_name(),
+                       ", made from a ", (*options)->GetDescriptor()->full_name()));
     }
     if (spec.has_custom()) {
       spec.mutable_custom()->PackFrom(resolved);
@@ -169,7 +175,9 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Load(Env& env, absl::string_view path
 
 const std::string& ParsedRecipe::name() const { return rep_->name; }
 uint64_t ParsedRecipe::seed() const { return rep_->seed; }
-const std::vector<std::shared_ptr<const Pass>>& ParsedRecipe::passes() const { return rep_->passes; }
+const std::vector<std::shared_ptr<const Pass>>& ParsedRecipe::passes() const {
+  return rep_->passes;
+}
 const std::string& ParsedRecipe::resolved_text() const { return rep_->resolved_text; }
 std::string ParsedRecipe::Fingerprint() const { return Sha256Hex(rep_->resolved_text); }
 

@@ -23,8 +23,8 @@ absl::Status OptionError(absl::string_view field, absl::string_view message) {
 
 absl::Status PassRegistry::Register(const std::string& options_type, Factory factory) {
   if (!factories_.emplace(options_type, std::move(factory)).second) {
-    return absl::AlreadyExistsError(absl::StrCat("a pass with options ", options_type,
-                                                 " is registered already"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("a pass with options ", options_type, " is registered already"));
   }
   return absl::OkStatus();
 }
@@ -34,8 +34,9 @@ absl::StatusOr<std::unique_ptr<Pass>> PassRegistry::Build(
   const std::string& type = options.GetDescriptor()->full_name();
   const auto it = factories_.find(type);
   if (it == factories_.end()) {
-    return absl::NotFoundError(absl::StrCat("no pass with options ", type, " is registered; there are ",
-                                            factories_.empty() ? "none" : absl::StrJoin(option_types(), ", ")));
+    return absl::NotFoundError(
+        absl::StrCat("no pass with options ", type, " is registered; there are ",
+                     factories_.empty() ? "none" : absl::StrJoin(option_types(), ", ")));
   }
   absl::StatusOr<std::unique_ptr<Pass>> pass = CatchTorch([&] { return it->second(options); });
   if (pass.ok() && *pass == nullptr) {

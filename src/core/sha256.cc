@@ -17,9 +17,9 @@ struct Sha256::Context {
 // OpenSSL can refuse SHA-256 only when memory is out or when its installation is broken.
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
   context_->evp = EVP_MD_CTX_new();
-  TORCH_INTERNAL_ASSERT(context_->evp != nullptr &&
-                            EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1,
-                        "OpenSSL offers no SHA-256");
+  TORCH_INTERNAL_ASSERT(
+      context_->evp != nullptr && EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1,
+      "OpenSSL offers no SHA-256");
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
@@ -33,8 +33,7 @@ std::string Sha256::Finish() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   TORCH_INTERNAL_ASSERT(EVP_DigestFinal_ex(context_->evp, digest, &size) == 1);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), size));
+  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(digest), size));
 }
 
 std::string Sha256Hex(absl::string_view data) {

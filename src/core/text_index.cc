@@ -30,7 +30,9 @@ constexpr int kMaxDepth = 64;
 class TextIndexer {
  public:
   TextIndexer(absl::string_view text, TextIndex& index)
-      : stream_(text.data(), static_cast<int>(text.size())), tokens_(&stream_, &ignore_), index_(index) {
+      : stream_(text.data(), static_cast<int>(text.size())),
+        tokens_(&stream_, &ignore_),
+        index_(index) {
     tokens_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
     tokens_.set_allow_f_after_float(true);
     tokens_.Next();
@@ -82,8 +84,8 @@ class TextIndexer {
     return word;
   }
 
-  // "[type.googleapis.com/some.Options] { … }" inside an Any. Its fields are indexed as if they were the
-  // Any's own.
+  // "[type.googleapis.com/some.Options] { … }" inside an Any. Its fields are indexed as if they
+  // were the Any's own.
   void TypeInBrackets(const std::string& path, int depth) {
     TextKey key;
     key.key = Position();
@@ -101,12 +103,13 @@ class TextIndexer {
     index_.keys_.push_back(std::move(key));
     if (Is("{") || Is("<")) {
       tokens_.Next();
-      Message(path, pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type_name), depth + 1);
+      Message(path, pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type_name),
+              depth + 1);
     }
   }
 
-  void Field(const std::string& path, const pb::Descriptor* type, std::map<std::string, int>& counts,
-             int depth) {
+  void Field(const std::string& path, const pb::Descriptor* type,
+             std::map<std::string, int>& counts, int depth) {
     TextKey key;
     key.key = Position();
     key.name = Word();

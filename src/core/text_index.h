@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Where the fields of a textproto stand in its text. Protobuf's parser tells the position of an error but
-// not the field; validation errors know the field but not the position. This index knows both.
+// Where the fields of a textproto stand in its text. Protobuf's parser tells the position of an
+// error but not the field; validation errors know the field but not the position. This index knows
+// both.
 #ifndef WANLITE_SRC_CORE_TEXT_INDEX_H_
 #define WANLITE_SRC_CORE_TEXT_INDEX_H_
 
@@ -15,7 +16,8 @@
 
 namespace wanlite {
 
-// Zero-based; columns count bytes, tabs advance to the next multiple of 8 (as protobuf's tokenizer).
+// Zero-based; columns count bytes, tabs advance to the next multiple of 8 (as protobuf's
+// tokenizer).
 struct TextPosition {
   int line = 0;
   int column = 0;
@@ -25,11 +27,11 @@ struct TextPosition {
 };
 
 struct TextKey {
-  std::string path;   // "passes[1].quantize_int8.rotation"
-  std::string name;   // as written: "rotation"; with '-' where the text has it ("quantize-int8")
+  std::string path;    // "passes[1].quantize_int8.rotation"
+  std::string name;    // as written: "rotation"; with '-' where the text has it ("quantize-int8")
   TextPosition key;    // of the name
   TextPosition value;  // of the value's first token
-  const google::protobuf::Descriptor* parent = nullptr;      // message that holds it; null when unknown
+  const google::protobuf::Descriptor* parent = nullptr;  // message that holds it; null when unknown
   const google::protobuf::FieldDescriptor* field = nullptr;  // null when `parent` has no such field
 };
 

@@ -20,11 +20,12 @@ namespace wanlite {
 namespace {
 
 std::string Describe(const at::Tensor& tensor) {
-  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "), "]");
+  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "),
+                      "]");
 }
 
-// Index of the first value whose exponent bits are all set (NaN or infinity); -1 when there is none. In
-// pieces, so that the inner loop has no exit and compiles to vector code.
+// Index of the first value whose exponent bits are all set (NaN or infinity); -1 when there is
+// none. In pieces, so that the inner loop has no exit and compiles to vector code.
 template <typename Bits>
 int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
   const Bits* bits = static_cast<const Bits*>(data);
@@ -32,7 +33,8 @@ int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
   for (int64_t begin = 0; begin < count; begin += kPiece) {
     const int64_t end = std::min(count, begin + kPiece);
     Bits found = 0;
-    for (int64_t i = begin; i < end; ++i) found |= static_cast<Bits>((bits[i] & exponent) == exponent);
+    for (int64_t i = begin; i < end; ++i)
+      found |= static_cast<Bits>((bits[i] & exponent) == exponent);
     if (found == 0) continue;
     for (int64_t i = begin; i < end; ++i) {
       if ((bits[i] & exponent) == exponent) return i;
@@ -47,11 +49,16 @@ int64_t FirstNonFinite(const at::Tensor& given) {
   if (!tensor.is_cpu()) tensor = tensor.cpu();
   const void* data = tensor.const_data_ptr();
   switch (tensor.scalar_type()) {
-    case at::kBFloat16: return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7F80);
-    case at::kHalf: return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7C00);
-    case at::kFloat: return FirstNonFinite<uint32_t>(data, tensor.numel(), 0x7F800000);
-    case at::kDouble: return FirstNonFinite<uint64_t>(data, tensor.numel(), 0x7FF0000000000000);
-    default: break;
+    case at::kBFloat16:
+      return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7F80);
+    case at::kHalf:
+      return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7C00);
+    case at::kFloat:
+      return FirstNonFinite<uint32_t>(data, tensor.numel(), 0x7F800000);
+    case at::kDouble:
+      return FirstNonFinite<uint64_t>(data, tensor.numel(), 0x7FF0000000000000);
+    default:
+      break;
   }
   // The 8-bit formats have their own codes for NaN. Widening a piece at a time keeps memory small.
   const at::Tensor flat = tensor.flatten();
@@ -59,7 +66,8 @@ int64_t FirstNonFinite(const at::Tensor& given) {
   for (int64_t begin = 0; begin < flat.numel(); begin += kPiece) {
     const at::Tensor piece =
         flat.narrow(0, begin, std::min(kPiece, flat.numel() - begin)).to(at::kFloat);
-    const int64_t found = FirstNonFinite<uint32_t>(piece.const_data_ptr(), piece.numel(), 0x7F800000);
+    const int64_t found =
+        FirstNonFinite<uint32_t>(piece.const_data_ptr(), piece.numel(), 0x7F800000);
     if (found >= 0) return begin + found;
   }
   return -1;
@@ -73,9 +81,9 @@ absl::Status CheckFinite(const std::vector<NamedTensor>& tensors) {
       const int64_t index = FirstNonFinite(named.tensor);
       if (index < 0) continue;
       const double value = named.tensor.flatten()[index].to(at::kDouble).item<double>();
-      return absl::InvalidArgumentError(
-          absl::StrCat(named.name, " (", Describe(named.tensor), ") holds ", value, " at flat index ",
-                       index, "; every value must be finite"));
+      return absl::InvalidArgumentError(absl::StrCat(named.name, " (", Describe(named.tensor),
+                                                     ") holds ", value, " at flat index ", index,
+                                                     "; every value must be finite"));
     }
     return absl::OkStatus();
   });
@@ -83,7 +91,8 @@ absl::Status CheckFinite(const std::vector<NamedTensor>& tensors) {
 
 absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTensor>& tensors) {
   std::map<std::string, at::Tensor> known;
-  for (NamedTensor& named : model.Tensors()) known.emplace(std::move(named.name), std::move(named.tensor));
+  for (NamedTensor& named : model.Tensors())
+    known.emplace(std::move(named.name), std::move(named.tensor));
   std::set<std::string> seen;
   for (const NamedTensor& named : tensors) {
     if (!seen.insert(named.name).second) {
@@ -105,21 +114,22 @@ absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTens
   return CheckFinite(tensors);
 }
 
-absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned, const std::string& block,
-                           const std::vector<NamedTensor>& tensors) {
+absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned,
+                           const std::string& block, const std::vector<NamedTensor>& tensors) {
   std::map<std::string, at::Tensor> left;
   for (const NamedTensor& named : tensors) left.emplace(named.name, named.tensor);
   const std::vector<NamedTensor> wanted = planned.BlockTensors(block);
   for (const NamedTensor& named : wanted) {
     const auto it = left.find(named.name);
     if (it == left.end()) {
-      return absl::InternalError(
-          absl::StrCat("the plan has ", named.name, " ", Describe(named.tensor), ", the pass left none"));
+      return absl::InternalError(absl::StrCat("the plan has ", named.name, " ",
+                                              Describe(named.tensor), ", the pass left none"));
     }
     if (it->second.sizes() != named.tensor.sizes() ||
         it->second.scalar_type() != named.tensor.scalar_type()) {
-      return absl::InternalError(absl::StrCat("the pass left ", named.name, " as ", Describe(it->second),
-                                              ", its plan says ", Describe(named.tensor)));
+      return absl::InternalError(absl::StrCat("the pass left ", named.name, " as ",
+                                              Describe(it->second), ", its plan says ",
+                                              Describe(named.tensor)));
     }
     left.erase(it);
   }
@@ -132,9 +142,9 @@ absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned, con
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* found, model.Weight(linear.path));
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* plan, planned.Weight(linear.path));
     if (found->format() != plan->format() || found->attributes() != plan->attributes()) {
-      return absl::InternalError(absl::StrCat("the pass left ", linear.path, " as ", found->format(), " ",
-                                              found->attributes(), ", its plan says ", plan->format(), " ",
-                                              plan->attributes()));
+      return absl::InternalError(absl::StrCat(
+          "the pass left ", linear.path, " as ", found->format(), " ", found->attributes(),
+          ", its plan says ", plan->format(), " ", plan->attributes()));
     }
   }
   return absl::OkStatus();

@@ -16,10 +16,10 @@ namespace wanlite {
 // InvalidArgument naming the first tensor that holds a NaN or an infinity, and where.
 absl::Status CheckFinite(const std::vector<NamedTensor>& tensors);
 
-// Internal when `tensors`, the block as the pass left it in `model`, differ in names, shapes, dtypes or
-// weight formats from the same block of `planned`.
-absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned, const std::string& block,
-                           const std::vector<NamedTensor>& tensors);
+// Internal when `tensors`, the block as the pass left it in `model`, differ in names, shapes,
+// dtypes or weight formats from the same block of `planned`.
+absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned,
+                           const std::string& block, const std::vector<NamedTensor>& tensors);
 
 }  // namespace wanlite
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/proto_text.h"
@@ -52,7 +53,8 @@ absl::Status CheckMetrics(const Metrics& metrics) {
 absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, ModelView& hollow) {
   absl::StatusOr<PassPlan> plan = CatchTorch([&] { return pass.Plan(hollow); });
   if (!plan.ok()) return Annotate(plan.status(), pass.name());
-  WANLITE_RETURN_IF_ERROR(Annotate(CatchTorch([&] { return pass.ApplyPlan(hollow); }), pass.name()));
+  WANLITE_RETURN_IF_ERROR(
+      Annotate(CatchTorch([&] { return pass.ApplyPlan(hollow); }), pass.name()));
   const int64_t bytes = StoredBytes(hollow.Tensors());
   if (bytes != plan->bytes_after) {
     return absl::InternalError(absl::StrCat(pass.name(), ": the plan says ", plan->bytes_after,
@@ -64,7 +66,8 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, ModelView& hollow) {
 // One pass over one checkpoint, into a stage folder.
 class StageRunner {
  public:
-  StageRunner(Env& env, const ParsedRecipe& recipe, const CompressOptions& options, RunDir& run, int stage)
+  StageRunner(Env& env, const ParsedRecipe& recipe, const CompressOptions& options, RunDir& run,
+              int stage)
       : env_(env),
         recipe_(recipe),
         pass_(*recipe.passes()[stage]),
@@ -73,7 +76,8 @@ class StageRunner {
         run_(run),
         stage_(stage) {}
 
-  absl::StatusOr<PassReport> Run(const ModelFolder& input, const ArchitectureRegistry& architectures) {
+  absl::StatusOr<PassReport> Run(const ModelFolder& input,
+                                 const ArchitectureRegistry& architectures) {
     const Clock::time_point begin = Clock::now();
     const std::string path = run_.StagePath(stage_, pass_.name());
     PassReport report;
@@ -96,7 +100,8 @@ class StageRunner {
       report.metrics = Metrics(lineage.metrics().begin(), lineage.metrics().end());
       report.resumed = true;
     } else {
-      WANLITE_RETURN_IF_ERROR(run_.RemoveStale(stage_, /*fresh=*/pass_.scope() == PassScope::kModel));
+      WANLITE_RETURN_IF_ERROR(
+          run_.RemoveStale(stage_, /*fresh=*/pass_.scope() == PassScope::kModel));
       WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                                CheckpointWriter::Create(env_, path));
       if (pass_.scope() == PassScope::kBlock) {
@@ -140,11 +145,12 @@ class StageRunner {
   }
 
   void BeginProgress(int64_t blocks) {
-    progress_.Begin(absl::StrCat(stage_ + 1, "/", recipe_.passes().size(), " ", pass_.name()), blocks);
+    progress_.Begin(absl::StrCat(stage_ + 1, "/", recipe_.passes().size(), " ", pass_.name()),
+                    blocks);
   }
 
-  absl::Status RunBlocks(const ModelFolder& input, const ModelView& planned, CheckpointWriter& writer,
-                         PassReport& report) {
+  absl::Status RunBlocks(const ModelFolder& input, const ModelView& planned,
+                         CheckpointWriter& writer, PassReport& report) {
     WANLITE_ASSIGN_OR_RETURN(ModelView view, input.BuildView());
     // A block is done when its file is there; its numbers were published before it.
     const std::vector<BlockInfo> blocks = view.blocks();
@@ -178,7 +184,8 @@ class StageRunner {
       const std::string& block = blocks[i].path;
       if (!done[i]) {
         absl::StatusOr<Metrics> metrics = RunBlock(view, planned, block, i, state.get(), writer);
-        if (!metrics.ok()) return Annotate(metrics.status(), absl::StrCat(pass_.name(), ": ", block));
+        if (!metrics.ok())
+          return Annotate(metrics.status(), absl::StrCat(pass_.name(), ": ", block));
         done[i] = *std::move(metrics);
       }
       AddTo(report.metrics, *done[i]);
@@ -188,13 +195,15 @@ class StageRunner {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Metrics> RunBlock(ModelView& view, const ModelView& planned, const std::string& block,
-                                   size_t number, Pass::State* state, CheckpointWriter& writer) {
+  absl::StatusOr<Metrics> RunBlock(ModelView& view, const ModelView& planned,
+                                   const std::string& block, size_t number, Pass::State* state,
+                                   CheckpointWriter& writer) {
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view.Lease(block));
     WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
     PassContext context = NewContext();
     context.progress = &SilentProgress();  // the line shows the blocks
-    WANLITE_RETURN_IF_ERROR(CatchTorch([&] { return pass_.RunBlock(view, lease, state, context); }));
+    WANLITE_RETURN_IF_ERROR(
+        CatchTorch([&] { return pass_.RunBlock(view, lease, state, context); }));
     const std::vector<NamedTensor> tensors = lease.State();
     WANLITE_RETURN_IF_ERROR(CheckInvariants(view, tensors));
     WANLITE_RETURN_IF_ERROR(CheckPlanKept(view, planned, block, tensors));
@@ -204,11 +213,12 @@ class StageRunner {
     return std::move(context.metrics);
   }
 
-  absl::Status RunModel(const ModelFolder& input, const ModelView& planned, CheckpointWriter& writer,
-                        PassReport& report) {
+  absl::Status RunModel(const ModelFolder& input, const ModelView& planned,
+                        CheckpointWriter& writer, PassReport& report) {
     WANLITE_ASSIGN_OR_RETURN(ModelView view, input.BuildView());
     WANLITE_RETURN_IF_ERROR(view.LoadAll());
-    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(view.Tensors()), absl::StrCat(pass_.name(), ": input")));
+    WANLITE_RETURN_IF_ERROR(
+        Annotate(CheckFinite(view.Tensors()), absl::StrCat(pass_.name(), ": input")));
     PassContext context = NewContext();
     WANLITE_RETURN_IF_ERROR(
         Annotate(CatchTorch([&] { return pass_.RunModel(view, context); }), pass_.name()));
@@ -221,7 +231,8 @@ class StageRunner {
       const std::string where = absl::StrCat(pass_.name(), ": ", info.path);
       WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(view, tensors), where));
       WANLITE_RETURN_IF_ERROR(Annotate(CheckPlanKept(view, planned, info.path, tensors), where));
-      WANLITE_RETURN_IF_ERROR(writer.WriteBlock(view.ComponentOf(info.path).name, info.path, tensors));
+      WANLITE_RETURN_IF_ERROR(
+          writer.WriteBlock(view.ComponentOf(info.path).name, info.path, tensors));
       progress_.Update(++written, info.path);
     }
     progress_.End();
@@ -247,7 +258,8 @@ PassReport ReportOf(const StageState& stage) {
   return report;
 }
 
-absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe, absl::string_view run_dir) {
+absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe,
+                         absl::string_view run_dir) {
   const size_t passes = recipe.passes().size();
   bool same = static_cast<size_t>(state.stages_size()) <= passes;
   for (int i = 0; same && i < state.stages_size(); ++i) {
@@ -255,13 +267,15 @@ absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe, absl
   }
   if (same) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat(run_dir, ": the state of the unfinished run does not fit the recipe; restart to discard "
-                            "it"));
+      absl::StrCat(run_dir,
+                   ": the state of the unfinished run does not fit the recipe; restart to discard "
+                   "it"));
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, const ModelFolder& folder) {
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
+                                                 const ModelFolder& folder) {
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
   return PlanRecipe(recipe, view);
 }
@@ -275,7 +289,8 @@ absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, Mod
   return plans;
 }
 
-absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
+absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
+                                         const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,
                                          const CompressOptions& options) {
   std::string out_dir = options.out_dir;
@@ -283,12 +298,16 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe, c
   if (out_dir.empty()) return absl::InvalidArgumentError("out_dir is empty");
   std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run") : options.run_dir;
   while (run_dir.size() > 1 && run_dir.back() == '/') run_dir.pop_back();
-  if (run_dir == out_dir) {
-    return absl::InvalidArgumentError(absl::StrCat("out_dir and run_dir are both ", out_dir));
+  if (absl::StartsWith(run_dir + "/", out_dir + "/")) {
+    return absl::InvalidArgumentError(absl::StrCat("run_dir ", run_dir, " cannot be in out_dir ",
+                                                   out_dir,
+                                                   ", which appears when the run is complete"));
   }
   const int passes = static_cast<int>(recipe.passes().size());
   const bool published = env.FileExists(out_dir) || env.FolderExists(out_dir);
-  const auto exists = [&] { return absl::AlreadyExistsError(absl::StrCat(out_dir, ": exists already")); };
+  const auto exists = [&] {
+    return absl::AlreadyExistsError(absl::StrCat(out_dir, ": exists already"));
+  };
   RunDir::RemoveLeftovers(env, run_dir);
   if (published && (options.restart || !RunDir::HasState(env, run_dir))) return exists();
 
@@ -301,11 +320,14 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe, c
   WANLITE_RETURN_IF_ERROR(CheckStages(run.state(), recipe, run_dir));
 
   RunReport report;
-  const auto stage_path = [&](int stage) { return run.StagePath(stage, recipe.passes()[stage]->name()); };
+  const auto stage_path = [&](int stage) {
+    return run.StagePath(stage, recipe.passes()[stage]->name());
+  };
   for (const StageState& stage : run.state().stages()) report.passes.push_back(ReportOf(stage));
   if (published) {
     // Killed between the publication and the removal of the run folder?
-    const bool ours = run.state().stages_size() == passes && !env.FolderExists(stage_path(passes - 1));
+    const bool ours =
+        run.state().stages_size() == passes && !env.FolderExists(stage_path(passes - 1));
     if (!ours) return exists();
   } else {
     for (int stage = run.state().stages_size(); stage < passes; ++stage) {
@@ -316,27 +338,29 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe, c
             input, ModelFolder::Open(env, stage_path(stage - 1), OpenOptions(), architectures));
       }
       WANLITE_ASSIGN_OR_RETURN(
-          PassReport pass,
-          StageRunner(env, recipe, options, run, stage).Run(input, architectures));
+          PassReport pass, StageRunner(env, recipe, options, run, stage).Run(input, architectures));
       report.passes.push_back(std::move(pass));
     }
     WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(out_dir)));
-    WANLITE_RETURN_IF_ERROR(Annotate(
-        env.Rename(stage_path(passes - 1), out_dir),
-        absl::StrCat("the compressed model is complete in ", stage_path(passes - 1), " but cannot become ",
-                     out_dir)));
+    WANLITE_RETURN_IF_ERROR(
+        Annotate(env.Rename(stage_path(passes - 1), out_dir),
+                 absl::StrCat("the compressed model is complete in ", stage_path(passes - 1),
+                              " but cannot become ", out_dir)));
   }
   WANLITE_RETURN_IF_ERROR(env.SyncFolder(Dirname(out_dir)));
-  WANLITE_RETURN_IF_ERROR(Annotate(
-      run.Remove(), absl::StrCat(out_dir, " is complete, but the run folder could not be removed")));
+  WANLITE_RETURN_IF_ERROR(
+      Annotate(run.Remove(),
+               absl::StrCat(out_dir, " is complete, but the run folder could not be removed")));
   return report;
 }
 
 absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView& model,
-                                           ProgressSink* progress, const CancellationToken* cancel) {
+                                           ProgressSink* progress,
+                                           const CancellationToken* cancel) {
   if (model.streaming()) {
     return absl::FailedPreconditionError(
-        "CompressInMemory wants a model in memory, this one streams from files: call LoadAll() first");
+        "CompressInMemory wants a model in memory, this one streams from files: call LoadAll() "
+        "first");
   }
   WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(model, model.Tensors()), "input"));
   ProgressSink& sink = progress != nullptr ? *progress : SilentProgress();
@@ -361,7 +385,8 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
         entry.metrics = std::move(context.metrics);
         return CheckInvariants(model, model.Tensors());
       }
-      WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<Pass::State> state, pass.Prepare(model, context));
+      WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<Pass::State> state,
+                               pass.Prepare(model, context));
       entry.metrics = std::exchange(context.metrics, {});
       const std::vector<BlockInfo> blocks = model.blocks();
       sink.Begin(absl::StrCat(i + 1, "/", recipe.passes().size(), " ", pass.name()),
@@ -383,7 +408,8 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
     entry.bytes_after = StoredBytes(model.Tensors());
     if (entry.bytes_after != plan->bytes_after) {
       return absl::InternalError(absl::StrCat(pass.name(), ": the plan said ", plan->bytes_after,
-                                              " bytes after the pass, there are ", entry.bytes_after));
+                                              " bytes after the pass, there are ",
+                                              entry.bytes_after));
     }
     pass.FinishMetrics(entry.metrics);
     WANLITE_RETURN_IF_ERROR(CheckMetrics(entry.metrics));

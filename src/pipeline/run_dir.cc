@@ -31,18 +31,28 @@ std::optional<int> StageOf(absl::string_view name) {
 absl::Status CheckSame(absl::string_view path, absl::string_view what, absl::string_view found,
                        absl::string_view wanted) {
   if (found == wanted) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      path, ": holds an unfinished run of another ", what, " (fingerprint ", found.substr(0, 12),
-      ", this one has ", wanted.substr(0, 12),
-      "); finish that run, choose another run folder, or restart to discard it"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": holds an unfinished run of another ", what, " (fingerprint ",
+                   found.substr(0, 12), ", this one has ", wanted.substr(0, 12),
+                   "); finish that run, choose another run folder, or restart to discard it"));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
                                                      const std::string& recipe_fingerprint,
-                                                     const std::string& model_fingerprint, bool restart) {
+                                                     const std::string& model_fingerprint,
+                                                     bool restart) {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(path));
+  // Nothing is written to or removed from a folder that someone uses for something else.
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(path));
+  for (const std::string& name : names) {
+    if (name == kLock || name == kState || name == absl::StrCat(kState, ".tmp") || StageOf(name))
+      continue;
+    return absl::FailedPreconditionError(absl::StrCat(path, ": cannot be the run folder: it holds ",
+                                                      name, ", which is no part of a run"));
+  }
+
   auto run = std::unique_ptr<RunDir>(new RunDir(env, path));
   absl::StatusOr<std::unique_ptr<FileLock>> lock = env.Lock(JoinPath(path, kLock));
   if (absl::IsUnavailable(lock.status())) {
@@ -50,29 +60,24 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
   }
   WANLITE_ASSIGN_OR_RETURN(run->lock_, std::move(lock));
 
-  // Nothing is removed from a folder that someone uses for something else.
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(path));
-  for (const std::string& name : names) {
-    if (name == kLock || name == kState || name == absl::StrCat(kState, ".tmp") || StageOf(name)) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": cannot be the run folder: it holds ", name, ", which is no part of a run"));
-  }
-
   const std::string state_path = JoinPath(path, kState);
   if (!restart && env.FileExists(state_path)) {
     WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(state_path));
     if (absl::Status status = ParseTextProto(text, state_path, run->state_); !status.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          status.message(), " (the state of the unfinished run is damaged; restart to discard it)"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(status.message(),
+                       " (the state of the unfinished run is damaged; restart to discard it)"));
     }
     if (run->state_.format_version() != kFormatVersion) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          state_path, ": format_version ", run->state_.format_version(), ", this version continues runs of ",
-          kFormatVersion, "; restart to discard the unfinished run"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(state_path, ": format_version ", run->state_.format_version(),
+                       ", this version continues runs of ", kFormatVersion,
+                       "; restart to discard the unfinished run"));
     }
     WANLITE_RETURN_IF_ERROR(
         CheckSame(path, "recipe", run->state_.recipe_fingerprint(), recipe_fingerprint));
-    WANLITE_RETURN_IF_ERROR(CheckSame(path, "model", run->state_.model_fingerprint(), model_fingerprint));
+    WANLITE_RETURN_IF_ERROR(
+        CheckSame(path, "model", run->state_.model_fingerprint(), model_fingerprint));
     return run;
   }
   // The state goes first: stages without one belong to no run.
@@ -85,7 +90,9 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
   return run;
 }
 
-bool RunDir::HasState(Env& env, const std::string& path) { return env.FileExists(JoinPath(path, kState)); }
+bool RunDir::HasState(Env& env, const std::string& path) {
+  return env.FileExists(JoinPath(path, kState));
+}
 
 void RunDir::RemoveLeftovers(Env& env, const std::string& path) {
   const std::string finished = absl::StrCat(path, ".finished");
@@ -117,7 +124,8 @@ absl::Status RunDir::RemoveStale(int stage, bool fresh) {
   return RemoveStages(/*keep_stage=*/stage - 1, /*keep_records=*/fresh ? -1 : stage);
 }
 
-std::optional<Metrics> RunDir::ReadRecord(int stage, const std::string& key, absl::string_view block) {
+std::optional<Metrics> RunDir::ReadRecord(int stage, const std::string& key,
+                                          absl::string_view block) {
   const std::string path = JoinPath(RecordsPath(stage), absl::StrCat(key, ".textproto"));
   const absl::StatusOr<std::string> text = env_.ReadFile(path);
   if (!text.ok()) return std::nullopt;
@@ -133,7 +141,8 @@ absl::Status RunDir::WriteRecord(int stage, const std::string& key, absl::string
   record.mutable_metrics()->insert(metrics.begin(), metrics.end());
   const std::string folder = RecordsPath(stage);
   if (!env_.FolderExists(folder)) WANLITE_RETURN_IF_ERROR(env_.CreateFolders(folder));
-  return env_.WriteFileAtomically(JoinPath(folder, absl::StrCat(key, ".textproto")), ResolvedText(record));
+  return env_.WriteFileAtomically(JoinPath(folder, absl::StrCat(key, ".textproto")),
+                                  ResolvedText(record));
 }
 
 absl::Status RunDir::FinishStage(StageState stage) {
@@ -149,8 +158,8 @@ absl::Status RunDir::WriteState(const RunState& state) {
 }
 
 absl::Status RunDir::Remove() {
-  // A rename first: were the folder removed entry by entry, a kill in between would leave one that says
-  // neither that the run is complete nor how to continue it.
+  // A rename first: were the folder removed entry by entry, a kill in between would leave one that
+  // says neither that the run is complete nor how to continue it.
   RemoveLeftovers(env_, path_);
   WANLITE_RETURN_IF_ERROR(env_.Rename(path_, absl::StrCat(path_, ".finished")));
   RemoveLeftovers(env_, path_);

@@ -29,12 +29,13 @@ using Metrics = std::map<std::string, double>;
 
 class RunDir {
  public:
-  // Creates the folder or continues in it; `restart` discards what an earlier run left. Unavailable when
-  // another process runs there; FailedPrecondition when it holds a run of another recipe or model, a state
-  // that cannot be read, or files that are no part of a run.
+  // Creates the folder or continues in it; `restart` discards what an earlier run left. Unavailable
+  // when another process runs there; FailedPrecondition when it holds a run of another recipe or
+  // model, a state that cannot be read, or files that are no part of a run.
   static absl::StatusOr<std::unique_ptr<RunDir>> Open(Env& env, std::string path,
                                                       const std::string& recipe_fingerprint,
-                                                      const std::string& model_fingerprint, bool restart);
+                                                      const std::string& model_fingerprint,
+                                                      bool restart);
   // Whether the folder holds the state of a run.
   static bool HasState(Env& env, const std::string& path);
   // Sweeps up what a run that was complete could not remove any more.
@@ -47,8 +48,8 @@ class RunDir {
   // Removes the stages and records that stage `stage` needs no more. `fresh`: its own too.
   absl::Status RemoveStale(int stage, bool fresh);
 
-  // Records are kept by a key: a block's number or "prepare". nullopt when there is none, or one that is
-  // damaged or of another block.
+  // Records are kept by a key: a block's number or "prepare". nullopt when there is none, or one
+  // that is damaged or of another block.
   std::optional<Metrics> ReadRecord(int stage, const std::string& key, absl::string_view block);
   absl::Status WriteRecord(int stage, const std::string& key, absl::string_view block,
                            const Metrics& metrics);

@@ -19,7 +19,8 @@ namespace {
 TEST_CASE("every pass that recipes can name is registered") {
   const PassRegistry registry = BuiltinPasses();
   const std::vector<std::string> types = registry.option_types();
-  const google::protobuf::OneofDescriptor& passes = *PassSpec::descriptor()->FindOneofByName("pass");
+  const google::protobuf::OneofDescriptor& passes =
+      *PassSpec::descriptor()->FindOneofByName("pass");
   for (int i = 0; i < passes.field_count(); ++i) {
     const google::protobuf::FieldDescriptor& field = *passes.field(i);
     if (field.name() == "custom") continue;
@@ -30,8 +31,9 @@ TEST_CASE("every pass that recipes can name is registered") {
 }
 
 TEST_CASE("a pass goes by one name: the recipe's field in kebab case, its options in camel case") {
-  const absl::StatusOr<ParsedRecipe> recipe = ParsedRecipe::Parse(
-      "passes { prune_magnitude { amount: 0.5 } } passes { quantize_int8 {} }", "r", BuiltinPasses());
+  const absl::StatusOr<ParsedRecipe> recipe =
+      ParsedRecipe::Parse("passes { prune_magnitude { amount: 0.5 } } passes { quantize_int8 {} }",
+                          "r", BuiltinPasses());
   REQUIRE_OK(recipe);
   for (size_t i = 0; i < recipe->passes().size(); ++i) {
     const Pass& pass = *recipe->passes()[i];
@@ -50,17 +52,20 @@ TEST_CASE("a pass goes by one name: the recipe's field in kebab case, its option
 
 TEST_CASE("the built-in passes refuse bad options by line and field") {
   const auto error = [](const std::string& text) {
-    return std::string(ParsedRecipe::Parse(text, "r.textproto", BuiltinPasses()).status().message());
+    return std::string(
+        ParsedRecipe::Parse(text, "r.textproto", BuiltinPasses()).status().message());
   };
   CHECK(error("passes {\n  prune_magnitude { amount: 1.5 }\n}") ==
         "r.textproto:2:29: passes[0].prune_magnitude.amount: 1.5 is not in [0, 1]");
   CHECK(error("passes { prune_magnitude { amount: -0.1 } }") ==
         "r.textproto:1:36: passes[0].prune_magnitude.amount: -0.1 is not in [0, 1]");
   CHECK(error("passes { prune_magnitude { } }") ==
-        "r.textproto:1:10: passes[0].prune_magnitude.amount: is missing; wanted a fraction of the weights "
+        "r.textproto:1:10: passes[0].prune_magnitude.amount: is missing; wanted a fraction of the "
+        "weights "
         "in [0, 1]");
   CHECK(error("passes { quantize_int8 { rotation: CONVROT rotation_group: 5 } }") ==
-        "r.textproto:1:60: passes[0].quantize_int8.rotation_group: 5 is not one of 4, 16, 64, 256, 1024");
+        "r.textproto:1:60: passes[0].quantize_int8.rotation_group: 5 is not one of 4, 16, 64, 256, "
+        "1024");
 }
 
 TEST_CASE("the networks of a Wan folder are found by name and alias") {
@@ -79,8 +84,8 @@ TEST_CASE("a weight is rebuilt from its state, format by format") {
   CHECK(dense->format() == "dense");
   CHECK(dense->Dequantize().equal(matrix));
 
-  const std::map<std::string, at::Tensor> int8 = {
-      {"weight", at::ones({3, 4}, at::kChar)}, {"weight_scale", at::full({3, 1}, 0.5)}};
+  const std::map<std::string, at::Tensor> int8 = {{"weight", at::ones({3, 4}, at::kChar)},
+                                                  {"weight_scale", at::full({3, 1}, 0.5)}};
   ASSERT_OK_AND_ASSIGN(const auto quantized, MakeLinearWeight("int8", int8, "{}"));
   CHECK(quantized->format() == "int8");
   CHECK(quantized->Dequantize().equal(at::full({3, 4}, 0.5)));
@@ -94,7 +99,8 @@ TEST_CASE("a weight that is none is refused, naming what is wrong") {
   CHECK(status("fp9", {{"weight", matrix}}) ==
         absl::UnimplementedError("weight format 'fp9' is not known; this build has dense, int8"));
   CHECK(status("dense", {{"weight", at::ones({3})}}) ==
-        absl::InvalidArgumentError("a dense weight is a floating-point matrix [out, in], found Float [3]"));
+        absl::InvalidArgumentError(
+            "a dense weight is a floating-point matrix [out, in], found Float [3]"));
   CHECK(status("dense", {{"wait", matrix}, {"x", matrix}}) ==
         absl::InvalidArgumentError("a dense weight has the one tensor weight, found {wait, x}"));
   CHECK(status("int8", {{"weight", matrix}}).code() == absl::StatusCode::kInvalidArgument);

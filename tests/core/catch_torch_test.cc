@@ -15,7 +15,8 @@ using absl::StatusCode;
 
 TEST_CASE("each kind of exception has its status code") {
   const auto code = [](auto fn) { return CatchTorch(fn).code(); };
-  CHECK(code([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "x"); }) == StatusCode::kResourceExhausted);
+  CHECK(code([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "x"); }) ==
+        StatusCode::kResourceExhausted);
   CHECK(code([] { TORCH_CHECK_INDEX(false, "x"); }) == StatusCode::kOutOfRange);
   CHECK(code([] { TORCH_CHECK_VALUE(false, "x"); }) == StatusCode::kInvalidArgument);
   CHECK(code([] { TORCH_CHECK_TYPE(false, "x"); }) == StatusCode::kInvalidArgument);
@@ -23,7 +24,7 @@ TEST_CASE("each kind of exception has its status code") {
   CHECK(code([] { TORCH_CHECK_WITH(DistError, false, "x"); }) == StatusCode::kUnavailable);
   CHECK(code([] { TORCH_CHECK(false, "x"); }) == StatusCode::kInternal);
   CHECK(code([] { std::string("").at(3); }) == StatusCode::kInternal);
-  CHECK(code([] { ::operator delete(::operator new(size_t{1} << 62)); }) ==
+  CHECK(code([] { ::operator delete(::operator new (size_t{1} << 62)); }) ==
         StatusCode::kResourceExhausted);
 }
 

@@ -208,8 +208,9 @@ TEST_CASE("paths are joined, split and judged") {
   CHECK(Basename("/") == "/");
   CHECK(IsSafeRelativePath("a/b.safetensors"));
   CHECK(IsSafeRelativePath("a/..b"));
-  for (const std::string& bad : {std::string(), std::string("/a"), std::string("../a"), std::string("a/../b"),
-                                 std::string("a/.."), std::string("a\\b"), std::string("a\0b", 3)}) {
+  for (const std::string& bad :
+       {std::string(), std::string("/a"), std::string("../a"), std::string("a/../b"),
+        std::string("a/.."), std::string("a\\b"), std::string("a\0b", 3)}) {
     INFO(bad);
     CHECK_FALSE(IsSafeRelativePath(bad));
   }

@@ -38,7 +38,8 @@ PassRegistry Passes() {
         if (!options.has_amount()) return OptionError("amount", "is required");
         if (options.amount() > 1) return OptionError("amount", "above 1");
         for (int i = 0; i < options.include_size(); ++i) {
-          if (options.include(i) == "bad") return OptionError("include[" + std::to_string(i) + "]", "is bad");
+          if (options.include(i) == "bad")
+            return OptionError("include[" + std::to_string(i) + "]", "is bad");
         }
         return std::make_unique<KeepsOptions<PruneMagnitudeOptions>>(options);
       }));
@@ -75,7 +76,8 @@ passes { prune_magnitude { amount: 0.3 include: ["a.*", 'b"'] } }
 passes { quantize_int8 {} }
 passes { custom { [type.googleapis.com/google.protobuf.Duration] { nanos: 3 } } }
 )";
-  ASSERT_OK_AND_ASSIGN(const ParsedRecipe recipe, ParsedRecipe::Parse(text, "x/y.textproto", Passes()));
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe recipe,
+                       ParsedRecipe::Parse(text, "x/y.textproto", Passes()));
   CHECK(recipe.name() == "both");
   CHECK(recipe.seed() == 7);
   REQUIRE(recipe.passes().size() == 3);
@@ -134,20 +136,25 @@ TEST_CASE("recipes that differ in one option have different fingerprints") {
 TEST_CASE("an error names file, line, column and field, and what would be right") {
   const std::pair<std::string, std::string> cases[] = {
       // Names.
-      {"passes { prune_magnitude { amount: 0.3 } }\npasses {\n  quantize_int8 {\n    rotaton: CONVROT\n  }\n}",
+      {"passes { prune_magnitude { amount: 0.3 } }\npasses {\n  quantize_int8 {\n    rotaton: "
+       "CONVROT\n  }\n}",
        "r.textproto:4:5: passes[1].quantize_int8.rotaton: unknown field, did you mean 'rotation'?"},
       {"passes { quantize_int8 { colour: 3 } }",
        "r.textproto:1:26: passes[0].quantize_int8.colour: unknown field, use one of rotation, "
        "rotation_group, include, exclude"},
       {"nam: \"x\"", "r.textproto:1:1: nam: unknown field, did you mean 'name'?"},
       {"passes { prune-magnitude { amount: 0.3 } }",
-       "r.textproto:1:10: passes[0].prune-magnitude: unknown field, did you mean 'prune_magnitude'?"},
+       "r.textproto:1:10: passes[0].prune-magnitude: unknown field, did you mean "
+       "'prune_magnitude'?"},
       {"passes { PruneMagnitude { amount: 0.3 } }",
-       "r.textproto:1:10: passes[0].PruneMagnitude: unknown field, did you mean 'prune_magnitude'?"},
+       "r.textproto:1:10: passes[0].PruneMagnitude: unknown field, did you mean "
+       "'prune_magnitude'?"},
       {"passes { QuantizeInt8Options { } }",
-       "r.textproto:1:10: passes[0].QuantizeInt8Options: unknown field, did you mean 'quantize_int8'?"},
+       "r.textproto:1:10: passes[0].QuantizeInt8Options: unknown field, did you mean "
+       "'quantize_int8'?"},
       {"passes { distill { } }",
-       "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, quantize_int8, "
+       "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
+       "quantize_int8, "
        "custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
@@ -166,16 +173,19 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { prune_magnitude { amount: 0.3 include: [\"a\", \"\\xff\"] } }",
        "r.textproto:1:55: passes[0].prune_magnitude.include[1]: wants a text in UTF-8"},
       {"passes { quantize_int8 { rotation_group: 2.5 } }",
-       "r.textproto:1:42: passes[0].quantize_int8.rotation_group: wants a whole number, found '2.5'"},
+       "r.textproto:1:42: passes[0].quantize_int8.rotation_group: wants a whole number, found "
+       "'2.5'"},
       {"seed: -1", "r.textproto:1:7: seed: wants a whole number of 0 or more, found '-'"},
       {"seed: 99999999999999999999",
-       "r.textproto:1:7: seed: wants a whole number of 0 or more, 99999999999999999999 is out of range"},
+       "r.textproto:1:7: seed: wants a whole number of 0 or more, 99999999999999999999 is out of "
+       "range"},
       // Structure.
       {"passes { quantize_int8: 3 }",
        "r.textproto:1:25: passes[0].quantize_int8: wants { … }, found '3'"},
       {"seed: 1\nseed: 2", "r.textproto:2:1: seed: is given twice"},
       {"passes { quantize_int8 {} prune_magnitude { amount: 1 } }",
-       "r.textproto:1:27: passes[0].prune_magnitude: stands beside 'quantize_int8', but only one of them "
+       "r.textproto:1:27: passes[0].prune_magnitude: stands beside 'quantize_int8', but only one "
+       "of them "
        "may be given"},
       {"passes { quantize_int8 { }",
        "r.textproto:1:27: passes[0]: the text ends before the closing '}'"},
@@ -184,7 +194,8 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { quantize_int8 {} } }", "r.textproto:1:29: expected a field name, found '}'"},
       {"", "r.textproto:1:1: passes: the recipe names no pass, write passes { NAME { … } }"},
       {"passes { quantize_int8 {} }\npasses { }",
-       "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, custom"},
+       "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
+       "custom"},
       // What the pass itself refuses.
       {"passes {\n  prune_magnitude {\n    amount: 1.5\n  }\n}",
        "r.textproto:3:13: passes[0].prune_magnitude.amount: above 1"},
@@ -199,7 +210,8 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:1:19: passes[0].custom[type.googleapis.com/no.Such]: no options message "
        "type.googleapis.com/no.Such is known to this program"},
       {"passes { custom { [type.googleapis.com/wanlite.Recipe] { } } }",
-       "r.textproto:1:10: passes[0].custom: no pass with options wanlite.Recipe is registered; there are "
+       "r.textproto:1:10: passes[0].custom: no pass with options wanlite.Recipe is registered; "
+       "there are "
        "google.protobuf.Duration, wanlite.PruneMagnitudeOptions, wanlite.QuantizeInt8Options"},
       {"passes { custom { [type.googleapis.com/google.protobuf.Duration] { second: 1 } } }",
        "r.textproto:1:68: passes[0].custom.second: unknown field, did you mean 'seconds'?"},
@@ -229,7 +241,8 @@ TEST_CASE("hostile texts are refused in bounded time and memory") {
   CHECK(ErrorOf(many) == "r.textproto:1:1: passes: 300 passes, at most 256 are taken");
   // Every cut and every damaged byte of a good recipe: an answer, whatever it is, and no crash.
   const std::string good =
-      "name: \"n\" seed: 1 passes { prune_magnitude { amount: 0.3 include: [\"a\", \"b\"] } } passes { custom "
+      "name: \"n\" seed: 1 passes { prune_magnitude { amount: 0.3 include: [\"a\", \"b\"] } } "
+      "passes { custom "
       "{ [type.googleapis.com/google.protobuf.Duration] { seconds: 1 } } }";
   for (size_t i = 0; i < good.size(); ++i) {
     ErrorOf(good.substr(0, i));

@@ -19,8 +19,9 @@ using testing::ToyRecipe;
 
 TEST_CASE("in memory and block by block give the same model and the same numbers") {
   const std::unique_ptr<Env> env = DiskWithModel();
-  const ParsedRecipe recipe = ToyRecipe("passes { prune_magnitude { amount: 0.3 scope: GLOBAL } }" + KeepUnits(8) +
-                                        ScaleModel(0.5) + "passes { quantize_int8 {} }");
+  const ParsedRecipe recipe =
+      ToyRecipe("passes { prune_magnitude { amount: 0.3 scope: GLOBAL } }" + KeepUnits(8) +
+                ScaleModel(0.5) + "passes { quantize_int8 {} }");
   ASSERT_OK_AND_ASSIGN(const RunReport streamed, testing::Compress(*env, recipe));
   ASSERT_OK_AND_ASSIGN(ModelView model, OpenFolder(*env, "/in").BuildView());
   REQUIRE_OK(model.LoadAll());
@@ -69,7 +70,8 @@ TEST_CASE("a model that is not in memory is refused, a cancelled run stops") {
   REQUIRE_OK(model.LoadAll());
   CancellationToken cancel;
   cancel.Cancel();
-  CHECK(CompressInMemory(recipe, model, nullptr, &cancel).status().code() == absl::StatusCode::kCancelled);
+  CHECK(CompressInMemory(recipe, model, nullptr, &cancel).status().code() ==
+        absl::StatusCode::kCancelled);
 }
 
 }  // namespace

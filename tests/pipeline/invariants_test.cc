@@ -17,7 +17,8 @@ namespace {
 using absl::StatusCode;
 
 TEST_CASE("a value that is not finite is found in every dtype, wherever it is") {
-  const double kBad[] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+  const double kBad[] = {std::numeric_limits<double>::quiet_NaN(),
+                         std::numeric_limits<double>::infinity(),
                          -std::numeric_limits<double>::infinity()};
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
     at::Tensor tensor = at::linspace(-1000, 1000, 10007).to(dtype);

@@ -34,9 +34,10 @@ ModelView LoadedView(Env& env, const std::string& dir) {
 
 TEST_CASE("a plan is made on what the passes before leave, and tells the size of the result") {
   const std::unique_ptr<Env> env = DiskWithModel();
-  const ParsedRecipe recipe =
-      ToyRecipe(KeepUnits(6) + "passes { prune_magnitude { amount: 0.5 } } passes { quantize_int8 {} }");
-  ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans, PlanRecipe(recipe, OpenFolder(*env, "/in")));
+  const ParsedRecipe recipe = ToyRecipe(
+      KeepUnits(6) + "passes { prune_magnitude { amount: 0.5 } } passes { quantize_int8 {} }");
+  ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans,
+                       PlanRecipe(recipe, OpenFolder(*env, "/in")));
   REQUIRE(plans.size() == 3);
   CHECK(plans[0].bytes_before == OpenFolder(*env, "/in").bytes());
   CHECK(plans[0].bytes_after == plans[1].bytes_before);
@@ -56,7 +57,8 @@ TEST_CASE("a run leaves the compressed model and nothing else") {
   const std::unique_ptr<Env> env = DiskWithModel();
   const std::map<std::string, std::string> input = Tree(*env, "/in");
   const ParsedRecipe recipe =
-      ToyRecipe("name: \"r\" seed: 5 passes { prune_magnitude { amount: 0.5 scope: GLOBAL } }" + KeepUnits(6));
+      ToyRecipe("name: \"r\" seed: 5 passes { prune_magnitude { amount: 0.5 scope: GLOBAL } }" +
+                KeepUnits(6));
   ASSERT_OK_AND_ASSIGN(const RunReport report, Compress(*env, recipe));
   CHECK(*env->ListFolder("/") == std::vector<std::string>{"in", "out"});
   CHECK(Tree(*env, "/in") == input);
@@ -79,7 +81,8 @@ TEST_CASE("a run leaves the compressed model and nothing else") {
   CHECK(out.manifest()->lineage(1).pass() == "keep-units");
   CHECK(out.manifest()->lineage(1).metrics().at("blocks") == 6);
 
-  // The values are those of the passes: half of the weights zero, of what is left the first six units.
+  // The values are those of the passes: half of the weights zero, of what is left the first six
+  // units.
   ModelView before = LoadedView(*env, "/in");
   ModelView after = LoadedView(*env, "/out");
   ASSERT_OK_AND_ASSIGN(const at::Tensor down, after.FindTensor("toy.blocks.1.down.weight"));
@@ -109,7 +112,8 @@ TEST_CASE("a model that is not finite is refused by name before anything is writ
   const auto model = testing::MakeToyModel();
   {
     at::NoGradGuard no_grad;
-    model->blocks[1]->gate->weight().State()[0].tensor[3][2] = -std::numeric_limits<float>::infinity();
+    model->blocks[1]->gate->weight().State()[0].tensor[3][2] =
+        -std::numeric_limits<float>::infinity();
   }
   std::vector<Component> components;
   components.push_back(testing::ToyComponent(model));
@@ -119,7 +123,8 @@ TEST_CASE("a model that is not finite is refused by name before anything is writ
   const absl::Status status = Compress(*env, ToyRecipe("passes { quantize_int8 {} }")).status();
   CHECK(status.code() == StatusCode::kInvalidArgument);
   CHECK(status.message() ==
-        "quantize-int8: toy.blocks.1: input: toy.blocks.1.gate.weight (fp32 [12, 8]) holds -inf at flat index "
+        "quantize-int8: toy.blocks.1: input: toy.blocks.1.gate.weight (fp32 [12, 8]) holds -inf at "
+        "flat index "
         "26; every value must be finite");
   CHECK_FALSE(env->FolderExists("/out"));
 }
@@ -133,13 +138,15 @@ TEST_CASE("a pass that breaks a rule ends the run with its name and the block") 
   };
   CHECK(status_of("").ok());
   CHECK(status_of("nan") ==
-        absl::InvalidArgumentError("misbehave: toy.blocks.1: toy.blocks.1.up.weight (fp32 [12, 8]) holds nan "
-                                   "at flat index 10; every value must be finite"));
+        absl::InvalidArgumentError(
+            "misbehave: toy.blocks.1: toy.blocks.1.up.weight (fp32 [12, 8]) holds nan "
+            "at flat index 10; every value must be finite"));
   CHECK(status_of("error") == absl::DataLossError("misbehave: toy.blocks.1: went wrong"));
   CHECK(status_of("throw") == absl::InternalError("misbehave: toy.blocks.1: thrown"));
   CHECK(status_of("unplanned") ==
-        absl::InternalError("misbehave: toy.blocks.1: the pass left toy.blocks.1.up.weight as fp16 [12, 8], "
-                            "its plan says fp32 [12, 8]"));
+        absl::InternalError(
+            "misbehave: toy.blocks.1: the pass left toy.blocks.1.up.weight as fp16 [12, 8], "
+            "its plan says fp32 [12, 8]"));
   CHECK(status_of("metric") == absl::InternalError("misbehave: toy.blocks.1: metric x is inf"));
   const absl::Status bytes = status_of("bytes");
   CHECK(bytes.code() == StatusCode::kInternal);
@@ -149,7 +156,9 @@ TEST_CASE("a pass that breaks a rule ends the run with its name and the block") 
 TEST_CASE("a recipe that does not fit the model is refused before anything is written") {
   const std::unique_ptr<Env> env = DiskWithModel();
   const absl::Status status =
-      Compress(*env, ToyRecipe(ScaleModel(2) + "passes { quantize_int8 { include: \"nothing.*\" } }")).status();
+      Compress(*env,
+               ToyRecipe(ScaleModel(2) + "passes { quantize_int8 { include: \"nothing.*\" } }"))
+          .status();
   CHECK(status.code() == StatusCode::kInvalidArgument);
   CHECK(*env->ListFolder("/") == std::vector<std::string>{"in"});
 }
@@ -167,9 +176,11 @@ TEST_CASE("an output that is there is never touched") {
   }
   CHECK(Tree(*env, "/out") == std::map<std::string, std::string>{{"mine", "1"}});
   CHECK(*env->ListFolder("/") == std::vector<std::string>{"in", "out"});
-  CompressOptions same;
-  same.run_dir = "/out/";
-  CHECK(Compress(*env, recipe, same).status().code() == StatusCode::kInvalidArgument);
+  for (const char* run_dir : {"/out/", "/out/run"}) {
+    CompressOptions inside;
+    inside.run_dir = run_dir;
+    CHECK(Compress(*env, recipe, inside).status().code() == StatusCode::kInvalidArgument);
+  }
 }
 
 }  // namespace

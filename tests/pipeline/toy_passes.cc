@@ -98,7 +98,9 @@ class MisbehavePass : public ToyPass {
   explicit MisbehavePass(const StringValue& rule) : rule_(rule) {}
   absl::string_view name() const override { return "misbehave"; }
   const Message& options() const override { return rule_; }
-  int64_t Growth(const ModelView& model) const override { return rule_.value() == "bytes" ? -1 : 0; }
+  int64_t Growth(const ModelView& model) const override {
+    return rule_.value() == "bytes" ? -1 : 0;
+  }
   absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
                         PassContext& context) const override {
     if (block.block() != "toy.blocks.1") return absl::OkStatus();
@@ -121,7 +123,8 @@ template <typename Options, typename PassT>
 void AddPass(PassRegistry& registry) {
   REQUIRE_OK(registry.Register(Options::descriptor()->full_name(),
                                [](const Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
-                                 return std::make_unique<PassT>(static_cast<const Options&>(options));
+                                 return std::make_unique<PassT>(
+                                     static_cast<const Options&>(options));
                                }));
 }
 
@@ -154,7 +157,8 @@ const ArchitectureRegistry& ToyArchitectures() {
     toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
       return std::string(text);
     };
-    toy.config_of = [](absl::string_view, const torch::nn::Module& module) -> absl::StatusOr<std::string> {
+    toy.config_of = [](absl::string_view,
+                       const torch::nn::Module& module) -> absl::StatusOr<std::string> {
       return ConfigText(dynamic_cast<const ToyModel&>(module).blocks[0]->up->out_features());
     };
     toy.recognizes = [](const std::vector<std::string>&) { return false; };
@@ -174,21 +178,25 @@ PassRegistry ToyPasses() {
 }
 
 ParsedRecipe ToyRecipe(const std::string& text) {
-  ASSERT_OK_AND_ASSIGN(ParsedRecipe recipe, ParsedRecipe::Parse(text, "toy.textproto", ToyPasses()));
+  ASSERT_OK_AND_ASSIGN(ParsedRecipe recipe,
+                       ParsedRecipe::Parse(text, "toy.textproto", ToyPasses()));
   return recipe;
 }
 
 std::string KeepUnits(int units) {
-  return absl::StrCat("passes { custom { [type.googleapis.com/google.protobuf.Int64Value] { value: ", units,
-                      " } } }\n");
+  return absl::StrCat(
+      "passes { custom { [type.googleapis.com/google.protobuf.Int64Value] { value: ", units,
+      " } } }\n");
 }
 std::string ScaleModel(double factor) {
-  return absl::StrCat("passes { custom { [type.googleapis.com/google.protobuf.DoubleValue] { value: ", factor,
-                      " } } }\n");
+  return absl::StrCat(
+      "passes { custom { [type.googleapis.com/google.protobuf.DoubleValue] { value: ", factor,
+      " } } }\n");
 }
 std::string Misbehave(const std::string& rule) {
-  return absl::StrCat("passes { custom { [type.googleapis.com/google.protobuf.StringValue] { value: \"",
-                      rule, "\" } } }\n");
+  return absl::StrCat(
+      "passes { custom { [type.googleapis.com/google.protobuf.StringValue] { value: \"", rule,
+      "\" } } }\n");
 }
 
 std::unique_ptr<Env> DiskWithModel(uint64_t seed) {
@@ -204,11 +212,13 @@ std::unique_ptr<Env> DiskWithModel(uint64_t seed) {
 }
 
 ModelFolder OpenFolder(Env& env, const std::string& dir) {
-  ASSERT_OK_AND_ASSIGN(ModelFolder folder, ModelFolder::Open(env, dir, OpenOptions(), ToyArchitectures()));
+  ASSERT_OK_AND_ASSIGN(ModelFolder folder,
+                       ModelFolder::Open(env, dir, OpenOptions(), ToyArchitectures()));
   return folder;
 }
 
-absl::StatusOr<RunReport> Compress(Env& env, const ParsedRecipe& recipe, const CompressOptions& given) {
+absl::StatusOr<RunReport> Compress(Env& env, const ParsedRecipe& recipe,
+                                   const CompressOptions& given) {
   CompressOptions options = given;
   if (options.out_dir.empty()) options.out_dir = "/out";
   return CompressFolder(env, recipe, OpenFolder(env, "/in"), ToyArchitectures(), options);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the tests of the pipeline run: a toy model on a disk in memory, and passes of every kind, whose
-// options are messages that protobuf brings along.
+// What the tests of the pipeline run: a toy model on a disk in memory, and passes of every kind,
+// whose options are messages that protobuf brings along.
 #ifndef WANLITE_TESTS_PIPELINE_TOY_PASSES_H_
 #define WANLITE_TESTS_PIPELINE_TOY_PASSES_H_
 
@@ -24,8 +24,10 @@ const ArchitectureRegistry& ToyArchitectures();
 // The built-in passes and:
 //   google.protobuf.Int64Value   keep-units: keeps the first N units of every axis group
 //   google.protobuf.DoubleValue  scale-model: multiplies every tensor, model scope
-//   google.protobuf.StringValue  misbehave: breaks the rule that the text names, in block toy.blocks.1:
-//                                "nan", "error", "throw", "unplanned", "bytes", "metric"; "" keeps them all
+//   google.protobuf.StringValue  misbehave: breaks the rule that the text names, in block
+//   toy.blocks.1:
+//                                "nan", "error", "throw", "unplanned", "bytes", "metric"; "" keeps
+//                                them all
 PassRegistry ToyPasses();
 
 // A recipe for ToyPasses(), which must parse.

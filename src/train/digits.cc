@@ -47,9 +47,8 @@ absl::StatusOr<std::string> Inflate(absl::string_view packed) {
   inflateEnd(&stream);
   if (result != Z_STREAM_END) {
     return absl::InvalidArgumentError(
-        out.size() > kMaxCsvBytes
-            ? absl::StrCat("more than ", kMaxCsvBytes, " bytes of CSV")
-            : "not a complete gzip file");
+        out.size() > kMaxCsvBytes ? absl::StrCat("more than ", kMaxCsvBytes, " bytes of CSV")
+                                  : "not a complete gzip file");
   }
   return out;
 }
@@ -119,7 +118,9 @@ uint64_t Random::Next() {
 
 double Random::Uniform() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
 
-int64_t Random::Below(int64_t n) { return static_cast<int64_t>(Uniform() * static_cast<double>(n)); }
+int64_t Random::Below(int64_t n) {
+  return static_cast<int64_t>(Uniform() * static_cast<double>(n));
+}
 
 uint64_t MixSeed(uint64_t seed, absl::Span<const uint64_t> parts) {
   uint64_t mixed = Random(seed).Next();
@@ -139,8 +140,8 @@ absl::StatusOr<DigitScans> DigitScans::Load(Env& env, absl::string_view path) {
     if (line.empty()) continue;
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ',');
     if (fields.size() != 65) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ":", line_number, ": ", fields.size(),
-                                                     " values where 65 are wanted"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ":", line_number, ": ", fields.size(), " values where 65 are wanted"));
     }
     DigitScan scan;
     for (int i = 0; i < 65; ++i) {
@@ -157,7 +158,8 @@ absl::StatusOr<DigitScans> DigitScans::Load(Env& env, absl::string_view path) {
       }
     }
     const int index = static_cast<int>(result.scans_.size());
-    (index % kHeldOutEvery == kHeldOutEvery - 1 ? result.held_out_ : result.train_).push_back(index);
+    (index % kHeldOutEvery == kHeldOutEvery - 1 ? result.held_out_ : result.train_)
+        .push_back(index);
     result.scans_.push_back(scan);
   }
   // Sampling draws a digit first and then one of its scans.
@@ -165,9 +167,9 @@ absl::StatusOr<DigitScans> DigitScans::Load(Env& env, absl::string_view path) {
     std::set<int> seen;
     for (int index : *part) seen.insert(result.scans_[index].digit);
     if (seen.size() != kDigits) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": only ", seen.size(), " of 10 digits occur in a split of its ",
-          result.scans_.size(), " scans"));
+      return absl::InvalidArgumentError(absl::StrCat(path, ": only ", seen.size(),
+                                                     " of 10 digits occur in a split of its ",
+                                                     result.scans_.size(), " scans"));
     }
   }
   return result;
@@ -201,10 +203,18 @@ ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split
   const double along = (room - spec.travel) * random.Uniform();
   const double across = room * random.Uniform();
   switch (spec.direction) {
-    case Direction::kLeft: spec.x = along + spec.travel, spec.y = across; break;
-    case Direction::kRight: spec.x = along, spec.y = across; break;
-    case Direction::kUp: spec.x = across, spec.y = along + spec.travel; break;
-    case Direction::kDown: spec.x = across, spec.y = along; break;
+    case Direction::kLeft:
+      spec.x = along + spec.travel, spec.y = across;
+      break;
+    case Direction::kRight:
+      spec.x = along, spec.y = across;
+      break;
+    case Direction::kUp:
+      spec.x = across, spec.y = along + spec.travel;
+      break;
+    case Direction::kDown:
+      spec.x = across, spec.y = along;
+      break;
   }
   return spec;
 }
@@ -220,22 +230,31 @@ void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const Cli
   const double scale = static_cast<double>(kScanSide) / geometry.digit_size;
   for (int f = 0; f < window.frames; ++f) {
     const double progress =
-        geometry.frames > 1 ? static_cast<double>(window.first_frame + f) / (geometry.frames - 1) : 0;
+        geometry.frames > 1 ? static_cast<double>(window.first_frame + f) / (geometry.frames - 1)
+                            : 0;
     double x = spec.x, y = spec.y;
     switch (spec.direction) {
-      case Direction::kLeft: x -= progress * spec.travel; break;
-      case Direction::kRight: x += progress * spec.travel; break;
-      case Direction::kUp: y -= progress * spec.travel; break;
-      case Direction::kDown: y += progress * spec.travel; break;
+      case Direction::kLeft:
+        x -= progress * spec.travel;
+        break;
+      case Direction::kRight:
+        x += progress * spec.travel;
+        break;
+      case Direction::kUp:
+        y -= progress * spec.travel;
+        break;
+      case Direction::kDown:
+        y += progress * spec.travel;
+        break;
     }
     // One scan pixel of margin: bilinear ink fades out just beyond the scan.
     const int margin = static_cast<int>(std::ceil(1 / scale));
     const int row0 = std::max(0, static_cast<int>(std::floor(y)) - margin - window.top);
-    const int row1 = std::min(window.height,
-                              static_cast<int>(std::ceil(y)) + geometry.digit_size + margin - window.top);
+    const int row1 = std::min(
+        window.height, static_cast<int>(std::ceil(y)) + geometry.digit_size + margin - window.top);
     const int col0 = std::max(0, static_cast<int>(std::floor(x)) - margin - window.left);
-    const int col1 = std::min(window.width,
-                              static_cast<int>(std::ceil(x)) + geometry.digit_size + margin - window.left);
+    const int col1 = std::min(
+        window.width, static_cast<int>(std::ceil(x)) + geometry.digit_size + margin - window.left);
     for (int row = row0; row < row1; ++row) {
       for (int column = col0; column < col1; ++column) {
         const float u = static_cast<float>((column + window.left + 0.5 - x) * scale - 0.5);

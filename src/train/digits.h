@@ -38,8 +38,8 @@ class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
   uint64_t Next();
-  double Uniform();             // [0, 1)
-  int64_t Below(int64_t n);     // [0, n)
+  double Uniform();          // [0, 1)
+  int64_t Below(int64_t n);  // [0, n)
 
  private:
   uint64_t state_;
@@ -56,8 +56,8 @@ struct DigitScan {
 // that no training clip shows.
 class DigitScans {
  public:
-  // Reads the gzipped CSV of scikit-learn (64 values 0..16 and the digit, per line). InvalidArgument
-  // with the line number for anything else.
+  // Reads the gzipped CSV of scikit-learn (64 values 0..16 and the digit, per line).
+  // InvalidArgument with the line number for anything else.
   static absl::StatusOr<DigitScans> Load(Env& env, absl::string_view path);
 
   // Indices into scans(), ascending.
@@ -76,7 +76,8 @@ struct ClipGeometry {
   int frames = 17;
   int size = 64;        // height and width of the canvas in pixels
   int digit_size = 28;  // side of the enlarged scan
-  // Pixels that a digit travels from the first frame to the last. Start and end lie inside the canvas.
+  // Pixels that a digit travels from the first frame to the last. Start and end lie inside the
+  // canvas.
   double min_travel = 16;
   double max_travel = 34;
 };
@@ -90,8 +91,9 @@ struct ClipSpec {
   double travel = 0;    // pixels over the whole clip
 };
 
-// One sixth of the combinations of digit, direction and colour are never trained on: a prompt for one of
-// them asks the model to combine what it knows. Every digit, direction and colour is among them.
+// One sixth of the combinations of digit, direction and colour are never trained on: a prompt for
+// one of them asks the model to combine what it knows. Every digit, direction and colour is among
+// them.
 bool CombinationIsHeldOut(int digit, Direction direction, Colour colour);
 
 enum class Combinations { kAll, kTrained, kHeldOut };
@@ -101,7 +103,8 @@ ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split
                     Combinations combinations, uint64_t seed);
 
 // Writes the window of frames [first_frame, first_frame + frames) and pixels [top, top + height) x
-// [left, left + width) of the clip into out, laid out [3, frames, height, width], values in [-1, 1].
+// [left, left + width) of the clip into out, laid out [3, frames, height, width], values in [-1,
+// 1].
 struct ClipWindow {
   int first_frame = 0, frames = 0, top = 0, left = 0, height = 0, width = 0;
 };

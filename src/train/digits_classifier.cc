@@ -24,11 +24,8 @@ struct LayerShape {
   int64_t in, out;  // in units of the width; 0: the three colour channels
   std::array<int64_t, 3> stride;
 };
-constexpr LayerShape kLayers[] = {{0, 1, {2, 1, 1}},
-                                  {1, 2, {1, 2, 2}},
-                                  {2, 4, {2, 2, 2}},
-                                  {4, 4, {1, 1, 1}},
-                                  {4, 6, {2, 2, 2}}};
+constexpr LayerShape kLayers[] = {
+    {0, 1, {2, 1, 1}}, {1, 2, {1, 2, 2}}, {2, 4, {2, 2, 2}}, {4, 4, {1, 1, 1}}, {4, 6, {2, 2, 2}}};
 
 enum Stream : uint64_t { kClips = 1, kNoise = 2, kBrightness = 3 };
 
@@ -86,7 +83,8 @@ void DigitsClassifier::InitParameters(uint64_t seed) {
 absl::Status DigitsClassifier::Save(Env& env, absl::string_view dir) const {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(dir));
   std::vector<NamedTensor> tensors;
-  for (const auto& item : named_parameters()) tensors.push_back({item.key(), item.value().detach()});
+  for (const auto& item : named_parameters())
+    tensors.push_back({item.key(), item.value().detach()});
   WANLITE_RETURN_IF_ERROR(
       WriteSafetensors(env, JoinPath(dir, "model.safetensors"), tensors).status());
   const nlohmann::ordered_json config = {{"_class_name", "WanliteDigitsClassifier"},
@@ -116,9 +114,8 @@ absl::StatusOr<std::shared_ptr<DigitsClassifier>> DigitsClassifier::Load(Env& en
     auto value = source->Read(item.key());
     if (!value.ok()) return Annotate(value.status(), path);
     if (value->sizes() != item.value().sizes() || !value->is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": ", item.key(),
-                                                     " does not have the shape that width ", width,
-                                                     " asks for"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": ", item.key(), " does not have the shape that width ", width, " asks for"));
     }
     item.value().copy_(*value);
   }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A small network that reads digit, direction of motion and colour from a clip. It is trained on real
-// clips alone and is the judge of generated ones.
+// A small network that reads digit, direction of motion and colour from a clip. It is trained on
+// real clips alone and is the judge of generated ones.
 #ifndef WANLITE_SRC_TRAIN_DIGITS_CLASSIFIER_H_
 #define WANLITE_SRC_TRAIN_DIGITS_CLASSIFIER_H_
 
@@ -49,8 +49,8 @@ class DigitsClassifier : public torch::nn::Module {
   std::shared_ptr<nn::Linear> digit_, direction_, colour_;
 };
 
-// Sum of the three cross-entropies on clips with some noise and varied brightness, so that the network
-// looks at shapes and motion rather than at exact values.
+// Sum of the three cross-entropies on clips with some noise and varied brightness, so that the
+// network looks at shapes and motion rather than at exact values.
 class ClassifierObjective : public Objective {
  public:
   // `classifier` and `scans` must outlive it.

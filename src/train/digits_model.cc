@@ -22,7 +22,8 @@
 namespace wanlite::train {
 namespace {
 
-constexpr char kDiffusersVersion[] = "0.35.0";  // the first with a second transformer in WanPipeline
+constexpr char kDiffusersVersion[] =
+    "0.35.0";  // the first with a second transformer in WanPipeline
 constexpr char kDiffusersFile[] = "diffusion_pytorch_model.safetensors";
 using NameOf = std::function<std::string(const std::string&)>;
 
@@ -46,12 +47,13 @@ std::vector<Part> Parts(const DigitsModel& model) {
            dit_name, true},
           {"transformer_2", kDiffusersFile, model.low, wan::DitConfigJson(model.low->config()),
            dit_name, true},
-          {"text_encoder", "model.safetensors", model.text, wan::Umt5ConfigJson(model.text->config()),
-           wan::Umt5ToTransformers, true},
+          {"text_encoder", "model.safetensors", model.text,
+           wan::Umt5ConfigJson(model.text->config()), wan::Umt5ToTransformers, true},
           {"vae", kDiffusersFile, model.vae, wan::VaeConfigJson(vae_config), vae_name, false}};
 }
 
-// What Dit::Describe declares to stay fp32 in a lower dtype, and transformers and diffusers keep too.
+// What Dit::Describe declares to stay fp32 in a lower dtype, and transformers and diffusers keep
+// too.
 bool KeepsFloat32(const std::string& name) {
   return absl::StartsWith(name, "time_embedding.") || absl::EndsWith(name, "modulation") ||
          absl::StrContains(name, ".norm3.");
@@ -97,8 +99,9 @@ std::string ModelIndex(const DitTrainingOptions& options, const ClipGeometry& ge
   defaults["guidance_scale_2"] = options.sample_guidance();
   defaults["fps"] = 12;
   defaults["negative_prompt"] = "";
-  defaults["prompts"] = std::vector<std::string>{"a red digit 3 moves left", "绿色的数字7向右移动",
-                                                 "白い数字の0が上へ動く", "a blue digit 5 moves down"};
+  defaults["prompts"] =
+      std::vector<std::string>{"a red digit 3 moves left", "绿色的数字7向右移动",
+                               "白い数字の0が上へ動く", "a blue digit 5 moves down"};
   json["wanlite_defaults"] = std::move(defaults);
   return json.dump(2) + "\n";
 }
@@ -171,9 +174,10 @@ absl::StatusOr<at::Tensor> GenerateDigits(const DigitsModel& model, const wan::T
   const at::Tensor negative =
       EncodeCaptions(*model.text, none.input_ids, none.attention_mask).expand_as(text).contiguous();
   auto denoiser = [](wan::Dit* dit) -> wan::Denoiser {
-    return [dit](const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& embedding) {
-      return CatchTorch([&] { return dit->forward(latents, timestep, embedding); });
-    };
+    return
+        [dit](const at::Tensor& latents, const at::Tensor& timestep, const at::Tensor& embedding) {
+          return CatchTorch([&] { return dit->forward(latents, timestep, embedding); });
+        };
   };
   wan::SampleOptions sampling;
   sampling.scheduler.shift = options.sample_shift();
@@ -181,10 +185,10 @@ absl::StatusOr<at::Tensor> GenerateDigits(const DigitsModel& model, const wan::T
   sampling.guidance = options.sample_guidance();
   sampling.boundary_ratio = options.boundary();
   const int64_t stride = model.vae->config().spatial_stride();
-  const at::Tensor noise = wan::InitialLatents(
-      {count, model.vae->config().z_dim, 1 + (geometry.frames - 1) / 4, geometry.size / stride,
-       geometry.size / stride},
-      seed);
+  const at::Tensor noise =
+      wan::InitialLatents({count, model.vae->config().z_dim, 1 + (geometry.frames - 1) / 4,
+                           geometry.size / stride, geometry.size / stride},
+                          seed);
   WANLITE_ASSIGN_OR_RETURN(
       const at::Tensor latents,
       wan::Sample(sampling, denoiser(model.high), denoiser(model.low), noise, text, negative));

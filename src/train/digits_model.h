@@ -32,16 +32,16 @@ struct DigitsModel {
 };
 
 // Writes model_index.json, scheduler/, tokenizer/, text_encoder/, transformer/ (high noise),
-// transformer_2/ (low noise), vae/ under diffusers' and transformers' names; bf16 but for the VAE and
-// for what a transformer keeps in fp32. Replaces `dir` when it exists.
+// transformer_2/ (low noise), vae/ under diffusers' and transformers' names; bf16 but for the VAE
+// and for what a transformer keeps in fp32. Replaces `dir` when it exists.
 absl::Status ExportDigitsModel(Env& env, const std::string& dir, const DigitsModel& model,
                                const DitTrainingOptions& options, const ClipGeometry& geometry);
 
 // Fills the networks from such a folder; their shapes must be those of the files.
 absl::Status LoadDigitsModel(Env& env, const std::string& dir, const DigitsModel& model);
 
-// One clip for each prompt: fp32 [prompts, 3, frames, size, size] in [-1, 1]. The negative prompt is the
-// empty one, as in training.
+// One clip for each prompt: fp32 [prompts, 3, frames, size, size] in [-1, 1]. The negative prompt
+// is the empty one, as in training.
 absl::StatusOr<at::Tensor> GenerateDigits(const DigitsModel& model, const wan::Tokenizer& tokenizer,
                                           const DitTrainingOptions& options,
                                           const ClipGeometry& geometry,

@@ -66,8 +66,9 @@ absl::Status LoadWeights(Env& env, const std::string& path,
     auto value = source->Read(name_of(item.key()));
     if (!value.ok()) return Annotate(value.status(), path);
     if (value->sizes() != item.value().sizes()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": ", name_of(item.key()), " has another shape than the options of training ask for"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": ", name_of(item.key()),
+                       " has another shape than the options of training ask for"));
     }
     item.value().copy_(*value);
   }
@@ -85,9 +86,10 @@ nlohmann::ordered_json ToJson(const ReadingAccuracy& accuracy) {
 }
 
 std::string ToText(const ReadingAccuracy& accuracy) {
-  return absl::StrFormat("digit %.1f %%, direction %.1f %%, both %.1f %%, colour %.1f %% of %d clips",
-                         100 * accuracy.digit, 100 * accuracy.direction,
-                         100 * accuracy.digit_and_direction, 100 * accuracy.colour, accuracy.clips);
+  return absl::StrFormat(
+      "digit %.1f %%, direction %.1f %%, both %.1f %%, colour %.1f %% of %d clips",
+      100 * accuracy.digit, 100 * accuracy.direction, 100 * accuracy.digit_and_direction,
+      100 * accuracy.colour, accuracy.clips);
 }
 
 // Calls task(i) for 0 <= i < count on as many threads as there are cores.
@@ -153,14 +155,15 @@ class Trainer {
     progress.Begin("encode clips", batches);
     std::mutex mutex;
     int64_t done = 0;
-    const absl::Status status = ForEachInParallel(batches, run_.cancel, [&](int64_t i) -> absl::Status {
-      const auto first = specs.begin() + i * kEncodeBatch;
-      const auto last = std::min(first + kEncodeBatch, specs.end());
-      parts[i] = vae->Encode(RenderClips(scans_, geometry_, {first, last})).mean.contiguous();
-      const std::lock_guard lock(mutex);
-      progress.Update(++done, "");
-      return absl::OkStatus();
-    });
+    const absl::Status status =
+        ForEachInParallel(batches, run_.cancel, [&](int64_t i) -> absl::Status {
+          const auto first = specs.begin() + i * kEncodeBatch;
+          const auto last = std::min(first + kEncodeBatch, specs.end());
+          parts[i] = vae->Encode(RenderClips(scans_, geometry_, {first, last})).mean.contiguous();
+          const std::lock_guard lock(mutex);
+          progress.Update(++done, "");
+          return absl::OkStatus();
+        });
     progress.End();
     WANLITE_RETURN_IF_ERROR(status);
     const at::Tensor latents = at::cat(parts);  // [clips, z, f, h, w]
@@ -243,7 +246,8 @@ class Trainer {
 
   absl::Status Export() {
     WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
-    WANLITE_ASSIGN_OR_RETURN(const auto latents, OpenSafetensors(env_, Path("latents.safetensors")));
+    WANLITE_ASSIGN_OR_RETURN(const auto latents,
+                             OpenSafetensors(env_, Path("latents.safetensors")));
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
     WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("vae.safetensors"), Same, *vae));
     WANLITE_RETURN_IF_ERROR(SetStatistics(*latents, *vae));
@@ -251,7 +255,8 @@ class Trainer {
     WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("text.safetensors"), Same, *text));
     const wan::DitConfig dit_config = MakeDitConfig(dit_options_, vae->config().z_dim);
     wan::Dit high(dit_config), low(dit_config);
-    // An expert that is not trained yet is the common start, so that a first model can be had early.
+    // An expert that is not trained yet is the common start, so that a first model can be had
+    // early.
     for (auto& [name, dit] : {std::pair<const char*, wan::Dit&>{"high", high}, {"low", low}}) {
       const std::string own = Path(absl::StrCat(name, ".safetensors"));
       WANLITE_RETURN_IF_ERROR(
@@ -264,8 +269,7 @@ class Trainer {
     model.low = &low;
     WANLITE_ASSIGN_OR_RETURN(model.spiece,
                              env_.ReadFile(JoinPath(Path("tokenizer"), "spiece.model")));
-    WANLITE_RETURN_IF_ERROR(
-        ExportDigitsModel(env_, Path("model"), model, dit_options_, geometry_));
+    WANLITE_RETURN_IF_ERROR(ExportDigitsModel(env_, Path("model"), model, dit_options_, geometry_));
     Report(absl::StrCat("export: ", Path("model")));
     return absl::OkStatus();
   }
@@ -280,7 +284,8 @@ class Trainer {
     }
     WANLITE_ASSIGN_OR_RETURN(const auto classifier,
                              DigitsClassifier::Load(env_, Path("classifier")));
-    WANLITE_ASSIGN_OR_RETURN(const auto latents, OpenSafetensors(env_, Path("latents.safetensors")));
+    WANLITE_ASSIGN_OR_RETURN(const auto latents,
+                             OpenSafetensors(env_, Path("latents.safetensors")));
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
     WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
     const wan::DitConfig dit_config = MakeDitConfig(dit_options_, vae->config().z_dim);
@@ -298,12 +303,13 @@ class Trainer {
     nlohmann::ordered_json json;
     json["steps"] = dit_options_.sample_steps();
     json["guidance"] = dit_options_.sample_guidance();
-    json["chance"] = {{"digit", 0.1}, {"direction", 0.25}, {"digit_and_direction", 0.025},
-                      {"colour", 1.0 / 6}};
+    json["chance"] = {
+        {"digit", 0.1}, {"direction", 0.25}, {"digit_and_direction", 0.025}, {"colour", 1.0 / 6}};
     std::vector<NamedTensor> samples;
     ProgressSink& progress = run_.progress != nullptr ? *run_.progress : SilentProgress();
     for (const Combinations combinations : {Combinations::kHeldOut, Combinations::kTrained}) {
-      const char* set = combinations == Combinations::kHeldOut ? "held_out_prompts" : "trained_prompts";
+      const char* set =
+          combinations == Combinations::kHeldOut ? "held_out_prompts" : "trained_prompts";
       std::vector<ReadingAccuracy> all, real, rebuilt;
       for (int language = 0; language < kLanguages; ++language) {
         const int64_t count = run_.options.check().prompts_per_language();
@@ -316,8 +322,8 @@ class Trainer {
           for (int64_t i = first; i < std::min(count, first + kCheckBatch); ++i) {
             const uint64_t id = static_cast<uint64_t>(i);
             const uint64_t seed =
-                MixSeed(Seed(kCheckPrompts), {static_cast<uint64_t>(combinations),
-                                              static_cast<uint64_t>(language), id});
+                MixSeed(Seed(kCheckPrompts),
+                        {static_cast<uint64_t>(combinations), static_cast<uint64_t>(language), id});
             specs.push_back(SampleClip(scans_, geometry_, Split::kHeldOut, combinations, seed));
             int wording = 0;  // one that names the colour, which is read too
             do {
@@ -422,9 +428,9 @@ class Trainer {
     DitObjective::Data data;
     data.specs = TrainingSpecs();
     if (latents.size(0) != static_cast<int64_t>(data.specs.size())) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(Path("latents.safetensors"), " holds ", latents.size(0),
-                       " clips, dit.clips asks for ", data.specs.size(), "; run the stage latents"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          Path("latents.safetensors"), " holds ", latents.size(0), " clips, dit.clips asks for ",
+          data.specs.size(), "; run the stage latents"));
     }
     data.latents = (latents - mean.reshape({1, -1, 1, 1, 1})) / std.reshape({1, -1, 1, 1, 1});
     data.captions = &captions;
@@ -488,8 +494,8 @@ absl::Status TrainDigits(const DigitsTrainingRun& run) {
   const std::vector<std::string>& known = DigitsStages();
   for (const std::string& stage : run.stages) {
     if (std::find(known.begin(), known.end(), stage) == known.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("stage '", stage, "' is not one of ",
-                                                     absl::StrJoin(known, ", ")));
+      return absl::InvalidArgumentError(
+          absl::StrCat("stage '", stage, "' is not one of ", absl::StrJoin(known, ", ")));
     }
   }
   return CatchTorch([&]() -> absl::Status {

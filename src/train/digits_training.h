@@ -19,14 +19,15 @@
 
 namespace wanlite::train {
 
-// In the order they run. A stage that is complete is skipped.
+// In the order they run. Training that is complete is not repeated; what is quick (latents, export,
+// check) is made anew, with the same result.
 //   vae          the video VAE                                   -> vae.safetensors
 //   latents      tokenizer, latents of the training clips        -> tokenizer/, latents.safetensors
-//   dit          the DiT on all timesteps with the text encoder  -> dit.safetensors, text.safetensors
-//   high, low    one copy each on its side of the boundary       -> high.safetensors, low.safetensors
-//   classifier   reads digit, direction, colour from clips       -> classifier/
-//   export       the diffusers folder                            -> model/
-//   check        generates from held-out prompts and reads them  -> check.json
+//   dit          the DiT on all timesteps with the text encoder  -> dit.safetensors,
+//   text.safetensors high, low    one copy each on its side of the boundary       ->
+//   high.safetensors, low.safetensors classifier   reads digit, direction, colour from clips ->
+//   classifier/ export       the diffusers folder                            -> model/ check
+//   generates from held-out prompts and reads them  -> check.json
 const std::vector<std::string>& DigitsStages();
 
 struct DigitsTrainingRun {

@@ -21,11 +21,11 @@ absl::Status CheckDitOptions(const DitTrainingOptions& options) {
         absl::StrCat("dit.", field, " is ", found, ", but must be ", wanted));
   };
   const std::pair<const char*, int64_t> sizes[] = {
-      {"num_heads", options.num_heads()},     {"num_layers", options.num_layers()},
-      {"ffn_dim", options.ffn_dim()},         {"text_length", options.text_length()},
-      {"text_dim", options.text_dim()},       {"text_layers", options.text_layers()},
-      {"text_heads", options.text_heads()},   {"text_ffn_dim", options.text_ffn_dim()},
-      {"vocabulary", options.vocabulary()},   {"clips", options.clips()}};
+      {"num_heads", options.num_heads()},   {"num_layers", options.num_layers()},
+      {"ffn_dim", options.ffn_dim()},       {"text_length", options.text_length()},
+      {"text_dim", options.text_dim()},     {"text_layers", options.text_layers()},
+      {"text_heads", options.text_heads()}, {"text_ffn_dim", options.text_ffn_dim()},
+      {"vocabulary", options.vocabulary()}, {"clips", options.clips()}};
   for (const auto& [name, size] : sizes) {
     if (size < 1) return bad(name, size, "at least 1");
   }
@@ -116,7 +116,8 @@ double DitObjective::SampleSigma(double uniform) const {
 at::Tensor DitObjective::Loss(int64_t step, int part, int parts) {
   const CaptionTable& table = *data_.captions;
   const uint64_t step_id = static_cast<uint64_t>(step);
-  // One number for the whole batch: the levels of its entries are evenly spaced, from a random start.
+  // One number for the whole batch: the levels of its entries are evenly spaced, from a random
+  // start.
   const double start = Random(MixSeed(seed_, {kSigma, step_id})).Uniform();
   std::vector<int64_t> clips, captions;
   std::vector<float> sigmas;

@@ -26,7 +26,8 @@ absl::Status CheckDitOptions(const DitTrainingOptions& options);
 wan::DitConfig MakeDitConfig(const DitTrainingOptions& options, int64_t latent_channels);
 wan::Umt5Config MakeTextConfig(const DitTrainingOptions& options, int64_t vocabulary);
 
-// Captions as token ids, padded to one length: row i belongs to captions[i]; row 0 is the empty one.
+// Captions as token ids, padded to one length: row i belongs to captions[i]; row 0 is the empty
+// one.
 struct CaptionTable {
   std::vector<std::string> captions;
   at::Tensor ids;   // int64 [captions, text_length]
@@ -51,14 +52,15 @@ class DitObjective : public Objective {
     std::vector<ClipSpec> specs;
     const CaptionTable* captions = nullptr;
   };
-  // With `embeddings` ([captions, T, D], see EncodeCaptions) the text encoder takes no part and is not
-  // trained; without, `text` is trained too. What is pointed to must outlive the objective.
+  // With `embeddings` ([captions, T, D], see EncodeCaptions) the text encoder takes no part and is
+  // not trained; without, `text` is trained too. What is pointed to must outlive the objective.
   DitObjective(wan::Dit& dit, wan::Umt5* text, at::Tensor embeddings, Data data,
                const DitTrainingOptions& options, int64_t batch, NoiseRange range, uint64_t seed);
 
   // "dit.…" and, when it is trained, "text.…".
   std::vector<NamedTensor> Parameters() override;
-  // Mean of |v(x_t, t, text) - (noise - x_0)|^2 with x_t = (1 - sigma) x_0 + sigma noise, t = 1000 sigma.
+  // Mean of |v(x_t, t, text) - (noise - x_0)|^2 with x_t = (1 - sigma) x_0 + sigma noise, t = 1000
+  // sigma.
   at::Tensor Loss(int64_t step, int part, int parts) override;
 
  private:

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// wanlite_train_digits CONFIG OUT_DIR [STAGE…]: `wanlite train` as a program of its own, which links
-// only what training needs.
+// wanlite_train_digits CONFIG OUT_DIR [STAGE…]: `wanlite train` as a program of its own, which
+// links only what training needs.
 #include <torch/torch.h>
 
 #include <csignal>

@@ -29,9 +29,9 @@ class Objective {
   virtual ~Objective() = default;
   // What is trained: live handles, floating leaves, unique names, the same list at every call.
   virtual std::vector<NamedTensor> Parameters() = 0;
-  // Scalar loss, with its graph, of part `part` of `parts` of the batch that belongs to `step`; the loss
-  // of the batch is the mean over its parts. Depends on the parameters and the arguments alone. Called
-  // from several threads at once when parts > 1. May throw c10::Error.
+  // Scalar loss, with its graph, of part `part` of `parts` of the batch that belongs to `step`; the
+  // loss of the batch is the mean over its parts. Depends on the parameters and the arguments
+  // alone. Called from several threads at once when parts > 1. May throw c10::Error.
   virtual at::Tensor Loss(int64_t step, int part, int parts) = 0;
 };
 
@@ -57,7 +57,8 @@ absl::Status CheckLoopOptions(const LoopOptions& options, absl::string_view name
 
 // Trains until options.steps() and leaves the averaged weights in the parameters. Errors:
 // FailedPrecondition when the state belongs to another network or other options; Cancelled after a
-// state was written; Aborted when the loss or a gradient is not finite (the last state stays as it is).
+// state was written; Aborted when the loss or a gradient is not finite (the last state stays as it
+// is).
 absl::StatusOr<TrainReport> Train(const LoopOptions& options, Objective& objective,
                                   const TrainRun& run);
 

@@ -29,16 +29,25 @@ ClipWindow SampleWindow(const ClipGeometry& geometry, const VaeTrainingOptions& 
       (window.first_frame + 0.5 * (window.frames - 1)) / std::max(1, geometry.frames - 1);
   double x = spec.x, y = spec.y;
   switch (spec.direction) {
-    case Direction::kLeft: x -= progress * spec.travel; break;
-    case Direction::kRight: x += progress * spec.travel; break;
-    case Direction::kUp: y -= progress * spec.travel; break;
-    case Direction::kDown: y += progress * spec.travel; break;
+    case Direction::kLeft:
+      x -= progress * spec.travel;
+      break;
+    case Direction::kRight:
+      x += progress * spec.travel;
+      break;
+    case Direction::kUp:
+      y -= progress * spec.travel;
+      break;
+    case Direction::kDown:
+      y += progress * spec.travel;
+      break;
   }
   auto corner = [&](double position) {
     const double centre = position + 0.5 * geometry.digit_size;
     const double jitter = (random.Uniform() - 0.5) * geometry.digit_size;
     const double wanted = std::floor(centre + jitter - 0.5 * window.width);
-    return static_cast<int>(std::clamp(wanted, 0.0, static_cast<double>(geometry.size - window.width)));
+    return static_cast<int>(
+        std::clamp(wanted, 0.0, static_cast<double>(geometry.size - window.width)));
   };
   window.left = corner(x);
   window.top = corner(y);
@@ -65,8 +74,8 @@ absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options) {
     return bad("size", options.size(), "a multiple of 16");
   }
   if (options.digit_size() < 8 || options.digit_size() >= options.size()) {
-    return bad("digit_size", options.digit_size(), absl::StrCat("at least 8 and less than size, ",
-                                                                options.size()));
+    return bad("digit_size", options.digit_size(),
+               absl::StrCat("at least 8 and less than size, ", options.size()));
   }
   if (!(options.min_travel() >= 0)) return bad("min_travel", options.min_travel(), "at least 0");
   if (!(options.max_travel() >= options.min_travel())) {
@@ -83,8 +92,8 @@ absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options) {
 
 at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
                        const std::vector<ClipSpec>& specs) {
-  const at::Tensor clips = at::empty({static_cast<int64_t>(specs.size()), 3, geometry.frames,
-                                      geometry.size, geometry.size});
+  const at::Tensor clips = at::empty(
+      {static_cast<int64_t>(specs.size()), 3, geometry.frames, geometry.size, geometry.size});
   for (size_t i = 0; i < specs.size(); ++i) {
     RenderClip(scans, geometry, specs[i], clips[static_cast<int64_t>(i)].data_ptr<float>());
   }
@@ -121,12 +130,14 @@ std::vector<NamedTensor> VaeObjective::Parameters() {
 at::Tensor VaeObjective::Batch(int64_t step, int part, int parts) const {
   const bool whole =
       options_.whole_every() > 0 && step % options_.whole_every() == options_.whole_every() - 1;
-  const double crop_values = static_cast<double>(options_.crop_frames()) * options_.crop_size() *
-                             options_.crop_size();
-  const double clip_values = static_cast<double>(geometry_.frames) * geometry_.size * geometry_.size;
+  const double crop_values =
+      static_cast<double>(options_.crop_frames()) * options_.crop_size() * options_.crop_size();
+  const double clip_values =
+      static_cast<double>(geometry_.frames) * geometry_.size * geometry_.size;
   const int64_t count =
-      whole ? std::max<int64_t>(1, std::llround(options_.loop().batch() * crop_values / clip_values))
-            : options_.loop().batch();
+      whole
+          ? std::max<int64_t>(1, std::llround(options_.loop().batch() * crop_values / clip_values))
+          : options_.loop().batch();
   std::vector<at::Tensor> clips;
   for (int64_t i = part; i < std::max<int64_t>(count, parts); i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
@@ -149,19 +160,19 @@ at::Tensor VaeObjective::Loss(int64_t step, int part, int parts) {
   const at::Tensor error = vae_.DecodeWhole(posterior.Sample(noise)) - clips;
   at::Tensor loss = error.abs().mean();
   if (options_.edge_weight() > 0) {
-    loss = loss + options_.edge_weight() *
-                      (EdgeLoss(error, 2) + EdgeLoss(error, 3) + EdgeLoss(error, 4));
+    loss = loss +
+           options_.edge_weight() * (EdgeLoss(error, 2) + EdgeLoss(error, 3) + EdgeLoss(error, 4));
   }
   if (options_.kl_weight() > 0) {
-    const at::Tensor kl = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 -
-                                 posterior.logvar);
+    const at::Tensor kl =
+        0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar);
     loss = loss + options_.kl_weight() * kl.mean();
   }
   return loss;
 }
 
-double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
-                          Split split, int64_t clips, uint64_t seed) {
+double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans,
+                          const ClipGeometry& geometry, Split split, int64_t clips, uint64_t seed) {
   at::NoGradGuard no_grad;
   double squares = 0;
   for (int64_t i = 0; i < clips; ++i) {

@@ -26,8 +26,8 @@ at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
 // A network with the shape the options ask for; not initialised.
 absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& options);
 
-// Random start. The latents' noise starts small: at the variance of 1 that plain initialisation gives, it
-// drowns the means, and the decoder learns for hundreds of steps to ignore them.
+// Random start. The latents' noise starts small: at the variance of 1 that plain initialisation
+// gives, it drowns the means, and the decoder learns for hundreds of steps to ignore them.
 void InitVae(wan::Vae& vae, uint64_t seed);
 
 class VaeObjective : public Objective {
@@ -48,10 +48,10 @@ class VaeObjective : public Objective {
   uint64_t seed_;
 };
 
-// Mean over channels and pixels of the reconstruction's error on whole clips, as PSNR in dB of values
-// in [0, 1].
-double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans, const ClipGeometry& geometry,
-                          Split split, int64_t clips, uint64_t seed);
+// Mean over channels and pixels of the reconstruction's error on whole clips, as PSNR in dB of
+// values in [0, 1].
+double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans,
+                          const ClipGeometry& geometry, Split split, int64_t clips, uint64_t seed);
 
 }  // namespace wanlite::train
 

@@ -22,7 +22,8 @@ const DigitScans& Scans() {
 }
 
 // Centre of the ink of one frame, in pixels; frames are [3, F, H, W] in [-1, 1].
-std::pair<double, double> InkCentre(const std::vector<float>& clip, const ClipGeometry& g, int frame) {
+std::pair<double, double> InkCentre(const std::vector<float>& clip, const ClipGeometry& g,
+                                    int frame) {
   double sum = 0, x = 0, y = 0;
   for (int c = 0; c < 3; ++c) {
     for (int row = 0; row < g.size; ++row) {
@@ -54,7 +55,8 @@ TEST_CASE("Every scan belongs to exactly one split, and both splits have all dig
 }
 
 TEST_CASE("Clips of a split show scans of that split only, and of the wanted combinations") {
-  const std::set<int> held_out(Scans().Of(Split::kHeldOut).begin(), Scans().Of(Split::kHeldOut).end());
+  const std::set<int> held_out(Scans().Of(Split::kHeldOut).begin(),
+                               Scans().Of(Split::kHeldOut).end());
   for (uint64_t seed = 0; seed < 300; ++seed) {
     const ClipSpec train = SampleClip(Scans(), {}, Split::kTrain, Combinations::kTrained, seed);
     REQUIRE(held_out.count(train.scan) == 0);
@@ -133,7 +135,8 @@ TEST_CASE("A window of a clip equals the same part of the whole clip") {
       for (int row = 0; row < w.height; ++row) {
         for (int column = 0; column < w.width; ++column) {
           const float expected =
-              whole[((c * g.frames + f + w.first_frame) * g.size + row + w.top) * g.size + column + w.left];
+              whole[((c * g.frames + f + w.first_frame) * g.size + row + w.top) * g.size + column +
+                    w.left];
           REQUIRE(part[((c * w.frames + f) * w.height + row) * w.width + column] == expected);
         }
       }

@@ -79,7 +79,8 @@ TrainOptions TinyOptions() {
   return options;
 }
 
-TEST_CASE("The stages make a model folder that the library opens, and a second run finds them done") {
+TEST_CASE(
+    "The stages make a model folder that the library opens, and a second run finds them done") {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / "wanlite_digits_training_test";
   std::filesystem::remove_all(folder);
@@ -90,9 +91,9 @@ TEST_CASE("The stages make a model folder that the library opens, and a second r
   run.out_dir = folder.string();
   REQUIRE_OK(TrainDigits(run));
 
-  ASSERT_OK_AND_ASSIGN(const ModelFolder model,
-                       ModelFolder::Open(PosixEnv(), JoinPath(run.out_dir, "model"), {},
-                                         BuiltinArchitectures()));
+  ASSERT_OK_AND_ASSIGN(
+      const ModelFolder model,
+      ModelFolder::Open(PosixEnv(), JoinPath(run.out_dir, "model"), {}, BuiltinArchitectures()));
   REQUIRE(model.layout() == FolderLayout::kDiffusers);
   REQUIRE(model.component_names().size() == 4);
   ASSERT_OK_AND_ASSIGN(ModelView view, model.BuildView());
@@ -101,7 +102,8 @@ TEST_CASE("The stages make a model folder that the library opens, and a second r
     INFO(tensor.name);
     REQUIRE(tensor.tensor.isfinite().all().item<bool>());
   }
-  ASSERT_OK_AND_ASSIGN(const std::string check, PosixEnv().ReadFile(JoinPath(run.out_dir, "check.json")));
+  ASSERT_OK_AND_ASSIGN(const std::string check,
+                       PosixEnv().ReadFile(JoinPath(run.out_dir, "check.json")));
   REQUIRE(check.find("held_out_prompts") != std::string::npos);
 
   ASSERT_OK_AND_ASSIGN(const std::string before,
@@ -174,7 +176,8 @@ TEST_CASE("DiT and text encoder learn a batch of noisy latents by its captions")
   data.captions = &captions;
   DitObjective objective(dit, text.get(), {}, data, options.dit(), 4, NoiseRange::kAll, 5);
   bool text_is_trained = false;
-  for (const NamedTensor& p : objective.Parameters()) text_is_trained |= p.name.rfind("text.", 0) == 0;
+  for (const NamedTensor& p : objective.Parameters())
+    text_is_trained |= p.name.rfind("text.", 0) == 0;
   REQUIRE(text_is_trained);
   const auto [before, after] = Overfit(objective, 60);
   REQUIRE(after < 0.7 * before);
@@ -220,7 +223,8 @@ TEST_CASE("Bad options of training are refused with the place and the name") {
   REQUIRE(std::string(syntax.message()).find("t.textproto:3:") == 0);
   REQUIRE(std::string(syntax.message()).find("bse_dim") != std::string::npos);
 
-  const auto refused = [](const std::function<void(TrainOptions&)>& spoil, const std::string& field) {
+  const auto refused = [](const std::function<void(TrainOptions&)>& spoil,
+                          const std::string& field) {
     DigitsTrainingRun run;
     run.env = &PosixEnv();
     run.options = TinyOptions();

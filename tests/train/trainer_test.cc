@@ -39,7 +39,8 @@ class Regression : public Objective {
     at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(100 + step);
     const at::Tensor x = at::randn({4, 3}, generator).slice(0, part, 4, parts);
     const at::Tensor target = at::tensor({1.0f, -2.0f, 0.5f, 3.0f, 0.0f, -1.0f}).reshape({2, 3});
-    return at::mse_loss(at::linear(x, weight, bias), at::linear(x, target, at::tensor({0.5f, -0.5f})));
+    return at::mse_loss(at::linear(x, weight, bias),
+                        at::linear(x, target, at::tensor({0.5f, -0.5f})));
   }
   at::Tensor weight, bias;
   int64_t poisoned_step = -1;
@@ -91,7 +92,7 @@ TEST_CASE("A run killed at any write continues to the bits of an unbroken one") 
   const auto env = NewMemEnv();
   Regression whole;
   REQUIRE_OK(Train(Options(12), whole, Run(*env)));
-  for (int64_t fail_at = 0; fail_at < 40; ++fail_at) {
+  for (int64_t fail_at = 0; fail_at < 400; ++fail_at) {
     const auto disk = NewMemEnv();
     Regression first;
     {
@@ -105,7 +106,7 @@ TEST_CASE("A run killed at any write continues to the bits of an unbroken one") 
     REQUIRE_OK(Train(Options(12), second, Run(*disk)));
     REQUIRE(at::equal(second.weight, whole.weight));
   }
-  FAIL("a run of 12 steps needs more than 40 writes");
+  FAIL("a run of 12 steps needs more than 400 writes");
 }
 
 TEST_CASE("A complete run is not trained again") {
@@ -195,7 +196,8 @@ TEST_CASE("A state of other options or of another network is refused") {
 }
 
 TEST_CASE("Options that cannot be meant are refused by name") {
-  const auto refused = [](const std::function<void(LoopOptions&)>& spoil, const std::string& field) {
+  const auto refused = [](const std::function<void(LoopOptions&)>& spoil,
+                          const std::string& field) {
     LoopOptions options = Options(10);
     spoil(options);
     const absl::Status status = CheckLoopOptions(options, "vae.loop");

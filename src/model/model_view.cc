@@ -3,6 +3,10 @@
 
 #include "wanlite/model_view.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <torch/torch.h>
 
 #include <cmath>
@@ -35,7 +39,9 @@ bool IsUnder(absl::string_view path, absl::string_view prefix) {
          (absl::ConsumePrefix(&path, prefix) && !path.empty() && path.front() == '.');
 }
 
-std::string ShapeText(at::IntArrayRef shape) { return absl::StrCat("[", absl::StrJoin(shape, ", "), "]"); }
+std::string ShapeText(at::IntArrayRef shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
 
 // Parameters and buffers of one module, without its children's.
 std::vector<NamedTensor> OwnTensors(const torch::nn::Module& module, absl::string_view path) {
@@ -53,10 +59,14 @@ std::vector<NamedTensor> OwnTensors(const torch::nn::Module& module, absl::strin
 
 absl::string_view ComponentRoleName(ComponentRole role) {
   switch (role) {
-    case ComponentRole::kDenoiser: return "denoiser";
-    case ComponentRole::kTextEncoder: return "text_encoder";
-    case ComponentRole::kAutoencoder: return "autoencoder";
-    case ComponentRole::kOther: return "other";
+    case ComponentRole::kDenoiser:
+      return "denoiser";
+    case ComponentRole::kTextEncoder:
+      return "text_encoder";
+    case ComponentRole::kAutoencoder:
+      return "autoencoder";
+    case ComponentRole::kOther:
+      return "other";
   }
   return "other";
 }
@@ -94,7 +104,8 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
     absl::string_view key = item.key();
     absl::ConsumePrefix(&key, ".");
     const std::string path = Join(component.name, key);
-    if (auto* linear = dynamic_cast<nn::Linear*>(item.value().get())) found.push_back({path, linear});
+    if (auto* linear = dynamic_cast<nn::Linear*>(item.value().get()))
+      found.push_back({path, linear});
     const auto* describable = dynamic_cast<const nn::Describable*>(item.value().get());
     if (describable == nullptr) continue;
     TopologyBuilder builder(path);
@@ -102,7 +113,8 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
     for (const BlockInfo& block : builder.blocks()) blocks.push_back(block);
     for (const LinearInfo& linear : builder.linears()) {
       if (!described.emplace(linear.path, linear).second) {
-        return absl::InvalidArgumentError(absl::StrCat("linear ", linear.path, " is described twice"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("linear ", linear.path, " is described twice"));
       }
     }
     for (const AxisGroup& group : builder.groups()) groups.push_back(group);
@@ -119,8 +131,8 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
     linear_modules[path] = module;
   }
   if (!described.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the topology names a linear that does not exist: ", described.begin()->first));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the topology names a linear that does not exist: ", described.begin()->first));
   }
   return absl::OkStatus();
 }
@@ -128,7 +140,8 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
 absl::Status ModelView::Rep::Finish() {
   for (size_t i = 0; i < blocks.size(); ++i) {
     if (!block_index.emplace(blocks[i].path, i).second) {
-      return absl::InvalidArgumentError(absl::StrCat("block ", blocks[i].path, " is declared twice"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("block ", blocks[i].path, " is declared twice"));
     }
   }
   std::set<std::string> names;
@@ -141,15 +154,16 @@ absl::Status ModelView::Rep::Finish() {
   std::set<std::string> group_names;
   for (AxisGroup& group : groups) {
     if (!group_names.insert(group.name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("axis group ", group.name, " is declared twice"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("axis group ", group.name, " is declared twice"));
     }
     if (group.refs.empty()) {
       return absl::InvalidArgumentError(absl::StrCat("axis group ", group.name, " has no tensors"));
     }
     for (const AxisRef& ref : group.refs) {
       if (!linear_modules.contains(ref.tensor) && !names.contains(ref.tensor)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("axis group ", group.name, " names ", ref.tensor, ", which does not exist"));
+        return absl::InvalidArgumentError(absl::StrCat("axis group ", group.name, " names ",
+                                                       ref.tensor, ", which does not exist"));
       }
     }
     group.block = BlockOf(group.refs.front().tensor);
@@ -160,8 +174,8 @@ absl::Status ModelView::Rep::Finish() {
 const Component& ModelView::Rep::ComponentOf(absl::string_view path) const {
   const Component* best = &components.front();
   for (const Component& component : components) {
-    if (IsUnder(path, component.name) && (component.name.size() >= best->name.size() ||
-                                          !IsUnder(path, best->name))) {
+    if (IsUnder(path, component.name) &&
+        (component.name.size() >= best->name.size() || !IsUnder(path, best->name))) {
       best = &component;
     }
   }
@@ -178,7 +192,8 @@ const std::string& ModelView::Rep::BlockOf(absl::string_view path) const {
     prefix = prefix.substr(0, dot);
   }
   const Component& component = ComponentOf(path);
-  const auto it = block_index.find(component.name.empty() ? kRootBlock : absl::string_view(component.name));
+  const auto it =
+      block_index.find(component.name.empty() ? kRootBlock : absl::string_view(component.name));
   return blocks[it->second].path;
 }
 
@@ -209,7 +224,8 @@ absl::Status ModelView::Rep::Fill(const std::vector<NamedTensor>& tensors) {
   std::vector<at::Tensor> values;
   for (const NamedTensor& named : tensors) {
     WANLITE_ASSIGN_OR_RETURN(at::Tensor value, source->Read(named.name));
-    if (value.sizes() != named.tensor.sizes() || value.scalar_type() != named.tensor.scalar_type()) {
+    if (value.sizes() != named.tensor.sizes() ||
+        value.scalar_type() != named.tensor.scalar_type()) {
       return absl::InvalidArgumentError(absl::StrCat(
           named.name, " is ", DtypeName(value.scalar_type()), " ", ShapeText(value.sizes()),
           " in the file, the model wants ", DtypeName(named.tensor.scalar_type()), " ",
@@ -231,6 +247,11 @@ void ModelView::Rep::Release(const std::string& block) {
     named.tensor.set_data(nn::HollowLike(named.tensor));
     source->Release(named.name);
   }
+#if defined(__GLIBC__)
+  // The allocator keeps what a block needed, in holes that the next block's tensors do not all fit:
+  // without this a streamed model's memory grows by half a block per block.
+  malloc_trim(0);
+#endif
 }
 
 absl::StatusOr<ModelView> ModelView::Create(std::vector<Component> components) {
@@ -239,14 +260,16 @@ absl::StatusOr<ModelView> ModelView::Create(std::vector<Component> components) {
   std::set<std::string> names;
   for (const Component& component : components) {
     if (component.module == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("component '", component.name, "' has no module"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("component '", component.name, "' has no module"));
     }
     if (component.name.find('.') != std::string::npos || component.name == kRootBlock) {
       return absl::InvalidArgumentError(
           absl::StrCat("a component cannot be named '", component.name, "'"));
     }
     if (!names.insert(component.name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("two components are named '", component.name, "'"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("two components are named '", component.name, "'"));
     }
   }
   if (names.contains("") && components.size() > 1) {
@@ -322,7 +345,8 @@ absl::Status ModelView::SetLinearWeight(absl::string_view linear,
   if (it == rep_->linear_modules.end()) {
     return absl::NotFoundError(absl::StrCat("the model has no linear layer ", linear));
   }
-  if (weight == nullptr) return absl::InvalidArgumentError(absl::StrCat(linear, ": no weight given"));
+  if (weight == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat(linear, ": no weight given"));
   return Annotate(CatchTorch([&] { it->second->SetWeight(std::move(weight)); }), linear);
 }
 
@@ -343,7 +367,8 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
   for (int64_t i = 0; i < units.numel(); ++i) {
     if (unit[i] < 0 || unit[i] >= group->units || (i > 0 && unit[i] <= unit[i - 1])) {
       return absl::InvalidArgumentError(absl::StrCat(group_name, ": keep[", i, "] = ", unit[i],
-                                                     "; wanted ascending units below ", group->units));
+                                                     "; wanted ascending units below ",
+                                                     group->units));
     }
   }
 
@@ -363,13 +388,14 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
       const int64_t want = group->units * ref.repeat;
       if (auto it = rep_->linear_modules.find(ref.tensor); it != rep_->linear_modules.end()) {
         nn::Linear* linear = it->second;
-        NewWeight& entry = weights.try_emplace(linear, NewWeight{linear, nullptr, linear->bias()})
-                               .first->second;
+        NewWeight& entry =
+            weights.try_emplace(linear, NewWeight{linear, nullptr, linear->bias()}).first->second;
         const LinearWeight& current = entry.weight ? *entry.weight : linear->weight();
         const int64_t size = ref.dim == 0 ? current.out_features() : current.in_features();
         if (size != want) {
           return absl::InternalError(absl::StrCat(group_name, ": ", ref.tensor, " has ", size,
-                                                   " indices along dim ", ref.dim, ", declared ", want));
+                                                  " indices along dim ", ref.dim, ", declared ",
+                                                  want));
         }
         auto selected = current.Select(ref.dim, index);
         if (!selected.ok()) {
@@ -377,9 +403,10 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
         }
         entry.weight = *std::move(selected);
         if (ref.dim == 0 && entry.bias.has_value()) {
-          entry.bias = nn::IsHollow(*entry.bias)
-                           ? nn::HollowLike(at::empty({1}, entry.bias->options()).expand({index.numel()}))
-                           : entry.bias->index_select(0, index.to(entry.bias->device())).detach();
+          entry.bias =
+              nn::IsHollow(*entry.bias)
+                  ? nn::HollowLike(at::empty({1}, entry.bias->options()).expand({index.numel()}))
+                  : entry.bias->index_select(0, index.to(entry.bias->device())).detach();
         }
         continue;
       }
@@ -387,8 +414,8 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
       if (!found.ok()) return found.status();
       if (ref.dim < 0 || ref.dim >= found->dim() || found->size(ref.dim) != want) {
         return absl::InternalError(absl::StrCat(group_name, ": ", ref.tensor, " is ",
-                                                 ShapeText(found->sizes()), ", declared ", want,
-                                                 " along dim ", ref.dim));
+                                                ShapeText(found->sizes()), ", declared ", want,
+                                                " along dim ", ref.dim));
       }
       at::Tensor value;
       if (nn::IsHollow(*found)) {
@@ -398,8 +425,8 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
       } else {
         value = found->index_select(ref.dim, index.to(found->device()));
         if (ref.role == AxisRole::kNormalized) {
-          value = (value.to(at::kDouble) *
-                   std::sqrt(static_cast<double>(group->units) / static_cast<double>(units.numel())))
+          value = (value.to(at::kDouble) * std::sqrt(static_cast<double>(group->units) /
+                                                     static_cast<double>(units.numel())))
                       .to(found->scalar_type());
         }
       }
@@ -424,9 +451,11 @@ absl::Status ModelView::SetTensor(absl::string_view path, const at::Tensor& valu
   if (!value.defined() || value.sizes() != tensor.sizes() ||
       value.scalar_type() != tensor.scalar_type()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, " is ", DtypeName(tensor.scalar_type()), " ", ShapeText(tensor.sizes()), ", the new value ",
-        value.defined() ? absl::StrCat(DtypeName(value.scalar_type()), " ", ShapeText(value.sizes()))
-                        : "undefined"));
+        path, " is ", DtypeName(tensor.scalar_type()), " ", ShapeText(tensor.sizes()),
+        ", the new value ",
+        value.defined()
+            ? absl::StrCat(DtypeName(value.scalar_type()), " ", ShapeText(value.sizes()))
+            : "undefined"));
   }
   return CatchTorch([&] {
     at::NoGradGuard no_grad;
@@ -470,19 +499,22 @@ absl::Status ModelView::LoadAll() {
 absl::Status ModelView::Cast(at::ScalarType dtype) {
   if (rep_->streaming) return absl::FailedPreconditionError("Cast: the model is not in memory");
   if (!at::isFloatingType(dtype)) {
-    return absl::InvalidArgumentError(absl::StrCat("Cast: ", DtypeName(dtype), " is not a float type"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("Cast: ", DtypeName(dtype), " is not a float type"));
   }
   std::set<std::string> quantized;
   for (const auto& [path, linear] : rep_->linear_modules) {
     if (linear->weight().trainable()) continue;
-    for (const NamedTensor& state : linear->weight().State()) quantized.insert(Join(path, state.name));
+    for (const NamedTensor& state : linear->weight().State())
+      quantized.insert(Join(path, state.name));
   }
   return CatchTorch([&] {
     at::NoGradGuard no_grad;
     for (const NamedTensor& named : Tensors()) {
       if (!named.tensor.is_floating_point() || quantized.contains(named.name)) continue;
       const at::ScalarType target = KeepsFloat32(named.name) ? at::kFloat : dtype;
-      if (named.tensor.scalar_type() != target) named.tensor.set_data(named.tensor.detach().to(target));
+      if (named.tensor.scalar_type() != target)
+        named.tensor.set_data(named.tensor.detach().to(target));
     }
   });
 }

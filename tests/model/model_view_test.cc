@@ -7,38 +7,16 @@
 
 #include "src/model/dump.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/run_pass.h"
 #include "tests/testing/toy_model.h"
 
 namespace wanlite {
 namespace {
 
 using testing::MakeToyModel;
+using testing::MapSource;
 using testing::ToyComponent;
 using testing::ToyModel;
-
-// Tensors in a map, as a file would hold them.
-class MapSource : public TensorSource {
- public:
-  explicit MapSource(const std::vector<NamedTensor>& tensors) {
-    for (const NamedTensor& named : tensors) {
-      values_[named.name] = named.tensor.detach().clone();
-      infos_.push_back({named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()});
-    }
-    std::sort(infos_.begin(), infos_.end(),
-              [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
-  }
-  const std::vector<TensorInfo>& tensors() const override { return infos_; }
-  absl::StatusOr<at::Tensor> Read(absl::string_view name) const override {
-    const auto it = values_.find(std::string(name));
-    if (it == values_.end()) return absl::NotFoundError(std::string(name));
-    return it->second;
-  }
-  void Release(absl::string_view name) const override {}
-
- private:
-  std::map<std::string, at::Tensor> values_;
-  std::vector<TensorInfo> infos_;
-};
 
 at::Tensor Input() {
   return at::randn({5, 4}, at::detail::createCPUGenerator(3));

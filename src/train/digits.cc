@@ -219,6 +219,21 @@ ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split
   return spec;
 }
 
+std::pair<double, double> PositionAt(const ClipSpec& spec, double progress) {
+  const double moved = progress * spec.travel;
+  switch (spec.direction) {
+    case Direction::kLeft:
+      return {spec.x - moved, spec.y};
+    case Direction::kRight:
+      return {spec.x + moved, spec.y};
+    case Direction::kUp:
+      return {spec.x, spec.y - moved};
+    case Direction::kDown:
+      return {spec.x, spec.y + moved};
+  }
+  return {spec.x, spec.y};
+}
+
 void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const ClipSpec& spec,
                 const ClipWindow& window, float* out) {
   const DigitScan& scan = scans.scans()[spec.scan];
@@ -232,21 +247,7 @@ void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const Cli
     const double progress =
         geometry.frames > 1 ? static_cast<double>(window.first_frame + f) / (geometry.frames - 1)
                             : 0;
-    double x = spec.x, y = spec.y;
-    switch (spec.direction) {
-      case Direction::kLeft:
-        x -= progress * spec.travel;
-        break;
-      case Direction::kRight:
-        x += progress * spec.travel;
-        break;
-      case Direction::kUp:
-        y -= progress * spec.travel;
-        break;
-      case Direction::kDown:
-        y += progress * spec.travel;
-        break;
-    }
+    const auto [x, y] = PositionAt(spec, progress);
     // One scan pixel of margin: bilinear ink fades out just beyond the scan.
     const int margin = static_cast<int>(std::ceil(1 / scale));
     const int row0 = std::max(0, static_cast<int>(std::floor(y)) - margin - window.top);

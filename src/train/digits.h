@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -101,6 +102,10 @@ enum class Combinations { kAll, kTrained, kHeldOut };
 // A function of its arguments alone.
 ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split split,
                     Combinations combinations, uint64_t seed);
+
+// Left upper corner (x, y) of the digit in pixels, `progress` of the way from the first frame (0) to the
+// last (1).
+std::pair<double, double> PositionAt(const ClipSpec& spec, double progress);
 
 // Writes the window of frames [first_frame, first_frame + frames) and pixels [top, top + height) x
 // [left, left + width) of the clip into out, laid out [3, frames, height, width], values in [-1,

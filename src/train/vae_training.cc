@@ -27,21 +27,7 @@ ClipWindow SampleWindow(const ClipGeometry& geometry, const VaeTrainingOptions& 
   window.first_frame = static_cast<int>(random.Below(geometry.frames - window.frames + 1));
   const double progress =
       (window.first_frame + 0.5 * (window.frames - 1)) / std::max(1, geometry.frames - 1);
-  double x = spec.x, y = spec.y;
-  switch (spec.direction) {
-    case Direction::kLeft:
-      x -= progress * spec.travel;
-      break;
-    case Direction::kRight:
-      x += progress * spec.travel;
-      break;
-    case Direction::kUp:
-      y -= progress * spec.travel;
-      break;
-    case Direction::kDown:
-      y += progress * spec.travel;
-      break;
-  }
+  const auto [x, y] = PositionAt(spec, progress);
   auto corner = [&](double position) {
     const double centre = position + 0.5 * geometry.digit_size;
     const double jitter = (random.Uniform() - 0.5) * geometry.digit_size;

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <string>
@@ -39,8 +40,15 @@ absl::Status Load() {
   // stay registered.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("the CUDA library cannot be loaded: ", DlError(), " (wanted ", path, ")"));
+    const std::string error = DlError();
+    if (access(path.c_str(), R_OK) != 0) {
+      return absl::NotFoundError(absl::StrCat("there is no CUDA library ", path));
+    }
+    // Its symbols were checked when it was linked, so what is missing is what it needs: libraries of
+    // CUDA, which machines without a GPU do not have.
+    return absl::UnavailableError(absl::StrCat(
+        "no usable CUDA device: ", error, " (needed by ", path,
+        "); LibTorch's CUDA libraries come with its Python package and the packages it depends on"));
   }
   using Probe = int (*)(int*, const char**);
   const auto probe = reinterpret_cast<Probe>(dlsym(library, "wanlite_cuda_probe"));

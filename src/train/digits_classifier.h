@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "src/train/digits.h"
 #include "src/train/trainer.h"
+#include "src/train/video_trunk.h"
 #include "wanlite/nn.h"
 
 namespace wanlite::train {
@@ -27,7 +28,7 @@ struct DigitsLogits {
 };
 
 // Tensors: layers.N.{weight,bias,gain,offset} and {digit,direction,colour}.{weight,bias}.
-class DigitsClassifier : public torch::nn::Module {
+class DigitsClassifier : public VideoTrunk {
  public:
   // Channels of the first layer. Parameters are not initialised.
   explicit DigitsClassifier(int64_t width);
@@ -40,17 +41,10 @@ class DigitsClassifier : public torch::nn::Module {
   static absl::StatusOr<std::shared_ptr<DigitsClassifier>> Load(Env& env, absl::string_view dir);
 
  private:
-  struct Layer {
-    at::Tensor weight, bias, gain, offset;
-    std::vector<int64_t> stride;
-  };
-  int64_t width_;
-  std::vector<Layer> layers_;
   std::shared_ptr<nn::Linear> digit_, direction_, colour_;
 };
 
-// Sum of the three cross-entropies on clips with some noise and varied brightness, so that the
-// network looks at shapes and motion rather than at exact values.
+// Sum of the three cross-entropies on NoisyClips().
 class ClassifierObjective : public Objective {
  public:
   // `classifier` and `scans` must outlive it.

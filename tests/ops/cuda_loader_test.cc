@@ -24,7 +24,9 @@ TEST_CASE("asking for CUDA gives a device or a reason, the same one each time") 
   if (status.ok()) CHECK(at::globalContext().hasCUDA());
   // LibTorch's CUDA part came along, in builds that have one, and only now.
   const bool loaded = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD) != nullptr;
-  CHECK(loaded == !absl::IsUnimplemented(status));
+  // A machine without CUDA's own libraries cannot load it; with a device it must be there.
+  if (status.ok()) CHECK(loaded);
+  if (absl::IsUnimplemented(status)) CHECK_FALSE(loaded);
   // The CPU operators work whatever the answer.
   const at::Tensor x = at::ones({2, 4});
   CHECK(at::equal(HadamardRotate(HadamardRotate(x, 4), 4), x));

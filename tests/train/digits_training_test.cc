@@ -75,6 +75,9 @@ TrainOptions TinyOptions() {
   dit.set_sample_guidance(2);
   SetLoop(options.mutable_classifier()->mutable_loop(), 2, 4);
   options.mutable_classifier()->set_width(4);
+  SetLoop(options.mutable_clip()->mutable_loop(), 2, 4);
+  options.mutable_clip()->set_width(4);
+  options.mutable_clip()->set_embed_dim(8);
   options.mutable_check()->set_prompts_per_language(1);
   return options;
 }

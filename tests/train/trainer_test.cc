@@ -157,6 +157,49 @@ TEST_CASE("The weights left behind are the moving average") {
   REQUIRE(EmaDecay(options, 1'000'000) == Approx(0.9));
 }
 
+TEST_CASE("Muon moves a matrix along a nearly orthogonal direction, vectors as AdamW does") {
+  const auto env = NewMemEnv();
+  LoopOptions options = Options(1);
+  options.set_warmup_steps(0);
+  options.set_final_rate_ratio(1);
+  options.set_weight_decay(0);
+  options.set_max_gradient_norm(0);
+  options.set_ema_decay(0);
+  Regression plain;
+  REQUIRE_OK(Train(options, plain, Run(*env)));
+  options.set_muon(true);
+  const auto other = NewMemEnv();
+  Regression muon;
+  REQUIRE_OK(Train(options, muon, Run(*other)));
+  REQUIRE(at::equal(plain.bias.detach(), muon.bias.detach()));
+  // From zero, so the weight is the update: singular values near rate * 0.2 * sqrt(max(rows, columns)).
+  const double unit = options.learning_rate() * 0.2 * std::sqrt(3.0);
+  const at::Tensor values = at::linalg_svdvals(muon.weight.detach()) / unit;
+  INFO(values);
+  REQUIRE(values.min().item<double>() > 0.5);
+  REQUIRE(values.max().item<double>() < 1.3);
+}
+
+TEST_CASE("Muon reaches the answer, and a killed run continues to the same bits") {
+  LoopOptions options = Options(200);
+  options.set_muon(true);
+  const auto env = NewMemEnv();
+  Regression unbroken;
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(options, unbroken, Run(*env)));
+  REQUIRE(report.loss < 0.2);
+  const auto other = NewMemEnv();
+  Regression first;
+  CancellationToken cancel;
+  first.cancel = &cancel;
+  first.cancel_at = 57;
+  TrainRun run = Run(*other);
+  run.cancel = &cancel;
+  REQUIRE(absl::IsCancelled(Train(options, first, run).status()));
+  Regression second;
+  REQUIRE_OK(Train(options, second, Run(*other)));
+  REQUIRE(at::equal(unbroken.weight.detach(), second.weight.detach()));
+}
+
 TEST_CASE("The learning rate warms up, then falls as a cosine to its floor") {
   LoopOptions options = Options(103);
   REQUIRE(LearningRate(options, 0) == Approx(0.05 / 3));

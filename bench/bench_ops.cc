@@ -1,62 +1,160 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// INT8 linear against LibTorch's fp32 linear on Wan's shapes. Run interleaved, so that a change of
-// the machine's speed hits both sides:
-//   bench_ops --benchmark_enable_random_interleaving=true --benchmark_repetitions=9
-// and compare the minima. The number of threads is LibTorch's (OMP_NUM_THREADS).
+// Operators against LibTorch's own, on the shapes of Wan's linear layers.
 #include <torch/torch.h>
 
-#include <benchmark/benchmark.h>
-
-#include "src/ops/cpu/cpu_isa.h"
+#include "absl/strings/str_cat.h"
+#include "bench/harness.h"
+#include "bench/torch_int8.h"
 #include "src/ops/ops.h"
+#include "src/quant/weight_int8.h"
 
+namespace wanlite::bench {
 namespace {
 
-// tokens, input features, output features
-void Shapes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"m", "k", "n"})->Unit(benchmark::kMillisecond)->UseRealTime();
-  b->Args({1, 1536, 1536})->Args({1024, 1536, 1536})->Args({1024, 1536, 8960});
-  b->Args({1024, 8960, 1536})->Args({1024, 5120, 5120});
+constexpr int64_t kRotationGroup = 256;
+
+struct LinearCase {
+  at::Tensor x;       // fp32 [m, k]
+  at::Tensor weight;  // fp32 [n, k]
+  at::Tensor bias;    // fp32 [n]
+  at::Tensor expected;
+};
+
+using LinearCasePtr = std::shared_ptr<Lazy<LinearCase>>;
+
+LinearCase MakeLinearCase(int64_t m, int64_t k, int64_t n) {
+  const at::Generator generator = at::detail::createCPUGenerator(1);
+  LinearCase value;
+  value.x = at::randn({m, k}, generator);
+  value.weight = at::randn({n, k}, generator) / std::sqrt(static_cast<double>(k));
+  value.bias = at::randn({n}, generator);
+  value.expected = at::linear(value.x, value.weight, value.bias);
+  return value;
 }
 
-void ReportSpeed(benchmark::State& state) {
-  const double operations = 2.0 * state.range(0) * state.range(1) * state.range(2);
-  state.counters["Gop/s"] =
-      benchmark::Counter(operations * 1e-9 * state.iterations(), benchmark::Counter::kIsRate);
+void AddDense(const std::string& group, const LinearCasePtr& linear, double ops) {
+  Add(group, "LibTorch_fp32", [=](benchmark::State& state) {
+    const LinearCase& c = **linear;
+    Time(state, [&] { return at::linear(c.x, c.weight, c.bias); });
+    SetWork(state, {.fp32_op = ops});
+  });
+  const auto bf16_error = MakeLazy<double>([=] {
+    const LinearCase& c = **linear;
+    return RelativeError(
+        at::linear(c.x.to(at::kBFloat16), c.weight.to(at::kBFloat16), c.bias.to(at::kBFloat16)),
+        c.expected);
+  });
+  Add(group, "LibTorch_bf16", [=](benchmark::State& state) {
+    const LinearCase& c = **linear;
+    const at::Tensor x = c.x.to(at::kBFloat16), weight = c.weight.to(at::kBFloat16),
+                     bias = c.bias.to(at::kBFloat16);
+    Time(state, [&] { return at::linear(x, weight, bias); });
+    SetWork(state, {.bf16_op = ops});
+    SetError(state, **bf16_error);
+  });
 }
 
-void BM_LinearFp32(benchmark::State& state) {
-  torch::InferenceMode inference;
-  const at::Tensor x = at::randn({state.range(0), state.range(1)});
-  const at::Tensor weight = at::randn({state.range(2), state.range(1)});
-  const at::Tensor bias = at::randn({state.range(2)});
-  for (auto _ : state) benchmark::DoNotOptimize(at::linear(x, weight, bias));
-  ReportSpeed(state);
+// A format of weight over its own input dtype; `make` gets the dense case.
+void AddFormat(const std::string& group, const std::string& variant, const LinearCasePtr& linear,
+               double ops, at::ScalarType dtype,
+               const std::function<std::unique_ptr<LinearWeight>(const LinearCase&)>& make) {
+  auto weight = MakeLazy<std::unique_ptr<LinearWeight>>([=] { return make(**linear); });
+  const auto error = MakeLazy<double>([=] {
+    const LinearCase& c = **linear;
+    return RelativeError((**weight)->Apply(c.x.to(dtype), c.bias), c.expected);
+  });
+  Add(group, variant, [=](benchmark::State& state) {
+    const LinearCase& c = **linear;
+    const LinearWeight& w = ***weight;
+    const at::Tensor x = c.x.to(dtype);
+    Time(state, [&] { return w.Apply(x, c.bias); });
+    SetWork(state, {.int8_op = ops});
+    SetError(state, **error);
+  });
 }
-BENCHMARK(BM_LinearFp32)->Apply(Shapes);
 
-void Int8(benchmark::State& state, at::ScalarType dtype, int64_t rotation_group) {
-  torch::InferenceMode inference;
-  const at::Tensor x = at::randn({state.range(0), state.range(1)}).to(dtype);
-  const at::Tensor weight =
-      at::randint(-127, 128, {state.range(2), state.range(1)}, at::dtype(at::kChar));
-  const at::Tensor scale = at::rand({state.range(2), 1});
-  const at::Tensor bias = at::randn({state.range(2)});
-  state.SetLabel(wanlite::ops::CpuIsaName(wanlite::ops::ActiveCpuIsa()));
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(wanlite::ops::Int8Linear(x, weight, scale, bias, rotation_group));
-  }
-  ReportSpeed(state);
+// The bare integer product that LibTorch has: no quantizing before it, no scaling after it.
+void AddIntMm(const std::string& group, int64_t m, int64_t k, int64_t n, double ops) {
+  Add(group, "LibTorch_int_mm_product_only", [=](benchmark::State& state) {
+    const at::Tensor x = at::randint(-127, 128, {m, k}, at::dtype(at::kChar));
+    const at::Tensor weight = at::randint(-127, 128, {n, k}, at::dtype(at::kChar)).t();
+    Time(state, [&] { return at::_int_mm(x, weight); });
+    SetWork(state, {.int8_op = ops});
+  });
 }
-void BM_Int8Linear(benchmark::State& state) { Int8(state, at::kFloat, 0); }
-void BM_Int8LinearRotated(benchmark::State& state) { Int8(state, at::kFloat, 256); }
-void BM_Int8LinearBf16(benchmark::State& state) { Int8(state, at::kBFloat16, 0); }
-BENCHMARK(BM_Int8Linear)->Apply(Shapes);
-BENCHMARK(BM_Int8LinearRotated)->Apply(Shapes);
-BENCHMARK(BM_Int8LinearBf16)->Apply(Shapes);
+
+void AddLinears(int64_t m, int64_t k, int64_t n) {
+  const std::string group = absl::StrCat("linear/", m, "x", k, "x", n);
+  const double ops = 2.0 * static_cast<double>(m * k) * static_cast<double>(n);
+  const auto linear = MakeLazy<LinearCase>([=] { return MakeLinearCase(m, k, n); });
+  AddDense(group, linear, ops);
+  AddFormat(group, "LibTorch_int8_dynamic", linear, ops, at::kFloat,
+            [](const LinearCase& c) { return MakeTorchDynamicInt8(c.weight, c.bias); });
+  AddIntMm(group, m, k, n, ops);
+  const auto int8 = [](int64_t rotation) {
+    return [=](const LinearCase& c) { return ValueOrExit(MakeInt8Weight(c.weight, rotation)); };
+  };
+  AddFormat(group, "wanlite_int8", linear, ops, at::kFloat, int8(0));
+  AddFormat(group, "wanlite_int8_convrot", linear, ops, at::kFloat, int8(kRotationGroup));
+  AddFormat(group, "wanlite_int8_bf16_input", linear, ops, at::kBFloat16, int8(0));
+}
+
+// The steps around the product, against the same made of LibTorch's element-wise operators.
+void AddQuantize(int64_t m, int64_t k) {
+  const std::string group = absl::StrCat("quantize_per_token/", m, "x", k);
+  const double bytes = 4.0 * static_cast<double>(m * k);
+  const auto input = MakeLazy<at::Tensor>([=] { return at::randn({m, k}); });
+  Add(group, "LibTorch_composed", [=](benchmark::State& state) {
+    const at::Tensor& x = **input;
+    Time(state, [&] {
+      const at::Tensor scale = at::amax(at::abs(x), 1, /*keepdim=*/true) / 127;
+      return at::clamp(at::round(x / scale), -127, 127).to(at::kChar);
+    });
+    SetWork(state, {.bytes = bytes});
+  });
+  Add(group, "wanlite", [=](benchmark::State& state) {
+    const at::Tensor& x = **input;
+    Time(state, [&] { return ops::QuantizePerToken(x); });
+    SetWork(state, {.bytes = bytes});
+  });
+}
+
+void AddRotate(int64_t m, int64_t k) {
+  const std::string group = absl::StrCat("rotate/", m, "x", k, "_by_", kRotationGroup);
+  const double bytes = 4.0 * static_cast<double>(m * k);
+  const auto input = MakeLazy<at::Tensor>([=] { return at::randn({m, k}); });
+  // Its rows are those of the identity, rotated.
+  const auto matrix = MakeLazy<at::Tensor>(
+      [] { return ops::HadamardRotate(at::eye(kRotationGroup), kRotationGroup); });
+  Add(group, "LibTorch_matmul", [=](benchmark::State& state) {
+    const at::Tensor& x = **input;
+    const at::Tensor& rotation = **matrix;
+    Time(state, [&] { return at::matmul(x.view({m, -1, kRotationGroup}), rotation); });
+    SetWork(state, {.bytes = bytes});
+  });
+  Add(group, "wanlite", [=](benchmark::State& state) {
+    const at::Tensor& x = **input;
+    Time(state, [&] { return ops::HadamardRotate(x, kRotationGroup); });
+    SetWork(state, {.bytes = bytes});
+  });
+}
+
+void AddAll() {
+  AddLinears(1, 1536, 1536);
+  AddLinears(1024, 1536, 1536);
+  AddLinears(1024, 1536, 8960);
+  AddLinears(1024, 8960, 1536);
+  AddLinears(1024, 5120, 5120);
+  AddQuantize(1024, 1536);
+  AddRotate(1024, 1536);
+}
 
 }  // namespace
+}  // namespace wanlite::bench
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  wanlite::bench::AddAll();
+  return wanlite::bench::Main(argc, argv, "LibTorch_fp32,LibTorch_composed,LibTorch_matmul");
+}

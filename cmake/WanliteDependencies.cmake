@@ -13,6 +13,7 @@ find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
 find_path(WEBP_INCLUDE_DIR webp/mux.h REQUIRED)
 find_library(WEBP_LIBRARY webp REQUIRED)
 find_library(WEBPMUX_LIBRARY webpmux REQUIRED)
+find_library(WEBPDEMUX_LIBRARY webpdemux REQUIRED)
 find_path(PNG_INCLUDE_DIR png.h REQUIRED)
 find_library(PNG_LIBRARY png REQUIRED)
 

@@ -12,6 +12,8 @@ model=$root/examples/digits/model
 recipe=$root/examples/recipes/digits_int8.textproto
 prompt="a red digit 3 moves right"
 seed=7
+# Few, so that the demo ends soon; the report says what so few clips can tell.
+clips=${WANLITE_DEMO_CLIPS:-24}
 
 rm -rf "$2"
 mkdir -p "$2"
@@ -34,18 +36,26 @@ step "1. The model: Wan-Digits, the Wan2.2 architecture at small widths, really 
 step "2. What the recipe would do, from shapes alone" \
   plan --model "$model" --recipe "$recipe"
 step "3. Compress" \
-  compress --model "$model" --recipe "$recipe" --out "$out/compressed"
-for name in original compressed; do
-  [ "$name" = original ] && folder=$model || folder=$out/compressed
+  compress --model "$model" --recipe "$recipe" --out "$out/checkpoints/int8"
+step "   The same with 30 % of the weights pruned first" \
+  compress --model "$model" --recipe "$root/examples/recipes/digits_prune30_int8.textproto" \
+  --out "$out/checkpoints/prune30_int8"
+for name in original int8; do
+  [ "$name" = original ] && folder=$model || folder=$out/checkpoints/$name
   step "4. Generate with the $name model, same prompt and seed" \
     generate --model "$folder" --prompt "$prompt" --seed "$seed" \
     --out "$out/$name.webp" --sheet "$out/$name-frames.png" --upscale 4
 done
 step "5. What was gained and what was lost" \
-  evaluate --original "$model" --compressed "$out/compressed"
+  evaluate --original "$model" --compressed "$out/checkpoints" \
+  --set "digits:$root/examples/digits" --set-clips "$clips" --report "$out/report.html"
 
 printf '\nThe same digit from both models (a browser shows them):\n'
 for file in "$out"/*.webp "$out"/*.png; do
   printf '  %s\n' "$file"
 done
-printf 'The compressed checkpoint:\n  %s\n' "$out/compressed"
+printf 'The compressed checkpoints:\n'
+for folder in "$out"/checkpoints/*; do
+  printf '  %s\n' "$folder"
+done
+printf '%sThe report, everything on one page:%s\n  %s\n' "$bold" "$plain" "$out/report.html"

@@ -22,6 +22,20 @@
 
 namespace wanlite {
 
+// What a linear layer computes with, for counts of operations.
+struct LinearArithmetic {
+  // Width in bits of the two operands that are multiplied. A format that expands its weights before
+  // the product (weight-only quantization) has the width it expands to; what is stored is
+  // bits_per_weight().
+  int weight_bits = 32;
+  int activation_bits = 32;
+  bool integer = false;  // both operands are integers
+  // Element-wise operations beside the product: per element of the input (quantizing, rotating) and
+  // of the output (scaling back). The bias is not among them.
+  double input_ops = 0;
+  double output_ops = 0;
+};
+
 // Immutable but for the storage of its tensors, which loading and moving between devices exchange in
 // place (set_data on the tensors that State() returns).
 class LinearWeight {
@@ -40,6 +54,8 @@ class LinearWeight {
   // y = x W^T + bias. x: floating [..., in]; bias: [out] or absent; result [..., out] in x's dtype.
   // Throws c10::Error on a shape that does not fit.
   virtual at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const = 0;
+  // What Apply() multiplies. Of hollow weights too.
+  virtual LinearArithmetic arithmetic() const = 0;
 
   // Its tensors by the suffix they get after the layer's path ("weight", "weight_scale"), the main
   // one first. The returned handles are the live ones.

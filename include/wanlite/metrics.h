@@ -4,11 +4,20 @@
 // Numbers about models and videos: operation counts from shapes, quality of one clip against
 // another, memory and time.
 //
-// Operation counts follow one convention everywhere: 2 per multiply-add, matrix products and
-// convolutions only (element-wise work, norms and softmax are below 1 % and left out). A
-// multiply-add counts the same in INT8, so quantization lowers no count: the INT8 part is listed
-// apart. Zeros in a weight lower the effective count, and the realised one only where a kernel
-// skips them.
+// Operation counts follow one convention everywhere: 2 per multiply-add (GFLOP = 2 GMAC), matrix
+// products and convolutions only, as torch.utils.flop_counter counts under math attention. A
+// multiply-add counts the same in INT8, so quantization lowers no count: the integer part is listed
+// apart, and bit operations tell widths apart:
+//   BOPs = multiply-adds * bits of the weight * bits of the activation
+// with the bits that are multiplied: 16 x 16 for dense bf16 or fp16, 32 x 32 for fp32, 8 x 8 for
+// INT8 W8A8. Attention multiplies activations by activations: its component's width on both sides.
+// Zeros in a weight lower the effective count, and the realised one only where a kernel skips them.
+//
+// Element-wise work is counted apart ("other") and is no part of a total. Operations per element,
+// a transcendental function counting as one: LayerNorm with its affine or modulation 7, RMSNorm 4,
+// softmax 6 per score (scale or bias, maximum, difference, exp, sum, quotient), tanh-GELU 9, SiLU 4,
+// rotary embedding 3, gated residual 2, residual or product of a gate 1, bias 1, and what a weight
+// format adds (LinearArithmetic). Copies, casts, padding and vectors that exist once are free.
 #ifndef WANLITE_METRICS_H_
 #define WANLITE_METRICS_H_
 
@@ -31,8 +40,10 @@ struct OpCount {
   double dense = 0;      // of the shapes that run
   double effective = 0;  // `dense` without the products with zero weights
   double realised = 0;   // what the kernels of this build execute
-  double int8 = 0;       // the part of `dense` that is INT8 integer work
+  double int8 = 0;       // the part of `dense` that multiplies integers
+  double bops = 0;       // bit operations of `dense`
 
+  double macs() const { return dense / 2; }
   OpCount& operator+=(const OpCount& other);
   // Counts times a number of calls.
   OpCount operator*(double calls) const;
@@ -43,8 +54,16 @@ struct ForwardOps {
   OpCount linear;           // linear layers
   OpCount self_attention;   // QK^T and PV
   OpCount cross_attention;  // QK^T and PV against the text
-  OpCount convolution;      // patch embedding; all of a VAE
+  OpCount convolution;      // patch embedding; all of a VAE but its attention
+  double other = 0;         // element-wise operations, not in total()
+  // Of the tensors that are read, each once (a VAE that streams reads them again for every chunk);
+  // of a table of tokens the rows of one prompt.
+  double weight_bytes = 0;
+
   OpCount total() const;
+  ForwardOps& operator+=(const ForwardOps& more);
+  // Counts times a number of calls.
+  ForwardOps operator*(double calls) const;
 };
 
 // What is generated. Pixels and frames of the video, not of the latent.
@@ -65,13 +84,33 @@ struct ModelOps {
   int64_t video_tokens = 0;  // of a denoiser's sequence
 };
 
-// Counts from shapes alone (hollow models too): linear layers by the sequence they declare,
-// attention by the heads that are there, convolutions by their weights. The VAE's strides come from
+// Counts from shapes and dtypes alone (hollow models too): linear layers by the sequence they
+// declare, attention by the heads that are there, convolutions by their weights; element-wise work
+// where the topology's kinds and the tensors' names tell what runs. The VAE's strides come from
 // its layers, or are Wan 2.1's (4, 8, 8) when the view has no VAE. `nonzero`: fraction of non-zero
 // weights by linear path (NonZeroFractions), 1 where absent. InvalidArgument when the size does not
 // fit the strides.
 absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shape,
                                   const std::map<std::string, double>& nonzero = {});
+
+// Everything one generation runs.
+struct GenerationCount {
+  std::map<std::string, ForwardOps> denoisers;  // by component, all its forwards
+  ForwardOps text_encoder;
+  ForwardOps vae_encode, vae_decode;
+
+  ForwardOps total() const;
+  // Mean of one step: all denoisers' forwards over `steps` >= 1, guidance branches and the choice of
+  // experts as they ran.
+  ForwardOps Step(int64_t steps) const;
+};
+
+// ops: of one forward each. calls: measured forwards by component, as GenerateResult::calls has
+// them: names of denoisers, "text_encoder", "vae.encode", "vae.decode"; 0 where absent.
+// InvalidArgument for a name without a count (a part that ran must not be lost) and for negative
+// calls.
+absl::StatusOr<GenerationCount> GenerationOps(const ModelOps& ops,
+                                              const std::map<std::string, int64_t>& calls);
 
 // Fraction of non-zero weights of every linear; reads all weights, one block at a time.
 absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model);

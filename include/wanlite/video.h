@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Frames to files.
+// Frames to files, and files to frames.
 #ifndef WANLITE_VIDEO_H_
 #define WANLITE_VIDEO_H_
 
@@ -52,6 +52,34 @@ std::vector<std::string> VideoFormats();
 // All frames side by side in one PNG, `columns` to a row (0: about as wide as high), for people.
 absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tensor& frames,
                                int64_t columns = 0, const VideoOptions& options = {});
+
+struct VideoClip {
+  at::Tensor frames;  // uint8 [F >= 1, H, W, 3] on the CPU
+  double fps = 0;     // 0: the file does not say, as a still image
+};
+
+// What ReadVideo takes at most; a larger file is InvalidArgument before memory is asked for.
+inline constexpr int64_t kMaxReadSide = 16384;
+inline constexpr int64_t kMaxReadFrames = 65536;
+inline constexpr int64_t kMaxReadBytes = int64_t{4} << 30;  // of all decoded frames
+
+// Reads a clip. The format is told from the first bytes, not from the ending:
+//   PNG, animated PNG   up to 8 bits a sample
+//   WebP                still or animated, lossy or lossless
+//   YUV4MPEG2           8 bits, 4:2:0, 4:2:2, 4:4:4 or mono, limited or full range, read as BT.601;
+//                       chroma is repeated, not interpolated
+//   MP4                 the first video stream, where this build has its libav module
+// Transparent pixels are shown on black. Formats that give each frame a duration of its own (PNG,
+// WebP) come back at one rate: a frame that lasts k ticks is repeated k times (WebP stores equal
+// neighbours as one longer frame), where a whole rate up to 240 fits the times to the millisecond;
+// else the frames as they are, at their mean rate.
+//
+// The file may be hostile. InvalidArgument names the file for broken, truncated and too large ones
+// and for unknown formats; Unimplemented for variants that are not read, and MP4 without libav.
+absl::StatusOr<VideoClip> ReadVideo(Env& env, absl::string_view path);
+
+// True when the first bytes are those of a format that ReadVideo knows.
+absl::StatusOr<bool> IsVideo(Env& env, absl::string_view path);
 
 }  // namespace wanlite
 

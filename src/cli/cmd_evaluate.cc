@@ -2,9 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include <cstdio>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "src/cli/child_process.h"
+#include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
+#include "src/metrics/extractors.h"
+#include "src/report/evaluation_html.h"
+#include "src/runner/digits_set.h"
 #include "src/runner/evaluate.h"
 #include "wanlite/status.h"
 #include "wanlite/video.h"
@@ -17,12 +25,17 @@ namespace {
 constexpr int64_t kMemorySteps = 2;
 
 struct Options {
-  std::string original, compressed, save;
+  std::string original;
+  std::vector<std::string> compressed;
+  std::string save, report;
   std::vector<std::string> prompts;
-  int64_t seeds = 1, repeats = 3;
+  std::string prompts_file, set, real;
+  std::vector<std::string> fvd_sha256;
+  int64_t seeds = 1, repeats = 3, set_clips = 48, set_seed = 1000;
   bool no_memory = false;
   DeviceOptions device;
   RequestOptions request;
+  VideosOptions videos;
 };
 
 // Runs one generation in a process of its own and reads what it says about its memory.
@@ -60,45 +73,167 @@ absl::StatusOr<int64_t> MeasurePeak(const Options& options, const GenerateSettin
 }
 
 absl::Status SaveFrames(const EvaluateReport& report, const std::string& dir, Session& session) {
-  if (!report.original_frames.defined()) {
-    return absl::FailedPreconditionError("--save needs a VAE in both folders");
+  if (report.original_examples.empty()) {
+    return absl::FailedPreconditionError("--save needs a VAE in all folders");
   }
   WANLITE_RETURN_IF_ERROR(session.env().CreateFolders(dir));
   VideoOptions video;
   video.fps = report.settings.fps;
-  const auto write = [&](const char* name, const at::Tensor& frames) {
+  const auto write = [&](const std::string& name, const at::Tensor& frames) {
     return WriteVideo(session.env(), JoinPath(dir, name), frames, video);
   };
-  WANLITE_RETURN_IF_ERROR(write("original.png", report.original_frames));
-  WANLITE_RETURN_IF_ERROR(write("compressed.png", report.compressed_frames));
-  return write("side_by_side.png",
-               at::cat({report.original_frames, report.compressed_frames}, /*dim=*/2));
+  std::vector<at::Tensor> all{report.original_examples.front().frames};
+  WANLITE_RETURN_IF_ERROR(write("original.png", all.front()));
+  for (const CandidateReport& candidate : report.candidates) {
+    if (candidate.examples.empty()) continue;
+    all.push_back(candidate.examples.front().frames);
+    const bool alone = report.candidates.size() == 1;
+    WANLITE_RETURN_IF_ERROR(
+        write((alone ? "compressed" : candidate.model.name) + ".png", all.back()));
+  }
+  return write("side_by_side.png", at::cat(all, /*dim=*/2));
 }
 
-absl::Status Run(const Options& options, Session& session) {
+bool IsModelFolder(Env& env, const std::string& dir) {
+  for (const char* name : {"wanlite.json", "model_index.json", "config.json"}) {
+    if (env.FileExists(JoinPath(dir, name))) return true;
+  }
+  return false;
+}
+
+// Model folders as they are; a folder of model folders stands for all of them.
+absl::StatusOr<std::vector<std::string>> ExpandCandidates(const std::vector<std::string>& named,
+                                                          Env& env) {
+  std::vector<std::string> dirs;
+  for (const std::string& dir : named) {
+    std::vector<std::string> inside;
+    if (env.FolderExists(dir) && !IsModelFolder(env, dir)) {
+      WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
+      for (const std::string& name : names) {
+        const std::string path = JoinPath(dir, name);
+        if (env.FolderExists(path) && IsModelFolder(env, path)) inside.push_back(path);
+      }
+    }
+    if (inside.empty()) inside.push_back(dir);  // opened as it is, with the errors of opening
+    dirs.insert(dirs.end(), inside.begin(), inside.end());
+  }
+  return dirs;
+}
+
+absl::StatusOr<std::vector<std::string>> AllPrompts(const Options& options, Session& session) {
+  std::vector<std::string> prompts = options.prompts;
+  if (options.prompts_file.empty()) return prompts;
+  WANLITE_ASSIGN_OR_RETURN(const std::string text, session.env().ReadFile(options.prompts_file));
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    line = absl::StripAsciiWhitespace(line);
+    if (!line.empty()) prompts.emplace_back(line);
+  }
+  if (prompts.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("'", options.prompts_file, "' holds no prompt"));
+  }
+  return prompts;
+}
+
+// The set that --set or --real describe, with its extractors; null when there is neither.
+absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
+                                                       const std::vector<std::string>& prompts,
+                                                       Session& session) {
+  std::unique_ptr<EvaluationSet> set;
+  if (options.set.empty() && options.real.empty()) {
+    if (options.videos.extractors.empty()) return set;
+    return absl::InvalidArgumentError("--extractor needs --set, --real or --videos");
+  }
+  if (!options.set.empty() && !options.real.empty()) {
+    return absl::InvalidArgumentError("--set and --real exclude each other");
+  }
+  std::vector<std::string> specs = options.videos.extractors;
+  if (!options.set.empty()) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(options.set, absl::MaxSplits(':', 1));
+    if (parts.first != "digits" || parts.second.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set is '", options.set, "', wanted digits:DIR"));
+    }
+    WANLITE_ASSIGN_OR_RETURN(EvaluationSet made,
+                             MakeDigitsSet(session.env(), parts.second, options.set_clips,
+                                           static_cast<uint64_t>(options.set_seed)));
+    set = std::make_unique<EvaluationSet>(std::move(made));
+    if (specs.empty()) specs = {"digits:" + JoinPath(parts.second, "classifier"), "transnetv2"};
+  } else {
+    if (prompts.empty()) {
+      return absl::InvalidArgumentError("--real needs --prompt or --prompts-file");
+    }
+    WANLITE_ASSIGN_OR_RETURN(EvaluationSet made,
+                             MakeFolderSet(session.env(), options.real, prompts, options.seeds,
+                                           options.request.seed.value_or(0)));
+    set = std::make_unique<EvaluationSet>(std::move(made));
+    if (specs.empty()) specs = {"transnetv2"};
+  }
+  const bool asked = !options.videos.extractors.empty();
+  for (const std::string& spec : specs) {
+    auto extractor = OpenExtractor(session.env(), spec, ExtractorOptions{options.fvd_sha256});
+    if (extractor.ok()) {
+      set->extractors.push_back(*std::move(extractor));
+    } else if (asked || !absl::IsNotFound(extractor.status())) {
+      return Annotate(extractor.status(), absl::StrCat("--extractor ", spec));
+    } else {
+      std::fprintf(stderr, "note: no distance by %s: %s\n", spec.c_str(),
+                   OneLine(extractor.status().message()).c_str());
+    }
+  }
+  return set;
+}
+
+absl::Status CompareModels(const Options& options, Session& session) {
   EvaluateOptions evaluate;
   evaluate.original = options.original;
-  evaluate.compressed = options.compressed;
+  WANLITE_ASSIGN_OR_RETURN(evaluate.candidates,
+                           ExpandCandidates(options.compressed, session.env()));
+  for (const std::string* path : {&options.report}) {
+    if (!path->empty()) WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), *path));
+  }
   WANLITE_ASSIGN_OR_RETURN(evaluate.request, options.request.Resolve(session));
   WANLITE_ASSIGN_OR_RETURN(evaluate.runner, options.device.Resolve(session));
-  evaluate.prompts = options.prompts;
+  WANLITE_ASSIGN_OR_RETURN(evaluate.prompts, AllPrompts(options, session));
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<EvaluationSet> set,
+                           MakeSet(options, evaluate.prompts, session));
+  evaluate.set = set.get();
   evaluate.seeds = options.seeds;
   evaluate.repeats = options.repeats;
+  evaluate.distance.resamples = options.videos.resamples;
+  WANLITE_ASSIGN_OR_RETURN(evaluate.distance.divisor, ParseDivisor(options.videos.divisor));
   if (!options.no_memory) {
     evaluate.peak_rss = [&](const EvaluateReport& report, const std::string& dir) {
       return MeasurePeak(options, report.settings, dir, report.prompts.front(),
-                         report.original_frames.defined());
+                         !report.original_examples.empty());
     };
   }
   WANLITE_ASSIGN_OR_RETURN(const EvaluateReport report,
                            Evaluate(session.env(), session.architectures(), evaluate));
   if (!options.save.empty()) WANLITE_RETURN_IF_ERROR(SaveFrames(report, options.save, session));
+  if (!options.report.empty()) {
+    WANLITE_RETURN_IF_ERROR(WriteEvaluationHtml(session.env(), options.report, report));
+  }
   if (session.json) {
     session.PrintJsonText(EvaluationJson(report));
   } else {
     session.Say(EvaluationTable(report));
+    if (!options.report.empty()) session.Say(absl::StrCat("Report: ", options.report, "\n"));
   }
   return absl::OkStatus();
+}
+
+absl::Status Run(const Options& options, Session& session) {
+  const bool videos = !options.videos.videos.empty() || !options.videos.reference.empty();
+  const bool models = !options.original.empty() || !options.compressed.empty();
+  if (videos && models) {
+    return absl::InvalidArgumentError("two folders of clips and models are evaluated one at a time");
+  }
+  if (videos) return RunVideos(options.videos, session);
+  if (options.original.empty() || options.compressed.empty()) {
+    return absl::InvalidArgumentError(
+        "wanted --original and --compressed, or --videos and --reference");
+  }
+  return CompareModels(options, session);
 }
 
 }  // namespace
@@ -107,33 +242,58 @@ Command AddEvaluate(CLI::App& root) {
   Command command;
   command.app = AddCommand(
       root, "evaluate",
-      "Compare a compressed model with its original: what was gained, what was lost",
-      "wanlite evaluate --original examples/digits/model --compressed small --json\n\n"
-      "Both run in turns on the same noise and prompts; the first run of each is not timed. Peak "
-      "memory\n"
-      "is that of a process of its own per model. In JSON psnr_db of identical clips counts as 100 "
-      "(and\n"
-      "`identical` is true when all are); psnr_db and ssim are null without a VAE. gflop_per_step "
-      "counts\n"
-      "2 per multiply-add, INT8 or not; int8_gop_per_step is the part of it that is INT8.");
+      "Compare compressed models with their original, or two folders of clips",
+      "wanlite evaluate --original examples/digits/model --compressed small --json\n"
+      "  wanlite evaluate --original examples/digits/model --compressed checkpoints \\\n"
+      "                   --set digits:examples/digits --report report.html\n\n"
+      "Each compressed model and the original run in turns on the same noise and prompts; the first\n"
+      "run is not timed. Peak memory is that of a process of its own per model. With --set or --real\n"
+      "the distances to real clips are measured too: distance of compressed to real minus that of\n"
+      "original to real, and of compressed to original, each with its extractor, floor and interval.\n"
+      "A folder of model folders under --compressed stands for all of them.\n\n"
+      "JSON: original, compressed and paired (the first compressed model), candidates (all: model,\n"
+      "paired, quality), set, settings, machine. psnr_db of identical clips counts as 100; psnr_db and\n"
+      "ssim are null without a VAE. gflop_per_step counts 2 per multiply-add, INT8 or not;\n"
+      "int8_gop_per_step is the part of it that is INT8.\n\n" +
+          VideosHelp());
   CLI::App* app = command.app;
   auto options = std::make_shared<Options>();
-  app->add_option("--original", options->original, "model folder")->required()->type_name("DIR");
-  app->add_option("--compressed", options->compressed, "model folder")
-      ->required()
+  app->add_option("--original", options->original, "model folder")->type_name("DIR");
+  app->add_option("--compressed", options->compressed,
+                  "model folder, or a folder of them; may be repeated")
       ->type_name("DIR");
+  app->add_option("--report", options->report, "HTML file to write: everything on one page")
+      ->type_name("FILE");
   app->add_option("--prompt", options->prompts,
                   "may be repeated (default: the original folder's own prompts)")
       ->type_name("TEXT");
+  app->add_option("--prompts-file", options->prompts_file, "one prompt a line")->type_name("FILE");
   app->add_option("--seeds", options->seeds, "seeds for each prompt, from --seed on")
       ->type_name("N")
       ->capture_default_str();
   app->add_option("--repeats", options->repeats, "timed runs of each model, at least")
       ->type_name("N")
       ->capture_default_str();
-  app->add_flag("--no-memory", options->no_memory, "do not measure peak memory");
-  app->add_option("--save", options->save, "folder for the first clip of both, and side by side")
+  app->add_option("--set", options->set,
+                  "evaluation set with prompts, real clips and readers: digits:DIR, where DIR is like "
+                  "examples/digits")
+      ->type_name("SET");
+  app->add_option("--set-clips", options->set_clips, "prompts of the set")
+      ->type_name("N")
+      ->capture_default_str();
+  app->add_option("--set-seed", options->set_seed, "of the set's prompts, clips and noise")
+      ->type_name("N")
+      ->capture_default_str();
+  app->add_option("--real", options->real,
+                  "folder of real clips to measure distances to, in place of --set")
       ->type_name("DIR");
+  app->add_option("--fvd-sha256", options->fvd_sha256,
+                  "digest of an I3D file whose distance may be called FVD")
+      ->type_name("HEX");
+  app->add_flag("--no-memory", options->no_memory, "do not measure peak memory");
+  app->add_option("--save", options->save, "folder for the first clip of each, and side by side")
+      ->type_name("DIR");
+  AddVideosOptions(app, options->videos);
   options->request.Add(app);
   options->device.Add(app);
   command.run = [options](Session& session) { return Run(*options, session); };

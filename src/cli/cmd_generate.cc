@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
 #include "src/runner/text_table.h"
+#include "src/runner/vbench.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
@@ -18,7 +19,8 @@ struct Options {
   DeviceOptions device;
   RequestOptions request;
   std::optional<std::string> prompt;
-  std::string out, sheet, save_latents;
+  std::string out, sheet, save_latents, vbench;
+  int64_t vbench_index = 0;
   std::optional<double> fps;
   VideoOptions video;
   // What memory is measured on: a run that writes nothing, with or without the VAE.
@@ -27,8 +29,15 @@ struct Options {
 
 absl::Status CheckOutputs(const Options& options, Session& session) {
   if (options.out.empty() && options.sheet.empty() && options.save_latents.empty() &&
-      !options.discard) {
-    return absl::InvalidArgumentError("nothing to write: give --out, --sheet or --save-latents");
+      options.vbench.empty() && !options.discard) {
+    return absl::InvalidArgumentError(
+        "nothing to write: give --out, --sheet, --save-latents or --vbench");
+  }
+  if (!options.vbench.empty()) {
+    if (!options.prompt) return absl::InvalidArgumentError("--vbench needs --prompt");
+    // Before minutes of work: a name that cannot be, or a build that writes no MP4.
+    WANLITE_RETURN_IF_ERROR(VBenchFileName(*options.prompt, options.vbench_index).status());
+    WANLITE_RETURN_IF_ERROR(CheckVideoPath("vbench.mp4", options.video));
   }
   if (!options.prompt && options.request.prompt_embeds.empty()) {
     return absl::InvalidArgumentError("give --prompt or --prompt-embeds");
@@ -53,7 +62,8 @@ absl::Status Run(Options options, Session& session) {
   runner_options.config_path = options.model.config;
   runner_options.free_text_encoder = true;
   request.prompt = options.prompt.value_or("");
-  request.decode = !options.out.empty() || !options.sheet.empty() || options.decode;
+  request.decode = !options.out.empty() || !options.sheet.empty() ||
+                   !options.vbench.empty() || options.decode;
   WANLITE_ASSIGN_OR_RETURN(
       const std::unique_ptr<Runner> runner,
       Runner::Open(session.env(), options.model.model, session.architectures(), runner_options));
@@ -75,6 +85,12 @@ absl::Status Run(Options options, Session& session) {
     WANLITE_RETURN_IF_ERROR(
         WriteContactSheet(session.env(), options.sheet, result.frames, 0, options.video));
     written.push_back(options.sheet);
+  }
+  if (!options.vbench.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(const std::string path,
+                             ExportVBench(session.env(), options.vbench, *options.prompt,
+                                          options.vbench_index, result.frames, options.video.fps));
+    written.push_back(path);
   }
   if (session.json) {
     session.PrintJson(Json{{"written", written},
@@ -118,6 +134,13 @@ Command AddGenerate(CLI::App& root) {
       ->type_name("FILE");
   app->add_option("--sheet", options->sheet, "all frames side by side in one .png")
       ->type_name("FILE");
+  app->add_option("--vbench", options->vbench,
+                  "folder to add the video to under the file name that VBench expects, "
+                  "PROMPT-INDEX.mp4")
+      ->type_name("DIR");
+  app->add_option("--vbench-index", options->vbench_index, "INDEX of the sample, 0 to 4 in VBench")
+      ->type_name("N")
+      ->capture_default_str();
   app->add_option("--save-latents", options->save_latents,
                   "safetensors to write, tensor latents; without --out no VAE is needed")
       ->type_name("FILE");

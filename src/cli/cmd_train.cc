@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
@@ -22,7 +23,9 @@ absl::Status Run(const Options& options, Session& session) {
   train::DigitsTrainingRun run;
   run.env = &session.env();
   WANLITE_ASSIGN_OR_RETURN(run.options, train::LoadTrainOptions(session.env(), options.config));
-  run.scans_path = JoinPath(Dirname(options.config), run.options.data().scans_file());
+  const std::string& scans = run.options.data().scans_file();
+  run.scans_path =
+      absl::StartsWith(scans, "/") ? scans : JoinPath(Dirname(options.config), scans);
   run.out_dir = options.out;
   run.stages = options.stages;
   run.progress = &session.progress();

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/runner/protocols.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -54,10 +55,15 @@ absl::StatusOr<RunnerOptions> DeviceOptions::Resolve(Session& session) const {
 
 void RequestOptions::Add(CLI::App* app) {
   const std::string by_model = " (default: the model's own)";
+  app->add_option("--protocol", protocol,
+                  "settings of a published benchmark where no option says otherwise; a wrong name "
+                  "lists those there are")
+      ->type_name("NAME");
   app->add_option("--negative-prompt", negative_prompt, "what the video should not show" + by_model)
       ->type_name("TEXT");
   app->add_option("--steps", steps, "denoising steps" + by_model)->type_name("N");
-  app->add_option("--seed", seed, "of the noise, as torch.manual_seed")->capture_default_str();
+  app->add_option("--seed", seed, "of the noise, as torch.manual_seed (default: 0)")
+      ->type_name("N");
   app->add_option("--frames", frames, "frames of the video, 4 k + 1 for Wan" + by_model)
       ->type_name("N");
   app->add_option("--height", height, "pixels" + by_model)->type_name("N");
@@ -87,19 +93,26 @@ void RequestOptions::Add(CLI::App* app) {
 
 absl::StatusOr<GenerateRequest> RequestOptions::Resolve(Session& session) const {
   GenerateRequest request;
-  request.negative_prompt = negative_prompt;
-  request.steps = steps;
-  request.frames = frames;
-  request.height = height;
-  request.width = width;
-  request.guidance = guidance;
-  request.guidance_2 = guidance_2;
-  request.shift = shift;
-  request.boundary_ratio = boundary;
+  if (!protocol.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(const Protocol found, FindProtocol(protocol));
+    request = found.request;
+  }
+  const auto set = [](auto& field, const auto& value) {
+    if (value) field = value;
+  };
+  set(request.seed, seed);
+  set(request.negative_prompt, negative_prompt);
+  set(request.steps, steps);
+  set(request.frames, frames);
+  set(request.height, height);
+  set(request.width, width);
+  set(request.guidance, guidance);
+  set(request.guidance_2, guidance_2);
+  set(request.shift, shift);
+  set(request.boundary_ratio, boundary);
   if (sampler) {
     WANLITE_ASSIGN_OR_RETURN(request.sampler, ParseSampler(*sampler));
   }
-  request.seed = seed;
   if (!prompt_embeds.empty()) {
     WANLITE_ASSIGN_OR_RETURN(const auto tensors, ReadTensors(session.env(), prompt_embeds));
     const auto positive = tensors.find("prompt_embeds");
@@ -149,7 +162,8 @@ std::vector<std::string> RequestOptions::Arguments() const {
   add("--shift", shift);
   add("--boundary", boundary);
   add("--sampler", sampler);
-  add("--seed", std::optional<uint64_t>(seed));
+  add("--seed", seed);
+  if (!protocol.empty()) arguments.push_back("--protocol=" + protocol);
   if (!prompt_embeds.empty()) arguments.push_back("--prompt-embeds=" + prompt_embeds);
   if (!initial_latents.empty()) arguments.push_back("--initial-latents=" + initial_latents);
   return arguments;

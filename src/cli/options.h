@@ -42,11 +42,12 @@ void AppendArgument(const std::string& name, const std::string& value,
 
 // Everything that decides what is generated.
 struct RequestOptions {
+  std::string protocol;
   std::optional<std::string> negative_prompt;
   std::optional<int64_t> steps, frames, height, width;
   std::optional<double> guidance, guidance_2, shift, boundary;
   std::optional<std::string> sampler;
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;
   std::string prompt_embeds, initial_latents;
   void Add(CLI::App* app);
   // Reads the files that are named.

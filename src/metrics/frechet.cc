@@ -44,28 +44,37 @@ absl::Status CheckPair(const at::Tensor& real, const at::Tensor& generated) {
 }
 
 struct Gaussian {
-  at::Tensor mean;        // fp64 [d]
-  at::Tensor covariance;  // fp64 [d, d]
+  at::Tensor mean;  // fp64 [d]
+  // fp64 [r, d]; the covariance is factor^T factor. It has as few rows as are needed: at most d.
+  at::Tensor factor;
 };
+
+// The Gaussian of the rows of `x`, each counted `weights` times (whole numbers > 0).
+// x: fp64 [k, d]; weights: fp64 [k]
+Gaussian Fit(const at::Tensor& x, const at::Tensor& weights, CovarianceDivisor divisor) {
+  const double n = weights.sum().item<double>();
+  const at::Tensor mean = weights.matmul(x) / n;
+  at::Tensor factor = (x - mean) * (weights / (divisor == CovarianceDivisor::kUnbiased ? n - 1 : n))
+                                       .sqrt()
+                                       .unsqueeze(1);
+  // Turning the rows by an orthogonal matrix leaves the covariance as it is, so many rows become d.
+  if (factor.size(0) > factor.size(1)) factor = std::get<1>(at::linalg_qr(factor, "r"));
+  return {mean, factor};
+}
 
 Gaussian Fit(const at::Tensor& features, CovarianceDivisor divisor) {
   const at::Tensor x = features.to(at::kDouble);
-  const at::Tensor mean = x.mean(0);
-  const at::Tensor centred = x - mean;
-  const double n = static_cast<double>(x.size(0));
-  return {mean, centred.t().matmul(centred) /
-                    (divisor == CovarianceDivisor::kUnbiased ? n - 1 : n)};
+  return Fit(x, at::ones({x.size(0)}, x.options()), divisor);
 }
 
 double Distance(const Gaussian& a, const Gaussian& b) {
-  const auto [values, vectors] = at::linalg_eigh(a.covariance);
-  // S_a^(1/2); rounding makes zero eigenvalues slightly negative.
-  const at::Tensor root = (vectors * values.clamp_min(0).sqrt()).matmul(vectors.t());
-  at::Tensor middle = root.matmul(b.covariance).matmul(root);
-  middle = (middle + middle.t()) / 2;
-  const double trace_of_root = at::linalg_eigvalsh(middle).clamp_min(0).sqrt().sum().item<double>();
-  return (a.mean - b.mean).square().sum().item<double>() + a.covariance.trace().item<double>() +
-         b.covariance.trace().item<double>() - 2 * trace_of_root;
+  // With S_a = A^T A and S_b = B^T B, Tr (S_a^(1/2) S_b S_a^(1/2))^(1/2) is the sum of the singular
+  // values of A B^T. That is the smaller of clips and features wide, and squares no rounding error.
+  const double trace_of_root =
+      at::linalg_svdvals(a.factor.matmul(b.factor.t())).sum().item<double>();
+  return (a.mean - b.mean).square().sum().item<double>() +
+         a.factor.square().sum().item<double>() + b.factor.square().sum().item<double>() -
+         2 * trace_of_root;
 }
 
 }  // namespace
@@ -113,14 +122,19 @@ absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tens
     at::NoGradGuard no_grad;
     WANLITE_RETURN_IF_ERROR(CheckPair(real, generated));
     at::Generator generator = at::detail::createCPUGenerator(seed);
+    // A clip that is drawn twice is one row of weight two: a resample holds only 63 % of the rows.
     const auto resample = [&](const at::Tensor& x) {
-      return x.index_select(0, at::randint(x.size(0), {x.size(0)}, generator,
-                                           at::TensorOptions().dtype(at::kLong)));
+      const at::Tensor drawn = at::randint(x.size(0), {x.size(0)}, generator,
+                                           at::TensorOptions().dtype(at::kLong));
+      const at::Tensor counts = at::bincount(drawn, {}, x.size(0));
+      const at::Tensor rows = counts.nonzero().squeeze(1);
+      return Fit(x.index_select(0, rows), counts.index_select(0, rows).to(at::kDouble), divisor);
     };
+    const at::Tensor a = real.to(at::kDouble), b = generated.to(at::kDouble);
     std::vector<double> distances;
     for (int i = 0; i < resamples; ++i) {
-      const Gaussian a = Fit(resample(real), divisor);
-      distances.push_back(Distance(a, Fit(resample(generated), divisor)));
+      const Gaussian resampled = resample(a);
+      distances.push_back(Distance(resampled, resample(b)));
     }
     std::sort(distances.begin(), distances.end());
     const double tail = (1 - confidence) / 2;

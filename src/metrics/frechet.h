@@ -26,9 +26,9 @@ enum class CovarianceDivisor {
 };
 absl::string_view CovarianceDivisorName(CovarianceDivisor divisor);
 
-// |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)), in float64. The trace of the root is taken in its
-// symmetric form, from the eigenvalues of S_r^(1/2) S_g S_r^(1/2), so it is real by construction
-// (Dowson and Landau 1982; Heusel et al. 2017).
+// |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)), in float64 (Dowson and Landau 1982; Heusel et al.
+// 2017). The trace of the root is taken in its symmetric form, (S_r^(1/2) S_g S_r^(1/2))^(1/2), so it is
+// real by construction, and from factors of the covariances, so that it costs min(n, d) x min(m, d).
 //
 // real: floating [n, d]; generated: floating [m, d]. InvalidArgument for other shapes, different d,
 // fewer than two rows, or values that are not finite. With fewer rows than d + 1 a covariance is singular

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/metrics/other_ops.h"
 #include "src/metrics/vae_ops.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
@@ -15,61 +17,77 @@ namespace {
 
 constexpr int64_t kMaxSize = int64_t{1} << 20;  // frames, pixels a side, text tokens
 
-OpCount Plain(double ops) { return OpCount{ops, ops, ops, 0}; }
+// Products that no weight format touches; both operands have `bits`.
+OpCount Plain(double ops, int bits) { return OpCount{ops, ops, ops, 0, ops / 2 * bits * bits}; }
 
-// What a linear layer runs on in one forward.
-struct Sequences {
-  double video = 0;
-  double text = 0;
-  double Of(TokenStream stream) const {
-    switch (stream) {
-      case TokenStream::kVideo:
-        return video;
-      case TokenStream::kText:
-        return text;
-      case TokenStream::kOnce:
-        break;
+int BitsOf(const at::Tensor& tensor) { return static_cast<int>(8 * tensor.element_size()); }
+
+// Width of a component's activations: the widest floating dtype of its tensors, but for those that
+// stay fp32 in a narrower network and the storage of quantized weights.
+int ActivationBits(const ModelView& model, const Component& component) {
+  std::set<std::string> storage;
+  for (const LinearInfo& linear : model.linears()) {
+    const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
+    if (!weight.ok() || (*weight)->format() == "dense") continue;
+    for (const NamedTensor& tensor : (*weight)->State()) {
+      storage.insert(linear.path + "." + tensor.name);
     }
-    return 1;
   }
-};
+  int bits = 0;
+  for (const NamedTensor& tensor : model.Tensors()) {
+    if (&model.ComponentOf(tensor.name) != &component || !tensor.tensor.is_floating_point())
+      continue;
+    if (model.KeepsFloat32(tensor.name) || storage.count(tensor.name) > 0) continue;
+    bits = std::max(bits, BitsOf(tensor.tensor));
+  }
+  return bits == 0 ? 32 : bits;
+}
 
-// Linears and attention of one component.
+// Bytes read of all tensors; of the table of tokens the rows that `text` tokens look up at most.
+double WeightBytes(const std::map<std::string, at::Tensor>& tensors, double text) {
+  double bytes = 0;
+  for (const auto& [name, tensor] : tensors) {
+    double elements = static_cast<double>(tensor.numel());
+    if (name == "token_embedding.weight" && tensor.dim() == 2 && tensor.size(0) > 0) {
+      const double rows = static_cast<double>(tensor.size(0));
+      elements *= std::min(rows, text) / rows;
+    }
+    bytes += elements * static_cast<double>(tensor.element_size());
+  }
+  return bytes;
+}
+
+// A denoiser or a text encoder, without its convolutions.
 absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Component& component,
+                                              const std::map<std::string, at::Tensor>& tensors,
                                               const Sequences& sequences,
                                               const std::map<std::string, double>& nonzero) {
+  const int activation_bits = ActivationBits(model, component);
   ForwardOps ops;
   for (const LinearInfo& linear : model.linears()) {
     if (&model.ComponentOf(linear.path) != &component) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
     const double tokens = sequences.Of(linear.stream);
-    const double dense = 2.0 * tokens * static_cast<double>(weight->in_features()) *
-                         static_cast<double>(weight->out_features());
+    const double macs = tokens * static_cast<double>(weight->in_features()) *
+                        static_cast<double>(weight->out_features());
     const auto fraction = nonzero.find(linear.path);
+    const LinearArithmetic arithmetic = weight->arithmetic();
     // No kernel of this build skips zeros, so what is realised is what is dense.
-    ops.linear += OpCount{dense, dense * (fraction == nonzero.end() ? 1.0 : fraction->second),
-                          dense, weight->format() == "int8" ? dense : 0.0};
+    ops.linear += OpCount{2 * macs, 2 * macs * (fraction == nonzero.end() ? 1.0 : fraction->second),
+                          2 * macs, arithmetic.integer ? 2 * macs : 0.0,
+                          macs * arithmetic.weight_bits * arithmetic.activation_bits};
     // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection,
     // so pruned heads count as they are.
     if (absl::EndsWith(linear.kind, "attn.q")) {
       const bool cross = absl::StrContains(linear.kind, "cross");
       const double keys = cross ? sequences.text : tokens;
       const double attention = 4.0 * tokens * keys * static_cast<double>(weight->out_features());
-      (cross ? ops.cross_attention : ops.self_attention) += Plain(attention);
+      (cross ? ops.cross_attention : ops.self_attention) += Plain(attention, activation_bits);
     }
   }
+  ops.weight_bytes = WeightBytes(tensors, sequences.text);
+  WANLITE_ASSIGN_OR_RETURN(ops.other, CountOtherOps(model, component, tensors, sequences));
   return ops;
-}
-
-// The tensors of a component by their names inside it.
-std::map<std::string, at::Tensor> TensorsOf(const ModelView& model, const Component& component) {
-  const std::string prefix = component.name.empty() ? "" : component.name + ".";
-  std::map<std::string, at::Tensor> tensors;
-  for (const NamedTensor& tensor : model.Tensors()) {
-    if (&model.ComponentOf(tensor.name) != &component) continue;
-    tensors.emplace(tensor.name.substr(prefix.size()), tensor.tensor);
-  }
-  return tensors;
 }
 
 absl::Status CheckSize(absl::string_view what, int64_t value, int64_t step, int64_t offset) {
@@ -87,35 +105,13 @@ absl::Status CheckSize(absl::string_view what, int64_t value, int64_t step, int6
 
 }  // namespace
 
-OpCount& OpCount::operator+=(const OpCount& other) {
-  dense += other.dense;
-  effective += other.effective;
-  realised += other.realised;
-  int8 += other.int8;
-  return *this;
-}
-
-OpCount OpCount::operator*(double calls) const {
-  return OpCount{dense * calls, effective * calls, realised * calls, int8 * calls};
-}
-
-OpCount ForwardOps::total() const {
-  OpCount sum = linear;
-  sum += self_attention;
-  sum += cross_attention;
-  sum += convolution;
-  return sum;
-}
-
 absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shape,
                                   const std::map<std::string, double>& nonzero) {
   VaeStrides strides;
-  TensorShapes vae;
+  VaeTensors vae;
   for (const Component& component : model.components()) {
     if (component.role != ComponentRole::kAutoencoder) continue;
-    for (const auto& [name, tensor] : TensorsOf(model, component)) {
-      vae[name] = tensor.sizes().vec();
-    }
+    vae = TensorsOf(model, component);
     strides = StridesOf(vae);
   }
 
@@ -133,11 +129,14 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
       case ComponentRole::kDenoiser: {
         // The patch embedding is the convolution that makes tokens: [D, C, pt, ph, pw].
         int64_t patch[3] = {1, 1, 1};
-        double patch_weights = 0;
-        for (const auto& [name, tensor] : TensorsOf(model, component)) {
+        const std::map<std::string, at::Tensor> tensors = TensorsOf(model, component);
+        OpCount embedding;  // of one token
+        double embedded = 0;
+        for (const auto& [name, tensor] : tensors) {
           if (tensor.dim() != 5) continue;
           for (int i = 0; i < 3; ++i) patch[i] = tensor.size(2 + i);
-          patch_weights += static_cast<double>(tensor.numel());
+          embedding += Plain(2.0 * static_cast<double>(tensor.numel()), BitsOf(tensor));
+          embedded += static_cast<double>(tensor.size(0));
         }
         WANLITE_RETURN_IF_ERROR(CheckSize("height", shape.height, strides.spatial * patch[1], 0));
         WANLITE_RETURN_IF_ERROR(CheckSize("width", shape.width, strides.spatial * patch[2], 0));
@@ -150,15 +149,17 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
         const Sequences sequences{static_cast<double>(ops.video_tokens),
                                   static_cast<double>(shape.text_tokens)};
         WANLITE_ASSIGN_OR_RETURN(ForwardOps forward,
-                                 CountSequenceModel(model, component, sequences, nonzero));
-        forward.convolution += Plain(2.0 * sequences.video * patch_weights);
+                                 CountSequenceModel(model, component, tensors, sequences, nonzero));
+        forward.convolution += embedding * sequences.video;
+        forward.other += kBiasOps * sequences.video * embedded;
         ops.denoisers[component.name] = forward;
         break;
       }
       case ComponentRole::kTextEncoder: {
         const double text = static_cast<double>(shape.text_tokens);
-        WANLITE_ASSIGN_OR_RETURN(
-            ops.text_encoder, CountSequenceModel(model, component, Sequences{text, text}, nonzero));
+        WANLITE_ASSIGN_OR_RETURN(ops.text_encoder,
+                                 CountSequenceModel(model, component, TensorsOf(model, component),
+                                                    Sequences{text, text}, nonzero));
         break;
       }
       case ComponentRole::kAutoencoder: {

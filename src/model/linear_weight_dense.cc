@@ -34,6 +34,11 @@ class DenseWeight : public LinearWeight {
     return at::linear(x.to(dtype), weight_, bias).to(x.scalar_type());
   }
 
+  LinearArithmetic arithmetic() const override {
+    const int bits = static_cast<int>(8 * weight_.element_size());
+    return {.weight_bits = bits, .activation_bits = bits};
+  }
+
   std::vector<NamedTensor> State() const override { return {{"weight", weight_}}; }
 
   at::Tensor Dequantize() const override { return weight_.detach().to(at::kFloat); }

@@ -82,6 +82,17 @@ class Int8Weight : public LinearWeight {
     return ops::Int8Linear(x, weight_, weight_scale_, bias, rotation_group_);
   }
 
+  LinearArithmetic arithmetic() const override {
+    LinearArithmetic arithmetic{.weight_bits = 8, .activation_bits = 8, .integer = true};
+    // Magnitude, maximum, division, rounding; a radix-4 step of the rotation costs 8 per 4 elements.
+    arithmetic.input_ops = 4;
+    if (rotation_group_ != 0) {
+      arithmetic.input_ops += std::log2(static_cast<double>(rotation_group_));
+    }
+    arithmetic.output_ops = 2;  // the token's scale times the row's, times the sum
+    return arithmetic;
+  }
+
   std::vector<NamedTensor> State() const override {
     return {{"weight", weight_}, {"weight_scale", weight_scale_}};
   }

@@ -8,7 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/runner/evaluate_layers.h"
 #include "src/runner/hollow_model.h"
+#include "src/runner/set_scorer.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -16,11 +18,29 @@ namespace {
 
 constexpr char kNeutralPrompt[] = "A cat walks through the grass, seen from the side";
 
-// One of the two models under evaluation.
+// One model under evaluation.
 struct Contender {
   ModelReport report;
   std::unique_ptr<Runner> runner;
-  std::vector<double> seconds, denoise_seconds;
+  std::vector<double> seconds, denoise_seconds, decode_seconds;
+};
+
+// A prompt and a seed.
+struct Case {
+  std::string prompt;
+  uint64_t seed = 0;
+};
+
+// What goes into a step of the original's trajectory.
+struct TrajectoryPoint {
+  double timestep = 0;
+  std::string component;
+  at::Tensor latents;
+};
+
+// Kept of the original for the candidates after the first, which do not run it again for quality.
+struct KeptResult {
+  at::Tensor latents, frames;
 };
 
 absl::StatusOr<Contender> OpenContender(Env& env, const ArchitectureRegistry& architectures,
@@ -35,19 +55,8 @@ absl::StatusOr<Contender> OpenContender(Env& env, const ArchitectureRegistry& ar
   for (const Component& component : shapes.components()) {
     contender.report.component_parameters[component.name] = CountParameters(shapes, component.name);
   }
+  contender.report.lineage = ReportLineage(folder);
   return contender;
-}
-
-ForwardOps Times(const ForwardOps& ops, double calls) {
-  return ForwardOps{ops.linear * calls, ops.self_attention * calls, ops.cross_attention * calls,
-                    ops.convolution * calls};
-}
-
-void Add(ForwardOps& sum, const ForwardOps& ops) {
-  sum.linear += ops.linear;
-  sum.self_attention += ops.self_attention;
-  sum.cross_attention += ops.cross_attention;
-  sum.convolution += ops.convolution;
 }
 
 // Counts of the run that was made.
@@ -57,20 +66,17 @@ absl::Status CountContender(Contender& contender, const GenerateResult& result,
   const ModelView& shapes = contender.runner->shapes();
   const int64_t text_tokens =
       request.prompt_embeds.defined() ? request.prompt_embeds.size(1) : TextLength(shapes);
-  WANLITE_ASSIGN_OR_RETURN(ModelView weights, contender.runner->folder().BuildView());
-  WANLITE_ASSIGN_OR_RETURN(const auto nonzero, NonZeroFractions(weights));
   ModelReport& report = contender.report;
+  std::map<std::string, double> nonzero;
+  for (const LayerReport& layer : report.layers) nonzero[layer.path] = layer.nonzero;
   WANLITE_ASSIGN_OR_RETURN(
       report.ops,
       CountOps(shapes, VideoShape{settings.frames, settings.height, settings.width, text_tokens},
                nonzero));
   report.calls = result.calls;
-  for (const auto& [name, ops] : report.ops.denoisers) {
-    const auto calls = result.calls.find(name);
-    if (calls == result.calls.end()) continue;
-    Add(report.step,
-        Times(ops, static_cast<double>(calls->second) / static_cast<double>(settings.steps)));
-  }
+  WANLITE_ASSIGN_OR_RETURN(const GenerationCount count, GenerationOps(report.ops, result.calls));
+  report.step = count.Step(settings.steps);
+  report.generation = count.total();
   return absl::OkStatus();
 }
 
@@ -82,12 +88,13 @@ absl::StatusOr<GenerateResult> Run(Contender& contender, const GenerateRequest& 
     contender.seconds.push_back(result->text_seconds + result->denoise_seconds +
                                 result->decode_seconds);
     contender.denoise_seconds.push_back(result->denoise_seconds);
+    contender.decode_seconds.push_back(result->decode_seconds);
   }
   return result;
 }
 
 // Adds one case to the sums in `paired`.
-absl::Status Compare(const GenerateResult& original, const GenerateResult& compressed,
+absl::Status Compare(const KeptResult& original, const GenerateResult& compressed,
                      PairedReport& paired) {
   WANLITE_ASSIGN_OR_RETURN(const double mse, LatentMse(original.latents, compressed.latents));
   paired.latent_mse += mse;
@@ -104,90 +111,315 @@ absl::Status Compare(const GenerateResult& original, const GenerateResult& compr
   return absl::OkStatus();
 }
 
+class Evaluation {
+ public:
+  Evaluation(Env& env, const ArchitectureRegistry& architectures, const EvaluateOptions& options)
+      : env_(env), architectures_(architectures), options_(options), request_(options.request) {}
+
+  absl::StatusOr<EvaluateReport> Run() {
+    WANLITE_RETURN_IF_ERROR(Check());
+    WANLITE_ASSIGN_OR_RETURN(original_, OpenContender(env_, architectures_, options_.original,
+                                                      options_.runner));
+    WANLITE_RETURN_IF_ERROR(Settle());
+    WANLITE_ASSIGN_OR_RETURN(original_.report.layers,
+                             ReportLayers(original_.runner->folder(), nullptr, cancel()));
+    WANLITE_RETURN_IF_ERROR(CheckRealClips());
+    for (const std::string& dir : options_.candidates) {
+      WANLITE_RETURN_IF_ERROR(EvaluateCandidate(dir));
+    }
+    Close(original_);
+    report_.original = std::move(original_.report);
+    NameModels();
+    if (options_.peak_rss) {
+      WANLITE_RETURN_IF_ERROR(MeasurePeak(report_.original));
+      for (CandidateReport& candidate : report_.candidates) {
+        WANLITE_RETURN_IF_ERROR(MeasurePeak(candidate.model));
+      }
+    }
+    report_.threads = at::get_num_threads();
+    report_.machine = DescribeMachine();
+    if (!options_.runner.device.is_cpu()) report_.machine.device = options_.runner.device.str();
+    return std::move(report_);
+  }
+
+ private:
+  const CancellationToken* cancel() const { return options_.runner.cancel; }
+  ProgressSink& progress() const {
+    return options_.runner.progress != nullptr ? *options_.runner.progress : SilentProgress();
+  }
+
+  absl::Status Check() const {
+    if (options_.seeds < 1 || options_.repeats < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("seeds is ", options_.seeds, " and repeats ",
+                                                     options_.repeats,
+                                                     ", both must be at least 1"));
+    }
+    if (options_.candidates.empty()) {
+      return absl::InvalidArgumentError("no compressed model is named");
+    }
+    if (options_.set != nullptr && options_.set->prompts.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("evaluation set ", options_.set->name, " has no prompts"));
+    }
+    return absl::OkStatus();
+  }
+
+  // Settings and cases: all models run what the original's defaults say.
+  absl::Status Settle() {
+    request_.decode = request_.decode && original_.runner->shapes().FindComponent("vae") != nullptr;
+    if (options_.set != nullptr && !request_.decode) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("'", options_.original, "' has no VAE, so an evaluation set cannot be used"));
+    }
+    WANLITE_ASSIGN_OR_RETURN(report_.settings, original_.runner->Resolve(request_));
+    const GenerateSettings& settings = report_.settings;
+    request_.negative_prompt = settings.negative_prompt;
+    request_.steps = settings.steps;
+    request_.frames = settings.frames;
+    request_.height = settings.height;
+    request_.width = settings.width;
+    request_.guidance = settings.guidance;
+    request_.guidance_2 = settings.guidance_2;
+    request_.shift = settings.shift;
+    request_.sampler = settings.sampler;
+    report_.first_seed = options_.request.seed;
+    if (options_.set != nullptr) {
+      if (request_.prompt_embeds.defined() || request_.initial_latents.defined()) {
+        return absl::InvalidArgumentError(
+            "an evaluation set brings prompts and seeds: prompt embeddings and initial latents do not "
+            "go with it");
+      }
+      report_.set_name = options_.set->name;
+      report_.seeds = 1;
+      for (const SetPrompt& prompt : options_.set->prompts) {
+        report_.prompts.push_back(prompt.text);
+        cases_.push_back({prompt.text, prompt.seed});
+      }
+      return absl::OkStatus();
+    }
+    report_.prompts = options_.prompts;
+    if (request_.prompt_embeds.defined()) report_.prompts = {"(given embeddings)"};
+    if (report_.prompts.empty()) report_.prompts = settings.prompts;
+    if (report_.prompts.empty()) report_.prompts = {kNeutralPrompt};
+    report_.seeds = request_.initial_latents.defined() ? 1 : options_.seeds;
+    for (const std::string& prompt : report_.prompts) {
+      for (int64_t seed = 0; seed < report_.seeds; ++seed) {
+        cases_.push_back({prompt, report_.first_seed + static_cast<uint64_t>(seed)});
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // How the extractors see real clips, and how the readers do.
+  absl::Status CheckRealClips() {
+    if (options_.set == nullptr) return absl::OkStatus();
+    const EvaluationSet& set = *options_.set;
+    for (const auto& extractor : set.extractors) {
+      FeatureSet features;
+      WANLITE_ASSIGN_OR_RETURN(
+          ExtractorReport extractor_report,
+          CheckExtractor(*extractor, set.real, set.other_real, options_.distance, &features,
+                         &progress(), cancel()));
+      report_.extractors.push_back(std::move(extractor_report));
+      real_features_.push_back(std::move(features));
+    }
+    if (set.real_follows_prompts) {
+      SetScorer scorer(set, /*with_features=*/false);
+      for (int64_t i = 0; i < set.real.count; ++i) {
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, set.real.clip(i));
+        WANLITE_RETURN_IF_ERROR(scorer.Add(clip));
+      }
+      WANLITE_ASSIGN_OR_RETURN(report_.real_quality, scorer.Finish());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status EvaluateCandidate(const std::string& dir) {
+    WANLITE_ASSIGN_OR_RETURN(Contender candidate,
+                             OpenContender(env_, architectures_, dir, options_.runner));
+    GenerateRequest request = request_;
+    // Pixels are compared only when both have a VAE.
+    if (request.decode && candidate.runner->shapes().FindComponent("vae") == nullptr) {
+      if (options_.set != nullptr) {
+        return absl::FailedPreconditionError(absl::StrCat("'", dir, "' has no VAE"));
+      }
+      request.decode = false;
+    }
+    WANLITE_ASSIGN_OR_RETURN(
+        candidate.report.layers,
+        ReportLayers(candidate.runner->folder(), &original_.runner->folder(), cancel()));
+
+    CandidateReport result;
+    result.paired.identical = true;
+    std::optional<SetScorer> original_scorer, scorer;
+    if (options_.set != nullptr) {
+      scorer.emplace(*options_.set, /*with_features=*/true);
+      if (first()) original_scorer.emplace(*options_.set, /*with_features=*/true);
+    }
+    const int64_t cases = static_cast<int64_t>(cases_.size());
+    const int64_t runs = std::max(cases, options_.repeats);
+    std::vector<double> ratios;
+    progress().Begin(absl::StrCat("evaluate ", candidate.report.dir), runs + 1);
+    // Run -1 warms up on the first case.
+    for (int64_t run = -1; run < runs; ++run) {
+      const int64_t index = std::max<int64_t>(run, 0) % cases;
+      request.prompt = cases_[static_cast<size_t>(index)].prompt;
+      request.seed = cases_[static_cast<size_t>(index)].seed;
+      const bool needed = run < cases;
+      // The original's clips are the same beside every candidate: it runs again only to be timed.
+      const bool run_original = first() || run < options_.repeats;
+      absl::StatusOr<GenerateResult> a = GenerateResult{}, b;
+      const bool original_first = run % 2 == 0;
+      const auto run_a = [&] {
+        GenerateRequest observed = request;
+        if (run == -1 && first()) Observe(observed);
+        a = wanlite::Run(original_, observed, run >= 0);
+      };
+      if (original_first && run_original) run_a();
+      if (a.ok()) b = wanlite::Run(candidate, request, run >= 0);
+      if (!original_first && run_original && b.ok()) run_a();
+      WANLITE_RETURN_IF_ERROR(a.status());
+      WANLITE_RETURN_IF_ERROR(b.status());
+      progress().Update(run + 2, "");
+      if (run == -1) {
+        if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, *a, request));
+        WANLITE_RETURN_IF_ERROR(CountContender(candidate, *b, request));
+        continue;
+      }
+      if (run_original) ratios.push_back(candidate.seconds.back() / original_.seconds.back());
+      if (!needed) continue;
+      if (first()) {
+        kept_.push_back({a->latents, a->frames});
+        if (original_scorer) WANLITE_RETURN_IF_ERROR(original_scorer->Add(a->frames));
+        AddExample(index, a->frames, report_.original_examples);
+      }
+      WANLITE_RETURN_IF_ERROR(Compare(kept_[static_cast<size_t>(index)], *b, result.paired));
+      if (scorer) WANLITE_RETURN_IF_ERROR(scorer->Add(b->frames));
+      AddExample(index, b->frames, result.examples);
+    }
+    progress().End();
+    const double n = static_cast<double>(result.paired.cases);
+    result.paired.latent_mse /= n;
+    result.paired.psnr_db /= n;
+    result.paired.ssim /= n;
+    result.paired.latency_ratio = SpreadOf(ratios);
+    WANLITE_RETURN_IF_ERROR(CompareVelocity(candidate, result.paired));
+    if (original_scorer) {
+      WANLITE_ASSIGN_OR_RETURN(report_.original_quality, original_scorer->Finish());
+      original_features_ = original_scorer->features();
+      WANLITE_RETURN_IF_ERROR(
+          MeasureDistances(original_features_, /*to_original=*/false, *report_.original_quality));
+    }
+    if (scorer) {
+      WANLITE_ASSIGN_OR_RETURN(result.quality, scorer->Finish());
+      WANLITE_RETURN_IF_ERROR(
+          MeasureDistances(scorer->features(), /*to_original=*/true, *result.quality));
+    }
+    Close(candidate);
+    result.model = std::move(candidate.report);
+    report_.candidates.push_back(std::move(result));
+    return absl::OkStatus();
+  }
+
+  bool first() const { return report_.candidates.empty(); }
+
+  void AddExample(int64_t index, const at::Tensor& frames, std::vector<ExampleClip>& examples) const {
+    if (!frames.defined() || static_cast<int64_t>(examples.size()) >= options_.examples) return;
+    const Case& shown = cases_[static_cast<size_t>(index)];
+    examples.push_back({shown.prompt, shown.seed, frames});
+  }
+
+  void Observe(GenerateRequest& request) {
+    request.observe = [this](int64_t, double timestep, const std::string& component,
+                             const at::Tensor& latents) {
+      trajectory_.push_back({timestep, component, latents.cpu()});
+    };
+  }
+
+  // Both models on every input of the original's first run, with its prompt.
+  absl::Status CompareVelocity(Contender& candidate, PairedReport& paired) {
+    at::Tensor text = request_.prompt_embeds;
+    if (!text.defined()) {
+      WANLITE_ASSIGN_OR_RETURN(text, original_.runner->EncodePrompt(cases_.front().prompt));
+    }
+    for (const TrajectoryPoint& point : trajectory_) {
+      if (cancel() != nullptr) WANLITE_RETURN_IF_ERROR(cancel()->Check());
+      const std::map<std::string, at::Tensor> inputs{
+          {"hidden_states", point.latents},
+          {"timestep", at::full({1}, point.timestep, at::kFloat)},
+          {"encoder_hidden_states", text}};
+      WANLITE_ASSIGN_OR_RETURN(const auto a, original_.runner->Forward(point.component, inputs));
+      WANLITE_ASSIGN_OR_RETURN(const auto b, candidate.runner->Forward(point.component, inputs));
+      const at::Tensor x = a.at("sample").to(at::kDouble).flatten();
+      const at::Tensor y = b.at("sample").to(at::kDouble).flatten();
+      const double size = x.norm().item<double>(), other = y.norm().item<double>();
+      VelocityAgreement agreement{point.timestep, point.component, 0, 0};
+      if (size > 0 && other > 0) agreement.cosine = x.dot(y).item<double>() / (size * other);
+      if (size > 0) agreement.relative_error = (y - x).norm().item<double>() / size;
+      paired.velocity.push_back(std::move(agreement));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status MeasureDistances(const std::vector<FeatureSet>& features, bool to_original,
+                                SetQuality& quality) const {
+    for (size_t e = 0; e < features.size(); ++e) {
+      WANLITE_ASSIGN_OR_RETURN(
+          const SetDistance real,
+          MeasureSetDistance(real_features_[e], features[e], options_.distance));
+      quality.to_real.push_back(real);
+      if (!to_original) continue;
+      WANLITE_ASSIGN_OR_RETURN(
+          const SetDistance original,
+          MeasureSetDistance(original_features_[e], features[e], options_.distance));
+      quality.to_original.push_back(original);
+    }
+    return absl::OkStatus();
+  }
+
+  void Close(Contender& contender) const {
+    contender.report.latency = SpreadOf(contender.seconds);
+    contender.report.denoise_latency = SpreadOf(contender.denoise_seconds);
+    contender.report.decode_latency = SpreadOf(contender.decode_seconds);
+    // Frees the weights: the next model, or the process that measures memory, wants the room.
+    contender.runner.reset();
+  }
+
+  // Names that tell the models of a report apart.
+  void NameModels() {
+    std::map<std::string, int> seen;
+    const auto name = [&](ModelReport& model) {
+      model.name = absl::StrCat(Basename(model.dir));
+      if (model.name.empty()) model.name = model.dir;
+      const int count = ++seen[model.name];
+      if (count > 1) absl::StrAppend(&model.name, " (", count, ")");
+    };
+    name(report_.original);
+    for (CandidateReport& candidate : report_.candidates) name(candidate.model);
+  }
+
+  absl::Status MeasurePeak(ModelReport& model) const {
+    WANLITE_ASSIGN_OR_RETURN(model.peak_rss_bytes, options_.peak_rss(report_, model.dir));
+    return absl::OkStatus();
+  }
+
+  Env& env_;
+  const ArchitectureRegistry& architectures_;
+  const EvaluateOptions& options_;
+  GenerateRequest request_;
+  Contender original_;
+  EvaluateReport report_;
+  std::vector<Case> cases_;
+  std::vector<KeptResult> kept_;
+  std::vector<TrajectoryPoint> trajectory_;
+  std::vector<FeatureSet> real_features_, original_features_;
+};
+
 }  // namespace
 
 absl::StatusOr<EvaluateReport> Evaluate(Env& env, const ArchitectureRegistry& architectures,
                                         const EvaluateOptions& options) {
-  if (options.seeds < 1 || options.repeats < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("seeds is ", options.seeds, " and repeats ",
-                                                   options.repeats, ", both must be at least 1"));
-  }
-  WANLITE_ASSIGN_OR_RETURN(Contender original,
-                           OpenContender(env, architectures, options.original, options.runner));
-  WANLITE_ASSIGN_OR_RETURN(Contender compressed,
-                           OpenContender(env, architectures, options.compressed, options.runner));
-
-  EvaluateReport report;
-  GenerateRequest request = options.request;
-  // Pixels are compared only when both have a VAE.
-  request.decode = request.decode && original.runner->shapes().FindComponent("vae") != nullptr &&
-                   compressed.runner->shapes().FindComponent("vae") != nullptr;
-  WANLITE_ASSIGN_OR_RETURN(report.settings, original.runner->Resolve(request));
-  // Both run what the original's defaults say.
-  const GenerateSettings& settings = report.settings;
-  request.negative_prompt = settings.negative_prompt;
-  request.steps = settings.steps;
-  request.frames = settings.frames;
-  request.height = settings.height;
-  request.width = settings.width;
-  request.guidance = settings.guidance;
-  request.guidance_2 = settings.guidance_2;
-  request.shift = settings.shift;
-  request.sampler = settings.sampler;
-
-  report.prompts = options.prompts;
-  if (request.prompt_embeds.defined()) report.prompts = {"(given embeddings)"};
-  if (report.prompts.empty()) report.prompts = settings.prompts;
-  if (report.prompts.empty()) report.prompts = {kNeutralPrompt};
-  report.seeds = request.initial_latents.defined() ? 1 : options.seeds;
-  report.first_seed = options.request.seed;
-  const int64_t cases = static_cast<int64_t>(report.prompts.size()) * report.seeds;
-  const auto set_case = [&](int64_t index) {
-    request.prompt = report.prompts[static_cast<size_t>(index / report.seeds)];
-    request.seed = report.first_seed + static_cast<uint64_t>(index % report.seeds);
-  };
-
-  report.paired.identical = true;
-  const int64_t runs = std::max(cases, options.repeats);
-  // Run -1 warms up on the first case.
-  for (int64_t run = -1; run < runs; ++run) {
-    const int64_t index = std::max<int64_t>(run, 0) % cases;
-    set_case(index);
-    absl::StatusOr<GenerateResult> a, b;
-    const bool original_first = run % 2 == 0;
-    if (original_first) a = Run(original, request, run >= 0);
-    if (!original_first || a.ok()) b = Run(compressed, request, run >= 0);
-    if (!original_first && b.ok()) a = Run(original, request, run >= 0);
-    WANLITE_RETURN_IF_ERROR(original_first ? a.status() : b.status());
-    WANLITE_RETURN_IF_ERROR(original_first ? b.status() : a.status());
-    if (run == -1) {
-      WANLITE_RETURN_IF_ERROR(CountContender(original, *a, request));
-      WANLITE_RETURN_IF_ERROR(CountContender(compressed, *b, request));
-      report.original_frames = a->frames;
-      report.compressed_frames = b->frames;
-    } else if (run < cases) {
-      WANLITE_RETURN_IF_ERROR(Compare(*a, *b, report.paired));
-    }
-  }
-  const double n = static_cast<double>(report.paired.cases);
-  report.paired.latent_mse /= n;
-  report.paired.psnr_db /= n;
-  report.paired.ssim /= n;
-  for (Contender* contender : {&original, &compressed}) {
-    contender->report.latency = SpreadOf(contender->seconds);
-    contender->report.denoise_latency = SpreadOf(contender->denoise_seconds);
-    // Free the weights first: the other process wants the memory.
-    contender->runner.reset();
-  }
-  if (options.peak_rss) {
-    for (Contender* contender : {&original, &compressed}) {
-      WANLITE_ASSIGN_OR_RETURN(contender->report.peak_rss_bytes,
-                               options.peak_rss(report, contender->report.dir));
-    }
-  }
-  report.original = std::move(original.report);
-  report.compressed = std::move(compressed.report);
-  return report;
+  return Evaluation(env, architectures, options).Run();
 }
 
 }  // namespace wanlite

@@ -1,149 +1,222 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/runner/evaluate.h"
 #include "src/runner/text_table.h"
 
 namespace wanlite {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr double kGiga = 1e9;
-
-Json PartsJson(const ForwardOps& ops) {
-  return Json{{"linear", ops.linear.dense / kGiga},
-              {"self_attention", ops.self_attention.dense / kGiga},
-              {"cross_attention", ops.cross_attention.dense / kGiga},
-              {"convolution", ops.convolution.dense / kGiga},
-              {"total", ops.total().dense / kGiga},
-              {"effective", ops.total().effective / kGiga},
-              {"realised", ops.total().realised / kGiga},
-              {"int8", ops.total().int8 / kGiga}};
-}
-
-Json SpreadJson(const Spread& spread) {
-  return Json{{"median", spread.median},
-              {"min", spread.min},
-              {"max", spread.max},
-              {"quartile_low", spread.quartile_low},
-              {"quartile_high", spread.quartile_high},
-              {"runs", spread.runs}};
-}
-
-Json ModelJson(const ModelReport& model) {
-  Json gflop;
-  for (const auto& [name, ops] : model.ops.denoisers) gflop[name] = PartsJson(ops);
-  gflop["step"] = PartsJson(model.step);
-  gflop["text_encoder"] = PartsJson(model.ops.text_encoder);
-  gflop["vae_decode"] = PartsJson(model.ops.vae_decode);
-  Json json{{"path", model.dir},
-            {"bytes", model.bytes},
-            {"parameters", model.parameters},
-            {"component_parameters", model.component_parameters},
-            {"gflop_per_step", model.step.total().dense / kGiga},
-            {"effective_gflop_per_step", model.step.total().effective / kGiga},
-            {"int8_gop_per_step", model.step.total().int8 / kGiga},
-            {"gflop", gflop},
-            {"calls", model.calls},
-            {"latency_s", SpreadJson(model.latency)},
-            {"denoise_latency_s", SpreadJson(model.denoise_latency)}};
-  json["peak_rss_bytes"] = model.peak_rss_bytes > 0 ? Json(model.peak_rss_bytes) : Json();
-  return json;
-}
-
 std::string SpreadText(const Spread& spread) {
   return absl::StrCat(FormatSeconds(spread.median), " (", FormatFixed(spread.min, 2), " to ",
                       FormatFixed(spread.max, 2), ")");
 }
 
-}  // namespace
+std::string Percent(double share) { return absl::StrCat(FormatFixed(100 * share, 1), " %"); }
 
-std::string EvaluationJson(const EvaluateReport& report) {
-  const PairedReport& paired = report.paired;
-  const GenerateSettings& settings = report.settings;
-  const Json json{{"original", ModelJson(report.original)},
-                  {"compressed", ModelJson(report.compressed)},
-                  {"paired",
-                   {{"latent_mse", paired.latent_mse},
-                    {"psnr_db", paired.has_frames ? Json(paired.psnr_db) : Json()},
-                    {"ssim", paired.has_frames ? Json(paired.ssim) : Json()},
-                    {"identical", paired.identical},
-                    {"cases", paired.cases}}},
-                  {"settings",
-                   {{"prompts", report.prompts},
-                    {"negative_prompt", settings.negative_prompt},
-                    {"first_seed", report.first_seed},
-                    {"seeds", report.seeds},
-                    {"steps", settings.steps},
-                    {"frames", settings.frames},
-                    {"height", settings.height},
-                    {"width", settings.width},
-                    {"guidance", settings.guidance},
-                    {"guidance_2", settings.guidance_2},
-                    {"shift", settings.shift},
-                    {"boundary_ratio", settings.boundary_ratio},
-                    {"sampler", std::string(SamplerName(settings.sampler))}}}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+std::string Signed(double value, int decimals) {
+  return absl::StrCat(value >= 0 ? "+" : "", FormatFixed(value, decimals));
 }
 
-std::string EvaluationTable(const EvaluateReport& report) {
-  const ModelReport& a = report.original;
-  const ModelReport& b = report.compressed;
-  std::vector<std::vector<std::string>> rows{{"", "original", "compressed", "ratio"}};
-  const auto bytes = [&](const std::string& what, int64_t x, int64_t y) {
-    rows.push_back({what, FormatBytes(x), FormatBytes(y),
-                    FormatRatio(static_cast<double>(y), static_cast<double>(x))});
-  };
-  const auto ops = [&](const std::string& what, double x, double y) {
-    if (x > 0 || y > 0) rows.push_back({what, FormatOps(x), FormatOps(y), FormatRatio(y, x)});
-  };
-  const auto parts = [&](const std::string& what, const ForwardOps& x, const ForwardOps& y) {
-    ops(what, x.total().dense, y.total().dense);
-    ops("  linear", x.linear.dense, y.linear.dense);
-    ops("  self-attention", x.self_attention.dense, y.self_attention.dense);
-    ops("  cross-attention", x.cross_attention.dense, y.cross_attention.dense);
-    ops("  convolution", x.convolution.dense, y.convolution.dense);
-  };
-  bytes("size", a.bytes, b.bytes);
-  rows.push_back(
-      {"parameters", FormatCount(a.parameters), FormatCount(b.parameters),
-       FormatRatio(static_cast<double>(b.parameters), static_cast<double>(a.parameters))});
-  parts("operations per step", a.step, b.step);
-  ops("  without zero weights", a.step.total().effective, b.step.total().effective);
-  ops("  of them INT8", a.step.total().int8, b.step.total().int8);
-  for (const auto& [name, forward] : a.ops.denoisers) {
-    const auto other = b.ops.denoisers.find(name);
-    ops(name + ", one forward", forward.total().dense,
-        other == b.ops.denoisers.end() ? 0 : other->second.total().dense);
+// A column for the original and one for every candidate.
+class Table {
+ public:
+  explicit Table(const EvaluateReport& report) : report_(report) {
+    std::vector<std::string> heading{"", "original"};
+    const bool alone = report.candidates.size() == 1;
+    for (const CandidateReport& candidate : report.candidates) {
+      heading.push_back(alone ? "compressed" : candidate.model.name);
+      if (alone) heading.push_back("ratio");
+    }
+    rows_.push_back(heading);
   }
-  ops("text encoder, one prompt", a.ops.text_encoder.total().dense,
-      b.ops.text_encoder.total().dense);
-  ops("VAE decode", a.ops.vae_decode.total().dense, b.ops.vae_decode.total().dense);
-  rows.push_back({"latency, median (range)", SpreadText(a.latency), SpreadText(b.latency),
-                  FormatRatio(b.latency.median, a.latency.median)});
-  rows.push_back({"  denoising alone", SpreadText(a.denoise_latency), SpreadText(b.denoise_latency),
-                  FormatRatio(b.denoise_latency.median, a.denoise_latency.median)});
-  if (a.peak_rss_bytes > 0) bytes("peak memory, own process", a.peak_rss_bytes, b.peak_rss_bytes);
 
+  // A number of each model, and its ratio to the original's. Left out when all are zero.
+  void Numbers(const std::string& what, const std::function<double(const ModelReport&)>& value,
+               const std::function<std::string(const ModelReport&)>& text) {
+    const double original = value(report_.original);
+    bool any = original > 0;
+    std::vector<std::string> row{what, text(report_.original)};
+    for (const CandidateReport& candidate : report_.candidates) {
+      const double own = value(candidate.model);
+      any = any || own > 0;
+      const std::string ratio = FormatRatio(own, original);
+      if (report_.candidates.size() == 1) {
+        row.insert(row.end(), {text(candidate.model), ratio});
+      } else {
+        row.push_back(absl::StrCat(text(candidate.model), "  ", ratio));
+      }
+    }
+    if (any) rows_.push_back(std::move(row));
+  }
+
+  void Operations(const std::string& what, const std::function<double(const ModelReport&)>& value) {
+    Numbers(what, value, [&](const ModelReport& model) { return FormatOps(value(model)); });
+  }
+
+  std::string Text() const { return FormatTable(rows_); }
+
+ private:
+  const EvaluateReport& report_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string GainsTable(const EvaluateReport& report) {
+  Table table(report);
+  using Model = const ModelReport&;
+  table.Numbers(
+      "size", [](Model m) { return static_cast<double>(m.bytes); },
+      [](Model m) { return FormatBytes(m.bytes); });
+  table.Numbers(
+      "parameters", [](Model m) { return static_cast<double>(m.parameters); },
+      [](Model m) { return FormatCount(m.parameters); });
+  table.Operations("operations per step", [](Model m) { return m.step.total().dense; });
+  table.Operations("  linear", [](Model m) { return m.step.linear.dense; });
+  table.Operations("  self-attention", [](Model m) { return m.step.self_attention.dense; });
+  table.Operations("  cross-attention", [](Model m) { return m.step.cross_attention.dense; });
+  table.Operations("  convolution", [](Model m) { return m.step.convolution.dense; });
+  table.Operations("  without zero weights", [](Model m) { return m.step.total().effective; });
+  table.Operations("  that kernels execute", [](Model m) { return m.step.total().realised; });
+  table.Operations("  of them INT8", [](Model m) { return m.step.total().int8; });
+  for (const auto& entry : report.original.ops.denoisers) {
+    const std::string name = entry.first;
+    table.Operations(name + ", one forward", [name](Model m) {
+      const auto found = m.ops.denoisers.find(name);
+      return found == m.ops.denoisers.end() ? 0 : found->second.total().dense;
+    });
+  }
+  table.Operations("text encoder, one prompt",
+                   [](Model m) { return m.ops.text_encoder.total().dense; });
+  table.Operations("VAE decode", [](Model m) { return m.ops.vae_decode.total().dense; });
+  table.Operations("one generation", [](Model m) { return m.generation.total().dense; });
+  table.Numbers(
+      "latency, median (range)", [](Model m) { return m.latency.median; },
+      [](Model m) { return SpreadText(m.latency); });
+  table.Numbers(
+      "  denoising alone", [](Model m) { return m.denoise_latency.median; },
+      [](Model m) { return SpreadText(m.denoise_latency); });
+  table.Numbers(
+      "  decoding alone", [](Model m) { return m.decode_latency.median; },
+      [](Model m) { return SpreadText(m.decode_latency); });
+  table.Numbers(
+      "peak memory, own process", [](Model m) { return static_cast<double>(m.peak_rss_bytes); },
+      [](Model m) { return m.peak_rss_bytes > 0 ? FormatBytes(m.peak_rss_bytes) : "-"; });
+  return table.Text();
+}
+
+std::string PairedText(const EvaluateReport& report) {
+  std::string text;
   const GenerateSettings& settings = report.settings;
-  const PairedReport& paired = report.paired;
-  std::string text = FormatTable(rows);
-  absl::StrAppend(&text, "\nSame noise, same prompts (", paired.cases, " clips of ",
-                  settings.frames, " frames ", settings.width, "x", settings.height, ", ",
-                  settings.steps, " steps): ");
-  if (paired.identical) {
-    absl::StrAppend(&text, "identical.\n");
-  } else {
+  absl::StrAppend(&text, "Same noise, same prompts (", report.candidates.front().paired.cases,
+                  " clips of ", settings.frames, " frames ", settings.width, "x", settings.height,
+                  ", ", settings.steps, " steps):");
+  for (const CandidateReport& candidate : report.candidates) {
+    const PairedReport& paired = candidate.paired;
+    absl::StrAppend(&text, report.candidates.size() == 1
+                               ? std::string(" ")
+                               : absl::StrCat("\n  ", candidate.model.name, ": "));
+    if (paired.identical) {
+      absl::StrAppend(&text, "identical.");
+      continue;
+    }
     absl::StrAppend(&text, "latent MSE ", paired.latent_mse);
     if (paired.has_frames) {
       absl::StrAppend(&text, ", PSNR ", FormatFixed(paired.psnr_db, 2), " dB, SSIM ",
                       FormatFixed(paired.ssim, 4));
     }
-    absl::StrAppend(&text, ".\n");
+    double lowest = 1;
+    for (const VelocityAgreement& step : paired.velocity) lowest = std::min(lowest, step.cosine);
+    if (!paired.velocity.empty()) {
+      absl::StrAppend(&text, ", cosine of the velocity at least ", FormatFixed(lowest, 5));
+    }
+    absl::StrAppend(&text, ".");
+  }
+  return text + "\n";
+}
+
+std::string DistancesText(const EvaluateReport& report) {
+  std::string text;
+  for (size_t e = 0; e < report.extractors.size(); ++e) {
+    const ExtractorReport& extractor = report.extractors[e];
+    std::vector<std::vector<std::string>> rows{
+        {extractor.name, "distance", "95 % interval", "kernel", "change", "to the original"}};
+    const auto add = [&](const std::string& name, const SetDistance& distance,
+                         const std::string& change, const std::string& to_original) {
+      rows.push_back({name, FormatFixed(distance.frechet, 3),
+                      absl::StrCat(FormatFixed(distance.interval.low, 3), " to ",
+                                   FormatFixed(distance.interval.high, 3)),
+                      FormatFixed(distance.kernel, 4), change, to_original});
+    };
+    const SetDistance& original = report.original_quality->to_real[e];
+    add("original to real", original, "", "");
+    for (const CandidateReport& candidate : report.candidates) {
+      const SetDistance& distance = candidate.quality->to_real[e];
+      add(absl::StrCat(candidate.model.name, " to real"), distance,
+          Signed(distance.frechet - original.frechet, 3),
+          FormatFixed(candidate.quality->to_original[e].frechet, 3));
+    }
+    add("real to other real (floor)", extractor.floor, "", "");
+    add("  frames shuffled", extractor.shuffled, "", "");
+    add("  first frame frozen", extractor.frozen, "", "");
+    absl::StrAppend(&text, "\n", FormatTable(rows));
+    absl::StrAppend(&text, extractor.preprocessing, "; ", extractor.clips, " clips of ",
+                    extractor.frames, " frames ", extractor.width, "x", extractor.height, ", ",
+                    extractor.dim, " features, covariance divisor ", extractor.divisor,
+                    ", weights ", extractor.digest.substr(0, 12), ".\n");
+    if (!extractor.warning.empty()) absl::StrAppend(&text, "Warning: ", extractor.warning, ".\n");
+    if (!extractor.temporal_check) {
+      absl::StrAppend(&text, "Warning: temporal check failed: shuffled or frozen real clips score no "
+                             "worse than intact ones, so this extractor does not see motion here.\n");
+    }
+  }
+  return text;
+}
+
+std::string ReadingText(const EvaluateReport& report) {
+  std::vector<std::vector<std::string>> rows{
+      {"as the prompt says", "clips", "digit", "direction", "colour", "alignment", "best match"}};
+  const auto add = [&](const std::string& name, const SetQuality& quality) {
+    for (const LanguageQuality& row : quality.languages) {
+      if (!row.has_reading && !row.has_alignment) continue;
+      const auto share = [&](bool there, double value) { return there ? Percent(value) : "-"; };
+      rows.push_back({absl::StrCat(name, ", ", row.language), absl::StrCat(row.clips),
+                      share(row.has_reading, row.digit), share(row.has_reading, row.direction),
+                      share(row.has_reading, row.colour),
+                      row.has_alignment ? FormatFixed(row.alignment, 3) : "-",
+                      share(row.has_alignment, row.retrieval)});
+    }
+  };
+  add("original", *report.original_quality);
+  for (const CandidateReport& candidate : report.candidates) {
+    add(candidate.model.name, *candidate.quality);
+  }
+  if (report.real_quality.has_value()) add("real clips", *report.real_quality);
+  if (rows.size() == 1) return "";
+  std::string text = absl::StrCat("\n", FormatTable(rows));
+
+  std::vector<std::vector<std::string>> flicker{
+      {"restlessness", "frame difference", "second difference", "high-frequency energy"}};
+  const auto add_flicker = [&](const std::string& name, const FlickerStatistics& statistics) {
+    flicker.push_back({name, FormatFixed(statistics.frame_difference, 5),
+                       FormatFixed(statistics.second_difference, 5),
+                       Percent(statistics.high_frequency_energy)});
+  };
+  add_flicker("original", report.original_quality->flicker);
+  for (const CandidateReport& candidate : report.candidates) {
+    add_flicker(candidate.model.name, candidate.quality->flicker);
+  }
+  if (report.real_quality.has_value()) add_flicker("real clips", report.real_quality->flicker);
+  return absl::StrCat(text, "\n", FormatTable(flicker));
+}
+
+}  // namespace
+
+std::string EvaluationTable(const EvaluateReport& report) {
+  std::string text = absl::StrCat(GainsTable(report), "\n", PairedText(report));
+  if (report.original_quality.has_value()) {
+    absl::StrAppend(&text, DistancesText(report), ReadingText(report));
   }
   absl::StrAppend(&text,
                   "Operations are 2 per multiply-add and the same in INT8. Zero weights save no "

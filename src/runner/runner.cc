@@ -284,13 +284,21 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   }
   const at::Device device = rep.options.device;
   rep.progress().Begin("denoise", settings.steps);
-  const auto report = [&](const wan::SampleStep& step, const at::Tensor&) {
+  latents = latents.to(device, at::kFloat);
+  const auto observe = [&](const wan::SampleStep& step, const at::Tensor& x) {
+    if (request.observe == nullptr) return;
+    request.observe(step.index, step.timestep,
+                    step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2", x);
+  };
+  observe(plan.front(), latents);
+  const auto report = [&](const wan::SampleStep& step, const at::Tensor& x) {
+    if (step.index + 1 < step.num_steps) observe(plan[step.index + 1], x);
     rep.progress().Update(step.index + 1,
                           step.expert == wan::Expert::kHighNoise ? "" : "low noise");
     return rep.CheckCancelled().ok();
   };
   absl::StatusOr<at::Tensor> sampled = wan::Sample(
-      sample, denoiser(high), denoiser(low), latents.to(device, at::kFloat), text.to(device),
+      sample, denoiser(high), denoiser(low), latents, text.to(device),
       guided ? std::optional<at::Tensor>(negative.to(device)) : std::nullopt, report);
   rep.progress().End();
   if (!sampled.ok()) {

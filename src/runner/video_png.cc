@@ -10,33 +10,18 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/runner/png_chunks.h"
 #include "src/runner/video_encoders.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
 
+using png::AppendChunk;
+using png::AppendU16;
+using png::AppendU32;
+
 constexpr int64_t kBytesPerPixel = 3;
-
-void AppendU32(std::string& out, uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
-}
-
-void AppendU16(std::string& out, uint32_t value) {
-  out.push_back(static_cast<char>(value >> 8));
-  out.push_back(static_cast<char>(value));
-}
-
-// Length, type, data, CRC over type and data.
-void AppendChunk(std::string& out, const char* type, const std::string& data) {
-  AppendU32(out, static_cast<uint32_t>(data.size()));
-  const size_t start = out.size();
-  out.append(type, 4);
-  out.append(data);
-  const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(out.data() + start),
-                          static_cast<uInt>(out.size() - start));
-  AppendU32(out, static_cast<uint32_t>(crc));
-}
 
 uint8_t Paeth(int left, int up, int up_left) {
   const int estimate = left + up - up_left;
@@ -119,7 +104,7 @@ std::string FrameControl(uint32_t sequence, const RgbFrames& frames, FrameRate r
 }  // namespace
 
 absl::StatusOr<std::string> EncodePng(const RgbFrames& frames, FrameRate rate) {
-  std::string out("\x89PNG\r\n\x1a\n", 8);
+  std::string out(png::kSignature, sizeof(png::kSignature) - 1);
   std::string header;
   AppendU32(header, static_cast<uint32_t>(frames.width));
   AppendU32(header, static_cast<uint32_t>(frames.height));

@@ -28,6 +28,7 @@ class ToyInt8Weight final : public LinearWeight {
   at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const override {
     return at::linear(x, Dequantize(), bias);
   }
+  LinearArithmetic arithmetic() const override { return {}; }  // multiplies in fp32
   std::vector<NamedTensor> State() const override {
     return {{"weight", weight_}, {"weight_scale", scale_}};
   }

@@ -10,6 +10,7 @@ extern "C" {
 
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "tests/testing/catch.h"
 #include "wanlite/env.h"
 #include "wanlite/video.h"
@@ -61,6 +62,49 @@ TEST_CASE("MP4 decodes to the right number of frames, size and brightness") {
   avcodec_free_context(&codec);
   avformat_close_input(&format);
   std::filesystem::remove(path);
+}
+
+// Slow waves of colour, so that 4:2:0 and the quantizer lose little. uint8 [F, H, W, 3].
+at::Tensor Waves(int64_t count, int64_t height, int64_t width) {
+  const at::Tensor t = torch::arange(count).view({count, 1, 1, 1});
+  const at::Tensor y = torch::arange(height).view({1, height, 1, 1});
+  const at::Tensor x = torch::arange(width).view({1, 1, width, 1});
+  const at::Tensor phase = torch::tensor({0.0, 2.0, 4.0}).view({1, 1, 1, 3});
+  const at::Tensor wave = (0.4 * t + 0.1 * x + 0.07 * y + phase).sin();
+  return (128 + 90 * wave).round().to(at::kByte);
+}
+
+TEST_CASE("MP4 comes back with its frames, rate and colours") {
+  const auto env = NewMemEnv();
+  const at::Tensor frames = Waves(9, 48, 64);
+  VideoOptions options;
+  options.fps = 24;
+  options.quality = 100;
+  REQUIRE_OK(WriteVideo(*env, "clip.mp4", frames, options));
+  ASSERT_OK_AND_ASSIGN(const VideoClip clip, ReadVideo(*env, "clip.mp4"));
+  REQUIRE(clip.frames.sizes() == frames.sizes());
+  CHECK(clip.fps == Approx(24));
+  const at::Tensor error = (clip.frames.to(at::kDouble) - frames.to(at::kDouble)).abs();
+  // Frames out of order or a wrong colour matrix would be ten times that.
+  CHECK(error.mean().item<double>() < 3);
+}
+
+TEST_CASE("Every truncation of an MP4 and every flipped byte is an error or a clip") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(WriteVideo(*env, "clip.mp4", Waves(3, 16, 16), {}));
+  ASSERT_OK_AND_ASSIGN(const std::string bytes, env->ReadFile("clip.mp4"));
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    INFO("byte " << at << " of " << bytes.size());
+    REQUIRE_OK(env->WriteFileAtomically("cut.mp4", bytes.substr(0, at)));
+    const auto cut = ReadVideo(*env, "cut.mp4");
+    CHECK(absl::IsInvalidArgument(cut.status()));
+    CHECK(absl::StrContains(cut.status().ToString(), "cut.mp4"));
+    std::string broken = bytes;
+    broken[at] = static_cast<char>(broken[at] ^ 0xff);
+    REQUIRE_OK(env->WriteFileAtomically("broken.mp4", broken));
+    const auto clip = ReadVideo(*env, "broken.mp4");
+    CHECK((clip.ok() || absl::IsInvalidArgument(clip.status())));
+  }
 }
 
 TEST_CASE("MP4 refuses odd sizes") {

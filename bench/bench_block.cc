@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One block of the diffusion transformer: wanlite's in each format, against the same block written
+// with LibTorch's operators alone. Every variant's error is against LibTorch's fp32 result.
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "bench/harness.h"
+#include "bench/torch_block.h"
+#include "src/model/wan/dit_block.h"
+#include "src/model/wan/rope.h"
+#include "src/quant/weight_int8.h"
+
+namespace wanlite::bench {
+namespace {
+
+constexpr double kEps = 1e-6;
+
+struct Shape {
+  std::string name;
+  int64_t heads, head_dim, ffn_dim;
+  std::array<int64_t, 3> grid;  // of video tokens: frames, rows, columns
+  int64_t text_tokens;
+  int64_t dim() const { return heads * head_dim; }
+  int64_t tokens() const { return grid[0] * grid[1] * grid[2]; }
+};
+
+struct Operations {
+  double linear = 0, attention = 0;
+};
+
+Operations Count(const Shape& shape) {
+  const auto l = static_cast<double>(shape.tokens()), t = static_cast<double>(shape.text_tokens),
+             d = static_cast<double>(shape.dim()), f = static_cast<double>(shape.ffn_dim);
+  return {.linear = 2 * (6 * l * d * d + 2 * t * d * d + 2 * l * d * f),
+          .attention = 4 * l * (l + t) * d};
+}
+
+struct Case {
+  std::map<std::string, at::Tensor> tensors;  // of a wan::DitBlock, fp32
+  BlockInput input;
+  at::Tensor expected;
+};
+using CasePtr = std::shared_ptr<Lazy<Case>>;
+
+std::shared_ptr<wan::DitBlock> EmptyBlock(const Shape& shape, at::ScalarType dtype) {
+  wan::DitBlockOptions options;
+  options.dim = shape.dim();
+  options.head_dim = shape.head_dim;
+  options.self_attn_heads = options.cross_attn_heads = shape.heads;
+  options.ffn_dim = shape.ffn_dim;
+  options.eps = kEps;
+  options.dtype = dtype;
+  return std::make_shared<wan::DitBlock>(options);
+}
+
+Case MakeCase(const Shape& shape) {
+  const at::Generator generator = at::detail::createCPUGenerator(1);
+  Case value;
+  for (const auto& item : EmptyBlock(shape, at::kFloat)->named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor tensor = at::randn(item.value().sizes(), generator);
+    // Matrices keep the variance of what passes through, norms are near one, the rest is small.
+    if (absl::EndsWith(name, ".weight") && tensor.dim() == 2) {
+      tensor /= std::sqrt(static_cast<double>(tensor.size(1)));
+    } else if (absl::StrContains(name, "norm") && absl::EndsWith(name, ".weight")) {
+      tensor = 1 + 0.1 * tensor;
+    } else {
+      tensor *= 0.1;
+    }
+    value.tensors[name] = tensor;
+  }
+  value.input.x = at::randn({1, shape.tokens(), shape.dim()}, generator);
+  value.input.context = at::randn({1, shape.text_tokens, shape.dim()}, generator);
+  value.input.time = at::randn({1, 1, 6, shape.dim()}, generator);
+  value.input.rotary = wan::RotaryEmbedding(shape.head_dim, 1024).Table(shape.grid, at::kCPU);
+  value.expected = TorchBlock(value.tensors, shape.head_dim, kEps, at::kFloat).Forward(value.input);
+  return value;
+}
+
+enum class Format { kDense, kInt8, kInt8ConvRot };
+
+// The largest group of ConvRot that the width allows; 0 for none.
+int64_t RotationGroup(int64_t width) {
+  for (const int64_t group : {256, 64, 16, 4}) {
+    if (width % group == 0) return group;
+  }
+  return 0;
+}
+
+std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, at::ScalarType dtype,
+                                            Format format) {
+  std::shared_ptr<wan::DitBlock> block = EmptyBlock(shape, dtype);
+  for (auto& item : block->named_parameters()) item.value().copy_(c.tensors.at(item.key()));
+  if (format == Format::kDense) return block;
+  for (const auto& module : block->modules()) {
+    auto* linear = dynamic_cast<nn::Linear*>(module.get());
+    if (linear == nullptr) continue;
+    const int64_t group = format == Format::kInt8ConvRot ? RotationGroup(linear->in_features()) : 0;
+    linear->SetWeight(ValueOrExit(MakeInt8Weight(linear->weight().Dequantize(), group)));
+  }
+  return block;
+}
+
+// `make` gives the forward to be timed; it is called once. The input is in `dtype`.
+using Forward = std::function<at::Tensor(const BlockInput&)>;
+void AddVariant(const Shape& shape, const std::string& variant, const CasePtr& block_case,
+                at::ScalarType dtype, const Work& work,
+                const std::function<Forward(const Case&)>& make) {
+  const auto forward = MakeLazy<Forward>([=] { return make(**block_case); });
+  const auto input = MakeLazy<BlockInput>([=] { return (*block_case)->input.To(dtype); });
+  const auto error = MakeLazy<double>(
+      [=] { return RelativeError((**forward)(**input), (*block_case)->expected); });
+  Add("block/" + shape.name, variant, [=](benchmark::State& state) {
+    const Forward& run = **forward;
+    const BlockInput& in = **input;
+    Time(state, [&] { return run(in); });
+    SetWork(state, work);
+    SetError(state, **error);
+  });
+}
+
+void AddShape(const Shape& shape) {
+  const auto block_case = MakeLazy<Case>([=] { return MakeCase(shape); });
+  const Operations ops = Count(shape);
+  const Work fp32{.fp32_op = ops.linear + ops.attention};
+  const Work bf16{.bf16_op = ops.linear + ops.attention};
+  const Work int8{.fp32_op = ops.attention, .int8_op = ops.linear};
+  const Work int8_bf16{.bf16_op = ops.attention, .int8_op = ops.linear};
+
+  const auto torch = [=](at::ScalarType dtype, bool quantize) {
+    return [=](const Case& c) -> Forward {
+      auto block = std::make_shared<TorchBlock>(c.tensors, shape.head_dim, kEps, dtype);
+      if (quantize) block->QuantizeLinears();
+      return [=](const BlockInput& in) { return block->Forward(in); };
+    };
+  };
+  AddVariant(shape, "LibTorch_fp32", block_case, at::kFloat, fp32, torch(at::kFloat, false));
+  AddVariant(shape, "LibTorch_bf16", block_case, at::kBFloat16, bf16, torch(at::kBFloat16, false));
+  AddVariant(shape, "LibTorch_int8_dynamic", block_case, at::kFloat, int8, torch(at::kFloat, true));
+
+  const auto wanlite = [=](at::ScalarType dtype, Format format) {
+    return [=](const Case& c) -> Forward {
+      const auto block = WanliteBlock(shape, c, dtype, format);
+      return [=](const BlockInput& in) {
+        return block->forward(in.x, in.context, in.time, in.rotary);
+      };
+    };
+  };
+  const auto add = [&](const std::string& variant, at::ScalarType dtype, Format format,
+                       const Work& work) {
+    AddVariant(shape, variant, block_case, dtype, work, wanlite(dtype, format));
+  };
+  add("wanlite_fp32", at::kFloat, Format::kDense, fp32);
+  add("wanlite_bf16", at::kBFloat16, Format::kDense, bf16);
+  add("wanlite_int8", at::kFloat, Format::kInt8, int8);
+  add("wanlite_int8_convrot", at::kFloat, Format::kInt8ConvRot, int8);
+  add("wanlite_int8_bf16", at::kBFloat16, Format::kInt8, int8_bf16);
+}
+
+}  // namespace
+}  // namespace wanlite::bench
+
+int main(int argc, char** argv) {
+  // Wan-Digits at its own clip size, and Wan2.1-T2V-1.3B on few tokens (a clip of 480p has 32,760).
+  wanlite::bench::AddShape({"wan_digits_80_tokens", 4, 32, 512, {5, 4, 4}, 26});
+  wanlite::bench::AddShape({"wan_1.3b_1024_tokens", 12, 128, 8960, {4, 16, 16}, 512});
+  return wanlite::bench::Main(argc, argv, "LibTorch_fp32");
+}

@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/metrics/set_distance.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/core/catch_torch.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+std::string GeometryText(int64_t frames, int64_t height, int64_t width) {
+  return absl::StrCat(frames, " frames of ", width, "x", height);
+}
+
+std::string GeometryText(const FeatureSet& set) {
+  return GeometryText(set.frames, set.height, set.width);
+}
+
+std::string ClipName(const ClipSet& clips, int64_t index) {
+  return absl::StrCat(clips.name, ", clip ", index);
+}
+
+absl::Status CheckCount(const ClipSet& clips) {
+  if (clips.count > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(clips.name, ": there are no clips"));
+}
+
+// Checks that all clips are alike and that their features are numbers, and keeps the features.
+class Collector {
+ public:
+  Collector(const FeatureExtractor& extractor, const ClipSet& clips)
+      : extractor_(extractor), clips_(clips) {}
+
+  absl::StatusOr<at::Tensor> ReadClip(int64_t index) {
+    absl::StatusOr<at::Tensor> clip = clips_.clip(index);
+    if (!clip.ok()) return Annotate(clip.status(), ClipName(clips_, index));
+    if (!clip->defined() || clip->dim() != 4 || clip->numel() == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          ClipName(clips_, index), ": wanted uint8 [frames, height, width, 3], got ",
+          clip->defined() ? absl::StrCat("[", absl::StrJoin(clip->sizes(), ", "), "]") : "nothing"));
+    }
+    if (set_.frames == 0) {
+      set_.frames = clip->size(0);
+      set_.height = clip->size(1);
+      set_.width = clip->size(2);
+      first_ = index;
+    } else if (clip->size(0) != set_.frames || clip->size(1) != set_.height ||
+               clip->size(2) != set_.width) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "clips of different sizes: ", ClipName(clips_, index), " has ",
+          GeometryText(clip->size(0), clip->size(1), clip->size(2)), ", ",
+          ClipName(clips_, first_), " has ", GeometryText(set_)));
+    }
+    return clip;
+  }
+
+  absl::StatusOr<at::Tensor> Extract(const at::Tensor& clip, int64_t index) const {
+    absl::StatusOr<at::Tensor> features = extractor_.Extract(clip);
+    if (!features.ok()) return Annotate(features.status(), ClipName(clips_, index));
+    if (!features->isfinite().all().item<bool>()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(ClipName(clips_, index), ": the features of ", extractor_.distance_name(),
+                       " are not finite"));
+    }
+    return features;
+  }
+
+  FeatureSet Finish(const std::vector<at::Tensor>& rows) const {
+    FeatureSet result = set_;
+    result.features = at::stack(rows);
+    return result;
+  }
+
+ private:
+  const FeatureExtractor& extractor_;
+  const ClipSet& clips_;
+  FeatureSet set_;
+  int64_t first_ = 0;
+};
+
+// Calls `one` for every clip, with progress and cancellation around it.
+absl::Status ForEachClip(const ClipSet& clips, const FeatureExtractor& extractor,
+                         ProgressSink* progress, const CancellationToken* cancel,
+                         const std::function<absl::Status(int64_t index)>& one) {
+  WANLITE_RETURN_IF_ERROR(CheckCount(clips));
+  ProgressSink& sink = progress == nullptr ? SilentProgress() : *progress;
+  sink.Begin(absl::StrCat(extractor.distance_name(), ": ", clips.name), clips.count);
+  absl::Status status;
+  for (int64_t i = 0; i < clips.count && status.ok(); ++i) {
+    if (cancel != nullptr) status = cancel->Check();
+    if (status.ok()) status = CatchTorch([&]() -> absl::Status { return one(i); });
+    if (status.ok()) sink.Update(i + 1, "");
+  }
+  sink.End();
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<FeatureSet> ExtractFeatures(const FeatureExtractor& extractor, const ClipSet& clips,
+                                           ProgressSink* progress, const CancellationToken* cancel) {
+  Collector collector(extractor, clips);
+  std::vector<at::Tensor> rows;
+  WANLITE_RETURN_IF_ERROR(
+      ForEachClip(clips, extractor, progress, cancel, [&](int64_t i) -> absl::Status {
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, collector.ReadClip(i));
+        WANLITE_ASSIGN_OR_RETURN(at::Tensor features, collector.Extract(clip, i));
+        rows.push_back(std::move(features));
+        return absl::OkStatus();
+      }));
+  return CatchTorch([&] { return collector.Finish(rows); });
+}
+
+at::Tensor DamageClip(const at::Tensor& clip, TemporalDamage damage, uint64_t seed) {
+  TORCH_CHECK(clip.dim() == 4 && clip.size(0) > 0, "a clip must be [F >= 1, H, W, C], found ",
+              clip.sizes());
+  const int64_t frames = clip.size(0);
+  if (damage == TemporalDamage::kFrozen) {
+    return clip.narrow(0, 0, 1).expand_as(clip).contiguous();
+  }
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const at::TensorOptions integers = at::TensorOptions().dtype(at::kLong);
+  const at::Tensor still = at::arange(frames, integers);
+  at::Tensor order = at::randperm(frames, generator, integers);
+  // A short clip may be shuffled into itself, which is no damage.
+  if (order.equal(still)) order = order.roll(1);
+  return clip.index_select(0, order);
+}
+
+absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const FeatureSet& generated,
+                                               const DistanceOptions& options) {
+  // Features that come from a file know no geometry.
+  const bool known = real.frames > 0 && generated.frames > 0;
+  if (known && (real.frames != generated.frames || real.height != generated.height ||
+                real.width != generated.width)) {
+    return absl::InvalidArgumentError(absl::StrCat("clips of different sizes: real ones have ",
+                                                   GeometryText(real), ", generated ones ",
+                                                   GeometryText(generated)));
+  }
+  SetDistance result;
+  WANLITE_ASSIGN_OR_RETURN(
+      result.frechet, FrechetDistance(real.features, generated.features, options.divisor));
+  WANLITE_ASSIGN_OR_RETURN(result.kernel, KernelDistance(real.features, generated.features));
+  result.n_real = real.features.size(0);
+  result.n_generated = generated.features.size(0);
+  result.dim = real.features.size(1);
+  result.interval = {result.frechet, result.frechet};
+  if (options.resamples != 0) {
+    WANLITE_ASSIGN_OR_RETURN(
+        result.interval, FrechetBootstrap(real.features, generated.features, options.divisor,
+                                          options.resamples, options.confidence, options.seed));
+  }
+  return result;
+}
+
+absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor, const ClipSet& real,
+                                               const ClipSet& other, const DistanceOptions& options,
+                                               FeatureSet* real_features, ProgressSink* progress,
+                                               const CancellationToken* cancel) {
+  if (real.count != other.count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the floor needs two sets of as many real clips: ", real.name, " has ",
+                     real.count, ", ", other.name, " has ", other.count));
+  }
+  WANLITE_ASSIGN_OR_RETURN(FeatureSet of_real, ExtractFeatures(extractor, real, progress, cancel));
+  Collector collector(extractor, other);
+  std::vector<at::Tensor> plain, shuffled, frozen;
+  const auto one = [&](int64_t i) -> absl::Status {
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, collector.ReadClip(i));
+    const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(i);
+    for (const auto& [rows, seen] :
+         {std::pair(&plain, clip),
+          std::pair(&shuffled, DamageClip(clip, TemporalDamage::kShuffled, seed)),
+          std::pair(&frozen, DamageClip(clip, TemporalDamage::kFrozen, seed))}) {
+      WANLITE_ASSIGN_OR_RETURN(at::Tensor features, collector.Extract(seen, i));
+      rows->push_back(std::move(features));
+    }
+    return absl::OkStatus();
+  };
+  WANLITE_RETURN_IF_ERROR(ForEachClip(other, extractor, progress, cancel, one));
+
+  ExtractorReport report;
+  report.name = extractor.distance_name();
+  report.digest = extractor.digest();
+  report.preprocessing = extractor.preprocessing();
+  report.dim = of_real.features.size(1);
+  report.clips = real.count;
+  report.frames = of_real.frames;
+  report.height = of_real.height;
+  report.width = of_real.width;
+  report.divisor = std::string(CovarianceDivisorName(options.divisor));
+  for (const auto& [rows, distance] : {std::pair(&plain, &report.floor),
+                                       std::pair(&shuffled, &report.shuffled),
+                                       std::pair(&frozen, &report.frozen)}) {
+    if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
+    WANLITE_ASSIGN_OR_RETURN(const FeatureSet set,
+                             CatchTorch([&, r = rows] { return collector.Finish(*r); }));
+    WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(of_real, set, options));
+  }
+  report.temporal_check = report.shuffled.frechet > report.floor.frechet &&
+                          report.frozen.frechet > report.floor.frechet;
+  report.warning = SampleWarning(real.count, other.count, report.dim);
+  if (real_features != nullptr) *real_features = std::move(of_real);
+  return report;
+}
+
+}  // namespace wanlite

@@ -1,0 +1,82 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// How far a set of clips is from another, with all that must be said beside the number.
+#ifndef WANLITE_SRC_METRICS_SET_DISTANCE_H_
+#define WANLITE_SRC_METRICS_SET_DISTANCE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "src/metrics/feature_extractor.h"
+#include "src/metrics/frechet.h"
+#include "wanlite/progress.h"
+
+namespace wanlite {
+
+// Clips that are made or read one at a time.
+struct ClipSet {
+  std::string name;  // for messages: a folder, "real clips"
+  int64_t count = 0;
+  std::function<absl::StatusOr<at::Tensor>(int64_t index)> clip;  // uint8 [F, H, W, 3]
+};
+
+struct FeatureSet {
+  at::Tensor features;  // fp32 [clips, dim]
+  int64_t frames = 0, height = 0, width = 0;
+};
+
+// InvalidArgument for a set without clips and for clips of different sizes or lengths, naming both.
+absl::StatusOr<FeatureSet> ExtractFeatures(const FeatureExtractor& extractor, const ClipSet& clips,
+                                           ProgressSink* progress = nullptr,
+                                           const CancellationToken* cancel = nullptr);
+
+// Damage that only time shows: every frame stays a real frame.
+enum class TemporalDamage { kShuffled, kFrozen };
+// clip: uint8 [F, H, W, 3] -> the same shape. kFrozen repeats the first frame.
+at::Tensor DamageClip(const at::Tensor& clip, TemporalDamage damage, uint64_t seed);
+
+struct DistanceOptions {
+  CovarianceDivisor divisor = CovarianceDivisor::kUnbiased;
+  int resamples = 200;  // of the bootstrap; 0: no interval
+  double confidence = 0.95;
+  uint64_t seed = 0;
+};
+
+struct SetDistance {
+  double frechet = 0;
+  Interval interval;  // of `frechet`, by bootstrap over clips
+  double kernel = 0;
+  int64_t n_real = 0, n_generated = 0, dim = 0;
+};
+absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const FeatureSet& generated,
+                                               const DistanceOptions& options);
+
+// An extractor and how it behaves on real clips alone. No distance is printed without it.
+struct ExtractorReport {
+  std::string name;           // of the distance: "FD-TransNetV2"
+  std::string digest;         // SHA-256 of its weights
+  std::string preprocessing;  // one sentence
+  int64_t dim = 0;
+  int64_t clips = 0, frames = 0, height = 0, width = 0;  // of the real set
+  std::string divisor;    // of the covariance: "n-1"
+  SetDistance floor;      // real clips against as many other real clips
+  SetDistance shuffled;   // real clips against other real clips with shuffled frames
+  SetDistance frozen;     // ... with the first frame repeated
+  bool temporal_check = false;  // both are farther than the floor
+  std::string warning;    // empty, or why the numbers only rank (SampleWarning)
+};
+// real, other: two disjoint sets of as many real clips. `real_features` gets the features of `real`.
+absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor, const ClipSet& real,
+                                               const ClipSet& other, const DistanceOptions& options,
+                                               FeatureSet* real_features,
+                                               ProgressSink* progress = nullptr,
+                                               const CancellationToken* cancel = nullptr);
+
+}  // namespace wanlite
+
+#endif  // WANLITE_SRC_METRICS_SET_DISTANCE_H_

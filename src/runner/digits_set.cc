@@ -1,0 +1,140 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/runner/digits_set.h"
+
+#include <torch/torch.h>
+
+#include "absl/strings/str_cat.h"
+#include "src/core/catch_torch.h"
+#include "src/metrics/extractors.h"
+#include "src/runner/clip_folder.h"
+#include "src/train/digits_classifier.h"
+#include "src/train/digits_clip.h"
+#include "src/train/digits_training.h"
+#include "src/train/vae_training.h"
+#include "wanlite/status.h"
+#include "wanlite/video.h"
+
+namespace wanlite {
+namespace {
+
+enum Stream : uint64_t { kSpecs = 1, kOtherSpecs = 2, kWording = 3 };
+
+// Shared by the closures of a set.
+struct Digits {
+  train::DigitScans scans;
+  train::ClipGeometry geometry;
+  std::vector<train::ClipSpec> specs, other_specs;
+  std::shared_ptr<train::DigitsClassifier> classifier;
+};
+
+absl::StatusOr<at::Tensor> Render(const Digits& digits, const train::ClipSpec& spec) {
+  return CatchTorch(
+      [&] { return ToFrames(train::RenderClips(digits.scans, digits.geometry, {spec})); });
+}
+
+absl::StatusOr<ClipReading> ReadClip(const Digits& digits, int64_t prompt, const at::Tensor& clip) {
+  return CatchTorch([&] {
+    const train::ReadingAccuracy accuracy = train::Read(
+        *digits.classifier, ClipToVideo(clip), {digits.specs[static_cast<size_t>(prompt)]});
+    return ClipReading{accuracy.digit > 0, accuracy.direction > 0, accuracy.colour > 0};
+  });
+}
+
+// A wording that names the colour, so that every prompt says all that is read.
+std::string Prompt(const train::ClipSpec& spec, train::Language language, uint64_t seed) {
+  train::Random random(seed);
+  int wording = 0;
+  do {
+    wording = static_cast<int>(random.Below(train::CaptionTemplates(language)));
+  } while (!train::CaptionNamesColour(language, wording));
+  return train::Caption(spec, language, wording);
+}
+
+}  // namespace
+
+absl::StatusOr<EvaluationSet> MakeDigitsSet(Env& env, const std::string& dir, int64_t count,
+                                            uint64_t seed) {
+  if (count < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an evaluation set of ", count, " clips; at least 2 are needed"));
+  }
+  auto digits = std::make_shared<Digits>();
+  WANLITE_ASSIGN_OR_RETURN(const TrainOptions options,
+                           train::LoadTrainOptions(env, JoinPath(dir, "train.textproto")));
+  WANLITE_ASSIGN_OR_RETURN(digits->geometry, train::CheckedGeometry(options.data()));
+  WANLITE_ASSIGN_OR_RETURN(
+      digits->scans, train::DigitScans::Load(env, JoinPath(dir, options.data().scans_file())));
+  WANLITE_ASSIGN_OR_RETURN(digits->classifier,
+                           train::DigitsClassifier::Load(env, JoinPath(dir, "classifier")));
+  WANLITE_ASSIGN_OR_RETURN(train::DigitsClip::Loaded loaded,
+                           train::DigitsClip::Load(env, JoinPath(dir, "clip")));
+  const auto clip = std::make_shared<train::DigitsClip::Loaded>(std::move(loaded));
+
+  EvaluationSet set;
+  set.name = "digits";
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t id = static_cast<uint64_t>(i);
+    const auto sample = [&](Stream stream) {
+      return train::SampleClip(digits->scans, digits->geometry, train::Split::kHeldOut,
+                               train::Combinations::kAll, train::MixSeed(seed, {stream, id}));
+    };
+    digits->specs.push_back(sample(kSpecs));
+    digits->other_specs.push_back(sample(kOtherSpecs));
+    const auto language = static_cast<train::Language>(i % train::kLanguages);
+    set.prompts.push_back(
+        {Prompt(digits->specs.back(), language, train::MixSeed(seed, {kWording, id})),
+         std::string(train::LanguageName(language)), seed + id});
+  }
+  const auto clips_of = [&](const char* name, std::vector<train::ClipSpec> Digits::* specs) {
+    return ClipSet{name, count, [digits, specs](int64_t index) {
+                     return Render(*digits, ((*digits).*specs)[static_cast<size_t>(index)]);
+                   }};
+  };
+  set.real = clips_of("real clips", &Digits::specs);
+  set.other_real = clips_of("other real clips", &Digits::other_specs);
+  set.real_follows_prompts = true;
+  set.embed_text = [clip](const std::string& text) -> absl::StatusOr<at::Tensor> {
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor rows, clip->EmbedCaptions({text}));
+    return rows[0];
+  };
+  set.embed_clip = [clip](const at::Tensor& frames) -> absl::StatusOr<at::Tensor> {
+    return CatchTorch([&] {
+      const at::NoGradGuard no_grad;
+      return clip->network->EmbedVideo(ClipToVideo(frames))[0];
+    });
+  };
+  set.encoder_name = "Digits-CLIP";
+  set.read = [digits](int64_t prompt, const at::Tensor& frames) {
+    return ReadClip(*digits, prompt, frames);
+  };
+  return set;
+}
+
+absl::StatusOr<EvaluationSet> MakeFolderSet(Env& env, const std::string& dir,
+                                            const std::vector<std::string>& prompts, int64_t seeds,
+                                            uint64_t seed) {
+  constexpr int64_t kFewest = 4;
+  WANLITE_ASSIGN_OR_RETURN(ClipFolder opened, ClipFolder::Open(env, dir));
+  const auto folder = std::make_shared<ClipFolder>(std::move(opened));
+  if (folder->size() < kFewest) {
+    return absl::InvalidArgumentError(absl::StrCat("'", dir, "' holds ", folder->size(),
+                                                   " clips, at least ", kFewest, " are needed"));
+  }
+  EvaluationSet set;
+  set.name = dir;
+  for (const std::string& prompt : prompts) {
+    for (int64_t i = 0; i < seeds; ++i) {
+      set.prompts.push_back({prompt, "all", seed + static_cast<uint64_t>(i)});
+    }
+  }
+  const int64_t half = folder->size() / 2;
+  const auto part = [&](const char* name, int64_t first) {
+    return ClipSet{name, half, [folder, first](int64_t index) { return folder->Clip(first + index); }};
+  };
+  set.real = part("real clips", 0);
+  set.other_real = part("other real clips", half);
+  return set;
+}
+
+}  // namespace wanlite

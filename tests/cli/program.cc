@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/cli/program.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_join.h"
+#include "tests/testing/catch.h"
+#include "wanlite/env.h"
+
+extern char** environ;
+
+namespace wanlite::testing {
+
+TempFolder::TempFolder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "wanlite_test_XXXXXX").string();
+  REQUIRE(mkdtemp(pattern.data()) != nullptr);
+  path_ = pattern;
+}
+
+TempFolder::~TempFolder() { PosixEnv().RemoveAll(path_).IgnoreError(); }
+
+std::string TempFolder::operator/(const std::string& name) const { return JoinPath(path_, name); }
+
+Outcome RunWanlite(const std::vector<std::string>& arguments) {
+  const TempFolder temp;
+  const std::string out = temp / "out", err = temp / "err";
+  std::vector<std::string> owned{"wanlite"};
+  owned.insert(owned.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& argument : owned) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  for (const auto& [fd, path] : {std::pair{1, out}, std::pair{2, err}}) {
+    posix_spawn_file_actions_addopen(&actions, fd, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
+  }
+  pid_t child = 0;
+  const int rc = posix_spawn(&child, WANLITE_PROGRAM, &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  REQUIRE(rc == 0);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  Outcome outcome;
+  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  ASSERT_OK_AND_ASSIGN(outcome.out, PosixEnv().ReadFile(out));
+  ASSERT_OK_AND_ASSIGN(outcome.err, PosixEnv().ReadFile(err));
+  return outcome;
+}
+
+nlohmann::json RunWanliteJson(std::vector<std::string> arguments) {
+  arguments.push_back("--json");
+  const Outcome outcome = RunWanlite(arguments);
+  INFO("wanlite " << absl::StrJoin(arguments, " ") << "\n" << outcome.err << "\n" << outcome.out);
+  REQUIRE(outcome.code == 0);
+  nlohmann::json json = nlohmann::json::parse(outcome.out, nullptr, false);
+  REQUIRE_FALSE(json.is_discarded());
+  return json;
+}
+
+}  // namespace wanlite::testing

@@ -113,8 +113,9 @@ at::Tensor GuidedStep(const Model& model, const Input& input) {
 
 using ModelPtr = std::shared_ptr<Lazy<Model>>;
 
+// counted: the model whose operations are `model`'s; the counter knows wanlite's formats.
 void AddModel(const std::string& variant, const ModelPtr& reference, const ModelPtr& model,
-              bool bf16) {
+              const ModelPtr& counted, bool bf16) {
   const auto add = [=](const std::string& group, double forwards,
                        at::Tensor (*run)(const Model&, const Input&)) {
     const auto error = MakeLazy<double>([=] {
@@ -125,10 +126,9 @@ void AddModel(const std::string& variant, const ModelPtr& reference, const Model
       const Model& m = **model;
       const Input input = MakeInput(m.dit->config());
       Time(state, [&] { return run(m, input); });
-      const double dense = forwards * (m.ops - m.int8_ops);
-      SetWork(state, {.fp32_op = bf16 ? 0 : dense,
-                      .bf16_op = bf16 ? dense : 0,
-                      .int8_op = forwards * m.int8_ops});
+      const double int8 = forwards * (*counted)->int8_ops;
+      const double dense = forwards * (*counted)->ops - int8;
+      SetWork(state, {.fp32_op = bf16 ? 0 : dense, .bf16_op = bf16 ? dense : 0, .int8_op = int8});
       SetError(state, **error);
     });
   };
@@ -143,11 +143,15 @@ void AddAll(const std::string& dir) {
     return MakeLazy<Model>([=] { return ValueOrExit(Load(dir, dtype, int8, recipe)); });
   };
   const ModelPtr dense = model(at::kFloat, Int8::kNone, "");
-  AddModel("dense_fp32", dense, dense, false);
-  AddModel("dense_bf16", dense, model(at::kBFloat16, Int8::kNone, ""), true);
-  AddModel("LibTorch_int8_dynamic", dense, model(at::kFloat, Int8::kLibTorch, plain), false);
-  AddModel("wanlite_int8", dense, model(at::kFloat, Int8::kWanlite, plain), false);
-  AddModel("wanlite_int8_convrot", dense, model(at::kFloat, Int8::kWanlite, rotated), false);
+  const ModelPtr half = model(at::kBFloat16, Int8::kNone, "");
+  const ModelPtr torch = model(at::kFloat, Int8::kLibTorch, plain);
+  const ModelPtr int8 = model(at::kFloat, Int8::kWanlite, plain);
+  const ModelPtr convrot = model(at::kFloat, Int8::kWanlite, rotated);
+  AddModel("dense_fp32", dense, dense, dense, false);
+  AddModel("dense_bf16", dense, half, half, true);
+  AddModel("LibTorch_int8_dynamic", dense, torch, int8, false);
+  AddModel("wanlite_int8", dense, int8, int8, false);
+  AddModel("wanlite_int8_convrot", dense, convrot, convrot, false);
 }
 
 }  // namespace

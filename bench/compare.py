@@ -106,6 +106,9 @@ def main(argv=None):
     for title, names in (("only in A", only_a), ("only in B", only_b)):
         if names:
             print(f"{title}: {', '.join(names)}")
+    if not rows:
+        print("\nnothing to compare: the two have no benchmark in common")
+        return 0
     counts = {word: sum(row[1] == word for row in rows) for word in
               ("faster", "slower", "within noise", "too few")}
     print(f"\n{len(rows)} compared: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n)

@@ -22,6 +22,7 @@ class Benchmark:
     def __init__(self, name):
         self.name = name
         self.real, self.cpu = [], []
+        self.order = 1 << 30  # of registration; interleaved runs end in any order
         self.counters = {}  # name -> values, one a repetition
 
     @property
@@ -53,7 +54,7 @@ def plain_name(name):
 
 
 def parse(value, where):
-    """(context, benchmarks in order of first appearance) of a parsed JSON file."""
+    """(context, benchmarks in the order of the program) of a parsed JSON file."""
     if not isinstance(value, dict) or not isinstance(value.get("benchmarks"), list):
         raise ResultError(f"{where}: no benchmark result: 'benchmarks' is missing")
     found = {}
@@ -68,6 +69,7 @@ def parse(value, where):
         if not name or unit is None or not all(isinstance(t, (int, float)) and t > 0 for t in times):
             raise ResultError(f"{where}: the entry '{name}' has no positive time in ns, us, ms or s")
         one = found.setdefault(name, Benchmark(name))
+        one.order = min(one.order, entry.get("family_index", one.order))
         one.real.append(times[0] * unit)
         one.cpu.append(times[1] * unit)
         for key, number in entry.items():
@@ -75,7 +77,7 @@ def parse(value, where):
                 one.counters.setdefault(key, []).append(number)
     if not found:
         raise ResultError(f"{where}: holds no repetition of any benchmark (aggregates alone do not do)")
-    return value.get("context", {}), list(found.values())
+    return value.get("context", {}), sorted(found.values(), key=lambda one: one.order)
 
 
 def load(path):

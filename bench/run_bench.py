@@ -50,8 +50,18 @@ def publishable(value, root, command, clock):
     context["command"] = command
     context["clock"] = clock
     context["date"] = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    # The medians and deviations that the program adds are made again from the repetitions.
+    value["benchmarks"] = [entry for entry in value["benchmarks"]
+                           if entry.get("run_type", "iteration") == "iteration"]
     context["commit_note"] = checkout_note(root, context.get("commit", "unknown"))
     return value
+
+
+def compact(value):
+    """JSON text with a line for each repetition."""
+    entries = ",\n".join("  " + json.dumps(entry) for entry in value["benchmarks"])
+    context = json.dumps(value["context"], indent=1)
+    return f'{{"context": {context},\n"benchmarks": [\n{entries}\n]}}\n'
 
 
 def baseline_of(group, baselines):
@@ -170,8 +180,7 @@ def main():
     text = markdown(args.name, context, benchmarks)
     base = os.path.join(out, args.name)
     with open(base + ".json", "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.write("\n")
+        file.write(compact(value))
     with open(base + ".md", "w", encoding="utf-8") as file:
         file.write(text)
     print(text)

@@ -15,9 +15,10 @@
 //
 // Element-wise work is counted apart ("other") and is no part of a total. Operations per element,
 // a transcendental function counting as one: LayerNorm with its affine or modulation 7, RMSNorm 4,
-// softmax 6 per score (scale or bias, maximum, difference, exp, sum, quotient), tanh-GELU 9, SiLU 4,
-// rotary embedding 3, gated residual 2, residual or product of a gate 1, bias 1, and what a weight
-// format adds (LinearArithmetic). Copies, casts, padding and vectors that exist once are free.
+// softmax 6 per score (scale or bias, maximum, difference, exp, sum, quotient), tanh-GELU 9, SiLU
+// 4, rotary embedding 3, gated residual 2, residual or product of a gate 1, bias 1, and what a
+// weight format adds (LinearArithmetic). Copies, casts, padding and tables added to the time vector
+// are free.
 #ifndef WANLITE_METRICS_H_
 #define WANLITE_METRICS_H_
 
@@ -100,8 +101,8 @@ struct GenerationCount {
   ForwardOps vae_encode, vae_decode;
 
   ForwardOps total() const;
-  // Mean of one step: all denoisers' forwards over `steps` >= 1, guidance branches and the choice of
-  // experts as they ran.
+  // Mean of one step: all denoisers' forwards over `steps` >= 1, guidance branches and the choice
+  // of experts as they ran.
   ForwardOps Step(int64_t steps) const;
 };
 

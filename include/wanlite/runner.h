@@ -88,8 +88,8 @@ struct GenerateRequest {
   at::Tensor initial_latents;
   // Decode with the VAE; without, only the latents come back.
   bool decode = true;
-  // Called before each step with the latents that go into it, fp32 [1, channels, frames, height, width]
-  // on the device; `component` is the expert in charge.
+  // Called before each step with the latents that go into it, fp32 [1, channels, frames, height,
+  // width] on the device; `component` is the expert in charge.
   std::function<void(int64_t step, double timestep, const std::string& component,
                      const at::Tensor& latents)>
       observe;

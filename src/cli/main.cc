@@ -56,9 +56,10 @@ int Run(int argc, const char* const* argv) {
       ExitCodeHelp());
 
   Session session(g_cancel);
-  std::vector<Command> commands{
-      AddInspect(app), AddPlan(app),  AddCompress(app), AddGenerate(app), AddEvaluate(app),
-      AddForward(app), AddFlops(app), AddConvert(app),  AddTrain(app),    AddVersion(app)};
+  std::vector<Command> commands{AddInspect(app),  AddPlan(app),     AddCompress(app),
+                                AddGenerate(app), AddEvaluate(app), AddForward(app),
+                                AddFlops(app),    AddFrechet(app),  AddConvert(app),
+                                AddTrain(app),    AddVersion(app)};
   for (const Command& command : commands) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");

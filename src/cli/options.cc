@@ -98,7 +98,7 @@ absl::StatusOr<GenerateRequest> RequestOptions::Resolve(Session& session) const 
     request = found.request;
   }
   const auto set = [](auto& field, const auto& value) {
-    if (value) field = value;
+    if (value) field = *value;
   };
   set(request.seed, seed);
   set(request.negative_prompt, negative_prompt);

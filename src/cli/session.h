@@ -61,6 +61,7 @@ Command AddConvert(CLI::App& root);
 Command AddEvaluate(CLI::App& root);
 Command AddFlops(CLI::App& root);
 Command AddForward(CLI::App& root);
+Command AddFrechet(CLI::App& root);
 Command AddGenerate(CLI::App& root);
 Command AddInspect(CLI::App& root);
 Command AddPlan(CLI::App& root);

@@ -52,7 +52,8 @@ class DigitsFeatures : public FeatureExtractor {
   std::string digest_;
   std::string name_ = "FD-Digits";
   std::string preprocessing_ =
-      "frames of 64x64, others resized to it, bilinear with antialiasing, [-1, 1]; averages and maxima "
+      "frames of 64x64, others resized to it, bilinear with antialiasing, [-1, 1]; averages and "
+      "maxima "
       "of the last layer of the digit-and-direction classifier";
 };
 
@@ -64,8 +65,8 @@ absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenDigitsFeatures(Env& env,
     auto classifier = train::DigitsClassifier::Load(env, dir);
     if (!classifier.ok()) return Annotate(classifier.status(), "digits features");
     WANLITE_ASSIGN_OR_RETURN(const auto file, env.Map(JoinPath(dir, "model.safetensors")));
-    return std::make_unique<DigitsFeatures>(
-        *std::move(classifier), Sha256Hex({file->data().data(), file->data().size()}));
+    return std::make_unique<DigitsFeatures>(*std::move(classifier),
+                                            Sha256Hex({file->data().data(), file->data().size()}));
   });
 }
 

@@ -23,7 +23,8 @@ constexpr char kTransNetHint[] =
     "./dev setup fetches them, or python3 tools/convert_transnetv2.py FILE writes them";
 
 // Three strided 3-D convolutions with random weights that are the same everywhere. It sees colours,
-// edges and motion in no useful proportion, which is all that a test of the arithmetic around it needs.
+// edges and motion in no useful proportion, which is all that a test of the arithmetic around it
+// needs.
 class Random3d : public FeatureExtractor {
  public:
   Random3d() {
@@ -68,7 +69,8 @@ class Random3d : public FeatureExtractor {
   std::string digest_;
   std::string name_ = "FD-random3d";
   std::string preprocessing_ =
-      "whole frames at their own size, [-1, 1]; averages and deviations of random convolutions, for "
+      "whole frames at their own size, [-1, 1]; averages and deviations of random convolutions, "
+      "for "
       "tests only";
 };
 
@@ -92,11 +94,11 @@ absl::Status CheckClip(const at::Tensor& clip) {
       clip.numel() > 0) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "a clip must be uint8 [frames, height, width, 3], got ",
-      clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
-                                    absl::StrJoin(clip.sizes(), ", "), "]")
-                     : "nothing"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("a clip must be uint8 [frames, height, width, 3], got ",
+                   clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
+                                                 absl::StrJoin(clip.sizes(), ", "), "]")
+                                  : "nothing"));
 }
 
 at::Tensor ClipToVideo(const at::Tensor& clip) {
@@ -106,9 +108,8 @@ at::Tensor ClipToVideo(const at::Tensor& clip) {
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenExtractor(Env& env, absl::string_view spec,
                                                                 const ExtractorOptions& options) {
   if (spec == "random3d") {
-    return CatchTorch([]() -> std::unique_ptr<FeatureExtractor> {
-      return std::make_unique<Random3d>();
-    });
+    return CatchTorch(
+        []() -> std::unique_ptr<FeatureExtractor> { return std::make_unique<Random3d>(); });
   }
   if (spec == "transnetv2") return OpenDefaultTransNetV2(env);
   absl::string_view path = spec;
@@ -117,9 +118,9 @@ absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenExtractor(Env& env, absl::
   if (absl::ConsumePrefix(&path, "torchscript:") && !path.empty()) {
     return OpenTorchScript(env, path, options);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown extractor '", spec,
-                   "'; known are transnetv2, transnetv2:FILE, digits:DIR, torchscript:FILE, random3d"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown extractor '", spec,
+      "'; known are transnetv2, transnetv2:FILE, digits:DIR, torchscript:FILE, random3d"));
 }
 
 }  // namespace wanlite

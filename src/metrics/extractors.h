@@ -21,40 +21,45 @@ struct ExtractorOptions {
   std::vector<std::string> fvd_sha256;
 };
 
-//   transnetv2[:FILE]   "FD-TransNetV2", see OpenTransNetV2(). Without FILE: the environment variable
-//                       WANLITE_TRANSNETV2; NotFound, with the way to get the weights, when it is unset
+//   transnetv2[:FILE]   "FD-TransNetV2", see OpenTransNetV2(). Without FILE: the environment
+//   variable
+//                       WANLITE_TRANSNETV2; NotFound, with the way to get the weights, when it is
+//                       unset
 //   digits:DIR          "FD-Digits", see OpenDigitsFeatures()
 //   torchscript:FILE    "FVD" or "FD-<file stem>", see OpenTorchScript()
-//   random3d            "FD-random3d": a small 3-D network with fixed random weights. For tests only
+//   random3d            "FD-random3d": a small 3-D network with fixed random weights. For tests
+//   only
 // InvalidArgument for any other text, naming the known ones.
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenExtractor(Env& env, absl::string_view spec,
                                                                 const ExtractorOptions& options);
 
-// Pooled features of the digit-and-direction classifier in folder `dir` (src/train/digits_classifier.h):
-// 12 times its width. Frames of another size than 64x64 are resized. InvalidArgument for clips of fewer
-// than 5 frames. It was trained on the real clips of Wan-Digits, so it knows these digits better than
-// any other extractor, and nothing else.
+// Pooled features of the digit-and-direction classifier in folder `dir`
+// (src/train/digits_classifier.h): 12 times its width. Frames of another size than 64x64 are
+// resized. InvalidArgument for clips of fewer than 5 frames. It was trained on the real clips of
+// Wan-Digits, so it knows these digits better than any other extractor, and nothing else.
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenDigitsFeatures(Env& env,
                                                                      absl::string_view dir);
 
-// A TorchScript file, run on the CPU in one of two conventions, found from the signature of forward:
+// A TorchScript file, run on the CPU in one of two conventions, found from the signature of
+// forward:
 //
 //   forward(x, rescale: bool, resize: bool, return_features: bool) -> Tensor
-//     StyleGAN-V's I3D. Called with [1, 3, F, 224, 224] in [-1, 1] and false, false, true. Whole frames
-//     are resized, bilinear without corner alignment and without antialiasing; of a longer clip the
-//     first 16 frames are taken, a shorter one goes in as it is.
+//     StyleGAN-V's I3D. Called with [1, 3, F, 224, 224] in [-1, 1] and false, false, true. Whole
+//     frames are resized, bilinear without corner alignment and without antialiasing; of a longer
+//     clip the first 16 frames are taken, a shorter one goes in as it is.
 //   forward(x) -> Tensor
 //     Any other network. Called with [1, 3, F, H, W] in [-1, 1], all frames at their own size.
 //
-// Either must return floating [1, d]. InvalidArgument for another signature (printed beside the wanted
-// ones), a broken file, and, by Extract(), for another shape of the result. dim() is 0 until the first
-// clip, since a file does not say.
+// Either must return floating [1, d]. InvalidArgument for another signature (printed beside the
+// wanted ones), a broken file, and, by Extract(), for another shape of the result. dim() is 0 until
+// the first clip, since a file does not say.
 //
-// The distance is called "FVD" when the first convention holds and the SHA-256 of the file is that of
-// the published I3D or one of options.fvd_sha256; otherwise "FD-<file stem>", and preprocessing() says
-// that it is not FVD.
+// The distance is called "FVD" when the first convention holds and the SHA-256 of the file is that
+// of the published I3D or one of options.fvd_sha256; otherwise "FD-<file stem>", and
+// preprocessing() says that it is not FVD.
 //
-// A TorchScript file is a program: reading a broken one is safe, running one is trusting its author.
+// A TorchScript file is a program: reading a broken one is safe, running one is trusting its
+// author.
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenTorchScript(Env& env, absl::string_view path,
                                                                   const ExtractorOptions& options);
 

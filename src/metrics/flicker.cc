@@ -22,19 +22,19 @@ absl::Status CheckFlickerClip(const at::Tensor& clip) {
   const bool shaped = clip.defined() && clip.dim() == 4 && clip.numel() > 0;
   if (!shaped || clip.size(0) < kMinFrames ||
       (clip.scalar_type() != at::kByte && !clip.is_floating_point())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "flicker is measured on clips uint8 or floating [frames >= ", kMinFrames,
-        ", height, width, channels], got ",
-        clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
-                                      absl::StrJoin(clip.sizes(), ", "), "]")
-                       : "nothing"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("flicker is measured on clips uint8 or floating [frames >= ", kMinFrames,
+                     ", height, width, channels], got ",
+                     clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
+                                                   absl::StrJoin(clip.sizes(), ", "), "]")
+                                    : "nothing"));
   }
   return absl::OkStatus();
 }
 
 struct Sums {
-  double first = 0, second = 0;    // of absolute differences
-  double energy = 0, high = 0;     // over all frequencies but zero; above a quarter of the frame rate
+  double first = 0, second = 0;  // of absolute differences
+  double energy = 0, high = 0;   // over all frequencies but zero; above a quarter of the frame rate
 };
 
 // x: fp64 [F, values] in [0, 1]

@@ -19,16 +19,18 @@ absl::Status CheckFeatures(const at::Tensor& features, absl::string_view name) {
   if (!features.defined() || features.dim() != 2 || !features.is_floating_point()) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, " features must be a floating-point matrix [clips, width], got ",
-        features.defined() ? absl::StrCat(features.dim(), " dimensions of ",
-                                          c10::toString(features.scalar_type()))
-                           : "nothing"));
+        features.defined()
+            ? absl::StrCat(features.dim(), " dimensions of ", c10::toString(features.scalar_type()))
+            : "nothing"));
   }
   if (features.size(0) < 2 || features.size(1) < 1) {
     return absl::InvalidArgumentError(absl::StrCat(name, " features are [", features.size(0), ", ",
-                                                   features.size(1), "]; at least 2 clips are needed"));
+                                                   features.size(1),
+                                                   "]; at least 2 clips are needed"));
   }
   if (!features.isfinite().all().item<bool>()) {
-    return absl::InvalidArgumentError(absl::StrCat(name, " features hold values that are not finite"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " features hold values that are not finite"));
   }
   return absl::OkStatus();
 }
@@ -54,9 +56,9 @@ struct Gaussian {
 Gaussian Fit(const at::Tensor& x, const at::Tensor& weights, CovarianceDivisor divisor) {
   const double n = weights.sum().item<double>();
   const at::Tensor mean = weights.matmul(x) / n;
-  at::Tensor factor = (x - mean) * (weights / (divisor == CovarianceDivisor::kUnbiased ? n - 1 : n))
-                                       .sqrt()
-                                       .unsqueeze(1);
+  at::Tensor factor =
+      (x - mean) *
+      (weights / (divisor == CovarianceDivisor::kUnbiased ? n - 1 : n)).sqrt().unsqueeze(1);
   // Turning the rows by an orthogonal matrix leaves the covariance as it is, so many rows become d.
   if (factor.size(0) > factor.size(1)) factor = std::get<1>(at::linalg_qr(factor, "r"));
   return {mean, factor};
@@ -72,9 +74,8 @@ double Distance(const Gaussian& a, const Gaussian& b) {
   // values of A B^T. That is the smaller of clips and features wide, and squares no rounding error.
   const double trace_of_root =
       at::linalg_svdvals(a.factor.matmul(b.factor.t())).sum().item<double>();
-  return (a.mean - b.mean).square().sum().item<double>() +
-         a.factor.square().sum().item<double>() + b.factor.square().sum().item<double>() -
-         2 * trace_of_root;
+  return (a.mean - b.mean).square().sum().item<double>() + a.factor.square().sum().item<double>() +
+         b.factor.square().sum().item<double>() - 2 * trace_of_root;
 }
 
 }  // namespace
@@ -111,8 +112,8 @@ absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& 
 }
 
 absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tensor& generated,
-                                          CovarianceDivisor divisor, int resamples, double confidence,
-                                          uint64_t seed) {
+                                          CovarianceDivisor divisor, int resamples,
+                                          double confidence, uint64_t seed) {
   if (resamples < 2 || !(confidence > 0 && confidence < 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("bootstrap with ", resamples, " resamples at confidence ", confidence,
@@ -124,8 +125,8 @@ absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tens
     at::Generator generator = at::detail::createCPUGenerator(seed);
     // A clip that is drawn twice is one row of weight two: a resample holds only 63 % of the rows.
     const auto resample = [&](const at::Tensor& x) {
-      const at::Tensor drawn = at::randint(x.size(0), {x.size(0)}, generator,
-                                           at::TensorOptions().dtype(at::kLong));
+      const at::Tensor drawn =
+          at::randint(x.size(0), {x.size(0)}, generator, at::TensorOptions().dtype(at::kLong));
       const at::Tensor counts = at::bincount(drawn, {}, x.size(0));
       const at::Tensor rows = counts.nonzero().squeeze(1);
       return Fit(x.index_select(0, rows), counts.index_select(0, rows).to(at::kDouble), divisor);
@@ -144,16 +145,19 @@ absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tens
       const size_t high = std::min(low + 1, distances.size() - 1);
       return distances[low] + (at - static_cast<double>(low)) * (distances[high] - distances[low]);
     };
-    return Interval{quantile(tail), quantile(1 - tail)};
+    double sum = 0;
+    for (const double distance : distances) sum += distance;
+    return Interval{quantile(tail), quantile(1 - tail), sum / resamples};
   });
 }
 
 std::string SampleWarning(int64_t n_real, int64_t n_generated, int64_t dim) {
   if (std::min(n_real, n_generated) > dim) return "";
-  return absl::StrCat("only ", std::min(n_real, n_generated), " clips in ",
-                      n_real <= n_generated ? "the real set" : "the generated set", " for ", dim,
-                      " features: the covariance is singular and the distance is biased upwards, so it "
-                      "only ranks sets of the same size");
+  return absl::StrCat(
+      "only ", std::min(n_real, n_generated), " clips in ",
+      n_real <= n_generated ? "the real set" : "the generated set", " for ", dim,
+      " features: the covariance is singular and the distance is biased upwards, so it "
+      "only ranks sets of the same size");
 }
 
 }  // namespace wanlite

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Distances between two sets of features: the Fréchet distance of the Gaussians fitted to them (the
-// formula behind FID and FVD) and the unbiased polynomial-kernel distance (KID, KVD). Both compare sets,
-// not pairs; what they mean depends on the extractor the features come from, so no number of this file
-// may be called FVD by itself.
+// formula behind FID and FVD) and the unbiased polynomial-kernel distance (KID, KVD). Both compare
+// sets, not pairs; what they mean depends on the extractor the features come from, so no number of
+// this file may be called FVD by itself.
 #ifndef WANLITE_SRC_METRICS_FRECHET_H_
 #define WANLITE_SRC_METRICS_FRECHET_H_
 
@@ -26,13 +26,14 @@ enum class CovarianceDivisor {
 };
 absl::string_view CovarianceDivisorName(CovarianceDivisor divisor);
 
-// |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)), in float64 (Dowson and Landau 1982; Heusel et al.
-// 2017). The trace of the root is taken in its symmetric form, (S_r^(1/2) S_g S_r^(1/2))^(1/2), so it is
-// real by construction, and from factors of the covariances, so that it costs min(n, d) x min(m, d).
+// |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)), in float64 (Dowson and Landau 1982; Heusel
+// et al. 2017). The trace of the root is taken in its symmetric form, (S_r^(1/2) S_g
+// S_r^(1/2))^(1/2), so it is real by construction, and from factors of the covariances, so that it
+// costs min(n, d) x min(m, d).
 //
 // real: floating [n, d]; generated: floating [m, d]. InvalidArgument for other shapes, different d,
-// fewer than two rows, or values that are not finite. With fewer rows than d + 1 a covariance is singular
-// and the distance is biased upwards: see SampleWarning().
+// fewer than two rows, or values that are not finite. With fewer rows than d + 1 a covariance is
+// singular and the distance is biased upwards: see SampleWarning().
 absl::StatusOr<double> FrechetDistance(const at::Tensor& real, const at::Tensor& generated,
                                        CovarianceDivisor divisor = CovarianceDivisor::kUnbiased);
 
@@ -44,12 +45,14 @@ absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& 
 struct Interval {
   double low = 0;
   double high = 0;
+  double centre = 0;  // mean of the resamples
 };
-// Percentile bootstrap of FrechetDistance: both sets are resampled with replacement `resamples` times.
-// The bias of small sets is in every resample, so the interval tells the spread, not the truth.
+// Percentile bootstrap of FrechetDistance: both sets are resampled with replacement `resamples`
+// times. The bias of small sets is in every resample, so the interval tells the spread, not the
+// truth.
 absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tensor& generated,
-                                          CovarianceDivisor divisor, int resamples, double confidence,
-                                          uint64_t seed);
+                                          CovarianceDivisor divisor, int resamples,
+                                          double confidence, uint64_t seed);
 
 // Empty when both sets are larger than the feature width, else a sentence that says which is not.
 std::string SampleWarning(int64_t n_real, int64_t n_generated, int64_t dim);

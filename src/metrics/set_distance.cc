@@ -43,9 +43,10 @@ class Collector {
     absl::StatusOr<at::Tensor> clip = clips_.clip(index);
     if (!clip.ok()) return Annotate(clip.status(), ClipName(clips_, index));
     if (!clip->defined() || clip->dim() != 4 || clip->numel() == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          ClipName(clips_, index), ": wanted uint8 [frames, height, width, 3], got ",
-          clip->defined() ? absl::StrCat("[", absl::StrJoin(clip->sizes(), ", "), "]") : "nothing"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(ClipName(clips_, index), ": wanted uint8 [frames, height, width, 3], got ",
+                       clip->defined() ? absl::StrCat("[", absl::StrJoin(clip->sizes(), ", "), "]")
+                                       : "nothing"));
     }
     if (set_.frames == 0) {
       set_.frames = clip->size(0);
@@ -54,10 +55,10 @@ class Collector {
       first_ = index;
     } else if (clip->size(0) != set_.frames || clip->size(1) != set_.height ||
                clip->size(2) != set_.width) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "clips of different sizes: ", ClipName(clips_, index), " has ",
-          GeometryText(clip->size(0), clip->size(1), clip->size(2)), ", ",
-          ClipName(clips_, first_), " has ", GeometryText(set_)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("clips of different sizes: ", ClipName(clips_, index), " has ",
+                       GeometryText(clip->size(0), clip->size(1), clip->size(2)), ", ",
+                       ClipName(clips_, first_), " has ", GeometryText(set_)));
     }
     return clip;
   }
@@ -66,9 +67,9 @@ class Collector {
     absl::StatusOr<at::Tensor> features = extractor_.Extract(clip);
     if (!features.ok()) return Annotate(features.status(), ClipName(clips_, index));
     if (!features->isfinite().all().item<bool>()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(ClipName(clips_, index), ": the features of ", extractor_.distance_name(),
-                       " are not finite"));
+      return absl::InvalidArgumentError(absl::StrCat(ClipName(clips_, index), ": the features of ",
+                                                     extractor_.distance_name(),
+                                                     " are not finite"));
     }
     return features;
   }
@@ -106,7 +107,8 @@ absl::Status ForEachClip(const ClipSet& clips, const FeatureExtractor& extractor
 }  // namespace
 
 absl::StatusOr<FeatureSet> ExtractFeatures(const FeatureExtractor& extractor, const ClipSet& clips,
-                                           ProgressSink* progress, const CancellationToken* cancel) {
+                                           ProgressSink* progress,
+                                           const CancellationToken* cancel) {
   Collector collector(extractor, clips);
   std::vector<at::Tensor> rows;
   WANLITE_RETURN_IF_ERROR(
@@ -146,23 +148,29 @@ absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const Fea
                                                    GeometryText(generated)));
   }
   SetDistance result;
-  WANLITE_ASSIGN_OR_RETURN(
-      result.frechet, FrechetDistance(real.features, generated.features, options.divisor));
+  WANLITE_ASSIGN_OR_RETURN(result.frechet,
+                           FrechetDistance(real.features, generated.features, options.divisor));
   WANLITE_ASSIGN_OR_RETURN(result.kernel, KernelDistance(real.features, generated.features));
   result.n_real = real.features.size(0);
   result.n_generated = generated.features.size(0);
   result.dim = real.features.size(1);
-  result.interval = {result.frechet, result.frechet};
   if (options.resamples != 0) {
-    WANLITE_ASSIGN_OR_RETURN(
-        result.interval, FrechetBootstrap(real.features, generated.features, options.divisor,
-                                          options.resamples, options.confidence, options.seed));
+    WANLITE_ASSIGN_OR_RETURN(result.interval,
+                             FrechetBootstrap(real.features, generated.features, options.divisor,
+                                              options.resamples, options.confidence, options.seed));
+    // Resamples repeat clips, which makes their distances larger; the interval keeps their spread and
+    // takes the distance itself for its centre.
+    const double shift = result.frechet - result.interval.centre;
+    result.interval.low += shift;
+    result.interval.high += shift;
+    result.interval.centre += shift;
   }
   return result;
 }
 
-absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor, const ClipSet& real,
-                                               const ClipSet& other, const DistanceOptions& options,
+absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor,
+                                               const ClipSet& real, const ClipSet& other,
+                                               const DistanceOptions& options,
                                                FeatureSet* real_features, ProgressSink* progress,
                                                const CancellationToken* cancel) {
   if (real.count != other.count) {
@@ -197,9 +205,9 @@ absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor
   report.height = of_real.height;
   report.width = of_real.width;
   report.divisor = std::string(CovarianceDivisorName(options.divisor));
-  for (const auto& [rows, distance] : {std::pair(&plain, &report.floor),
-                                       std::pair(&shuffled, &report.shuffled),
-                                       std::pair(&frozen, &report.frozen)}) {
+  for (const auto& [rows, distance] :
+       {std::pair(&plain, &report.floor), std::pair(&shuffled, &report.shuffled),
+        std::pair(&frozen, &report.frozen)}) {
     if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
     WANLITE_ASSIGN_OR_RETURN(const FeatureSet set,
                              CatchTorch([&, r = rows] { return collector.Finish(*r); }));

@@ -49,7 +49,9 @@ struct DistanceOptions {
 
 struct SetDistance {
   double frechet = 0;
-  Interval interval;  // of `frechet`, by bootstrap over clips
+  // Bootstrap over clips, moved so that the resamples have `frechet` for their mean: it tells the spread,
+  // and nothing of the bias of small sets.
+  Interval interval;
   double kernel = 0;
   int64_t n_real = 0, n_generated = 0, dim = 0;
 };
@@ -63,16 +65,18 @@ struct ExtractorReport {
   std::string preprocessing;  // one sentence
   int64_t dim = 0;
   int64_t clips = 0, frames = 0, height = 0, width = 0;  // of the real set
-  std::string divisor;    // of the covariance: "n-1"
-  SetDistance floor;      // real clips against as many other real clips
-  SetDistance shuffled;   // real clips against other real clips with shuffled frames
-  SetDistance frozen;     // ... with the first frame repeated
+  std::string divisor;                                   // of the covariance: "n-1"
+  SetDistance floor;            // real clips against as many other real clips
+  SetDistance shuffled;         // real clips against other real clips with shuffled frames
+  SetDistance frozen;           // ... with the first frame repeated
   bool temporal_check = false;  // both are farther than the floor
-  std::string warning;    // empty, or why the numbers only rank (SampleWarning)
+  std::string warning;          // empty, or why the numbers only rank (SampleWarning)
 };
-// real, other: two disjoint sets of as many real clips. `real_features` gets the features of `real`.
-absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor, const ClipSet& real,
-                                               const ClipSet& other, const DistanceOptions& options,
+// real, other: two disjoint sets of as many real clips. `real_features` gets the features of
+// `real`.
+absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor,
+                                               const ClipSet& real, const ClipSet& other,
+                                               const DistanceOptions& options,
                                                FeatureSet* real_features,
                                                ProgressSink* progress = nullptr,
                                                const CancellationToken* cancel = nullptr);

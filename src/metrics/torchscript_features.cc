@@ -21,8 +21,8 @@
 namespace wanlite {
 namespace {
 
-// i3d_torchscript.pt, 51,235,320 bytes, that StyleGAN-V (Skorokhodov et al. 2022) published; the digest
-// is the one that several independent evaluation packages check their download against.
+// i3d_torchscript.pt, 51,235,320 bytes, that StyleGAN-V (Skorokhodov et al. 2022) published; the
+// digest is the one that several independent evaluation packages check their download against.
 constexpr absl::string_view kPublishedI3d[] = {
     "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2"};
 
@@ -100,8 +100,8 @@ class TorchScriptFeatures : public FeatureExtractor {
         digest_(std::move(digest)) {
     const bool i3d = convention == Convention::kI3d;
     preprocessing_ =
-        i3d ? absl::StrCat("first ", kI3dFrames, " frames, whole frames to ", kI3dSize, "x", kI3dSize,
-                           ", bilinear without corner alignment or antialiasing, [-1, 1]")
+        i3d ? absl::StrCat("first ", kI3dFrames, " frames, whole frames to ", kI3dSize, "x",
+                           kI3dSize, ", bilinear without corner alignment or antialiasing, [-1, 1]")
             : "all frames at their own size, [-1, 1]";
     if (pinned) {
       name_ = "FVD";
@@ -121,21 +121,20 @@ class TorchScriptFeatures : public FeatureExtractor {
     WANLITE_RETURN_IF_ERROR(CheckClip(clip));
     absl::StatusOr<at::Tensor> result = CatchTorch([&] { return Run(clip); });
     if (!result.ok()) {
-      return absl::Status(absl::IsResourceExhausted(result.status())
-                              ? absl::StatusCode::kResourceExhausted
-                              : absl::StatusCode::kInvalidArgument,
-                          absl::StrCat(path_, " failed on a clip [",
-                                       absl::StrJoin(clip.sizes(), ", "),
-                                       "]: ", result.status().message()));
+      return absl::Status(
+          absl::IsResourceExhausted(result.status()) ? absl::StatusCode::kResourceExhausted
+                                                     : absl::StatusCode::kInvalidArgument,
+          absl::StrCat(path_, " failed on a clip [", absl::StrJoin(clip.sizes(), ", "),
+                       "]: ", result.status().message()));
     }
     if (!result->defined() || result->dim() != 2 || result->size(0) != 1 || result->size(1) < 1 ||
         !result->is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path_, ": forward returned ",
-          result->defined() ? absl::StrCat(c10::toString(result->scalar_type()), " [",
-                                           absl::StrJoin(result->sizes(), ", "), "]")
-                            : "nothing",
-          ", wanted floating [1, features]"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, ": forward returned ",
+                       result->defined() ? absl::StrCat(c10::toString(result->scalar_type()), " [",
+                                                        absl::StrJoin(result->sizes(), ", "), "]")
+                                         : "nothing",
+                       ", wanted floating [1, features]"));
     }
     int64_t known = 0;
     if (!dim_.compare_exchange_strong(known, result->size(1)) && known != result->size(1)) {
@@ -148,14 +147,16 @@ class TorchScriptFeatures : public FeatureExtractor {
  private:
   at::Tensor Run(const at::Tensor& clip) const {
     const at::NoGradGuard no_grad;
-    // Else the first clips, which LibTorch observes, would go through other arithmetic than later ones.
+    // Else the first clips, which LibTorch observes, would go through other arithmetic than later
+    // ones.
     const torch::jit::GraphOptimizerEnabledGuard no_fusion(false);
     torch::jit::Method forward = module_.get_method("forward");
     if (convention_ == Convention::kGeneric) return forward({ClipToVideo(clip)}).toTensor();
     const at::Tensor frames =
         clip.narrow(0, 0, std::min(clip.size(0), kI3dFrames)).permute({0, 3, 1, 2}).to(at::kFloat);
-    const at::Tensor resized = at::upsample_bilinear2d(frames, {kI3dSize, kI3dSize},
-                                                       /*align_corners=*/false);  // [F, 3, 224, 224]
+    const at::Tensor resized =
+        at::upsample_bilinear2d(frames, {kI3dSize, kI3dSize},
+                                /*align_corners=*/false);  // [F, 3, 224, 224]
     const at::Tensor video = (resized / 127.5 - 1).transpose(0, 1).unsqueeze(0).contiguous();
     return forward({video}, {{"rescale", false}, {"resize", false}, {"return_features", true}})
         .toTensor();

@@ -84,7 +84,8 @@ class Int8Weight : public LinearWeight {
 
   LinearArithmetic arithmetic() const override {
     LinearArithmetic arithmetic{.weight_bits = 8, .activation_bits = 8, .integer = true};
-    // Magnitude, maximum, division, rounding; a radix-4 step of the rotation costs 8 per 4 elements.
+    // Magnitude, maximum, division, rounding; a radix-4 step of the rotation costs 8 per 4
+    // elements.
     arithmetic.input_ops = 4;
     if (rotation_group_ != 0) {
       arithmetic.input_ops += std::log2(static_cast<double>(rotation_group_));

@@ -68,6 +68,7 @@ std::string ImageHtml(const at::Tensor& frames, double fps, int quality, absl::s
   if (!bytes.ok()) return LeftOut(absl::StrCat("Not shown: ", bytes.status().message()));
   const std::string text = absl::Base64Escape(*bytes);
   if (static_cast<int64_t>(text.size()) > budget->remaining) {
+    ++budget->left_out;
     return LeftOut("Left out to keep this file small.");
   }
   budget->remaining -= static_cast<int64_t>(text.size());
@@ -92,20 +93,20 @@ std::string AnimationHtml(const std::vector<NamedClip>& clips, double fps, Image
                     "</span>");
     absl::StrAppend(&spoken, spoken.empty() ? "" : ", ", clip.name);
   }
-  // Small clips are kept to the pixel; large ones are there to see the motion.
-  const int quality = frames.front().size(2) <= 128 ? 100 : 80;
+  // To see the motion by; the rows of frames are there for the pixels.
+  constexpr int kQuality = 80;
   return absl::StrCat(
       "<div class=\"clips\"><div class=\"names\" style=\"grid-template-columns:repeat(",
       clips.size(), ",minmax(0,1fr))\">", names, "</div>\n",
-      ImageHtml(BesideEachOther(frames), fps, quality,
+      ImageHtml(BesideEachOther(frames), fps, kQuality,
                 absl::StrCat("Animation, from the left: ", spoken), budget),
       "</div>\n");
 }
 
 std::string DifferenceLabel(const NamedClip& original, const NamedClip& clip) {
   const auto psnr = Psnr(original.frames, clip.frames);
-  std::string text = absl::StrCat("|", clip.name, " \u2212 ", original.name, "|, \u00d7",
-                                  kDifferenceGain, " so that it can be seen");
+  std::string text =
+      absl::StrCat("difference of ", clip.name, " from the original, \u00d7", kDifferenceGain);
   if (psnr.ok()) {
     absl::StrAppend(&text, "; ",
                     std::isinf(*psnr) ? std::string("identical")

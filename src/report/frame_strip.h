@@ -23,6 +23,7 @@ inline constexpr double kDifferenceGain = 4;
 // How many more bytes of images a page takes. Images that find no room are replaced by a sentence.
 struct ImageBudget {
   int64_t remaining = 0;
+  int64_t left_out = 0;  // images that found no room
 };
 
 // A model's clip of an example. frames: uint8 [F, H, W, 3]; undefined where there is none.

@@ -188,8 +188,8 @@ std::string VerdictHtml(const EvaluateReport& report) {
   const std::vector<NamedModel> models = ModelsOf(report);
   std::string out;
   for (size_t i = 1; i < models.size(); ++i) {
-    absl::StrAppend(&out, "<p class=\"verdict\">", Sentence(report, models.front(), models[i]),
-                    "</p>\n");
+    absl::StrAppend(&out, "<p class=\"verdict ", SeriesClass('c', models[i].series), "\">",
+                    Sentence(report, models.front(), models[i]), "</p>\n");
   }
   return out;
 }

@@ -189,6 +189,7 @@ std::string ExamplesHtml(const EvaluateReport& report, int64_t max_image_bytes) 
   }
   const std::vector<NamedModel> models = ModelsOf(report);
   const size_t count = std::min(report.original_examples.size(), kExamples);
+  size_t shown = 0;
   for (size_t i = 0; i < count; ++i) {
     const ExampleClip& original = report.original_examples[i];
     std::vector<NamedClip> clips{{models.front().name, original.frames}};
@@ -197,14 +198,25 @@ std::string ExamplesHtml(const EvaluateReport& report, int64_t max_image_bytes) 
       clips.push_back(
           {models[k + 1].name, i < examples.size() ? examples[i].frames : at::Tensor()});
     }
+    const std::string frames = FramesHtml(clips, report.settings.fps, &budget);
+    // Half an example helps nobody; of the first there is as much as fits.
+    if (i > 0 && budget.left_out > 0) break;
     absl::StrAppend(&out, "<h3>",
                     Quoted(original.prompt.empty() ? "(empty prompt)" : original.prompt),
-                    "</h3>\n<p class=\"small\">seed ", original.seed, "</p>\n",
-                    FramesHtml(clips, report.settings.fps, &budget));
+                    "</h3>\n<p class=\"small\">seed ", original.seed, "</p>\n", frames);
+    ++shown;
   }
-  return absl::StrCat(NoteHtml(absl::StrCat("The first ", count, count == 1 ? " case" : " cases",
-                                            " of the run, not chosen by hand.")),
-                      out);
+  const size_t rest = report.original_examples.size() - shown;
+  return absl::StrCat(
+      NoteHtml(absl::StrCat(
+          shown == 1 ? std::string("The first case") : absl::StrCat("The first ", shown, " cases"),
+          " of the run, not chosen by hand",
+          rest > 0 ? absl::StrCat("; ", rest, " more left out to keep this file small") : "",
+          ". Rows of frames are lossless; differences are |compressed \u2212 original| \u00d7 ",
+          kDifferenceGain,
+          ", so that they can be seen, clipped at white. Animations are "
+          "compressed.")),
+      out);
 }
 
 }  // namespace wanlite::report

@@ -26,7 +26,7 @@ a{color:var(--link)}
 code,pre{font:0.86em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 pre{background:var(--panel);padding:10px 12px;border-radius:6px;white-space:pre-wrap;margin:8px 0}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin-top:18px;font-size:.93rem}
-.verdict{font-size:1.12rem;line-height:1.5;max-width:80ch;margin:10px 0;padding-left:14px;border-left:4px solid var(--s1)}
+.verdict{font-size:1.12rem;line-height:1.5;max-width:80ch;margin:10px 0;padding-left:14px;border-left:4px solid var(--c,var(--s1))}
 .verdict b{font-weight:650}
 .about,.note,.small{color:var(--muted);font-size:.9rem}
 .alert{border:2px solid var(--alert);border-left-width:8px;background:var(--alert-bg);color:var(--alert);
@@ -57,7 +57,7 @@ svg .halo{paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:r
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums;min-width:min(100%,480px)}
 caption{text-align:left;color:var(--muted);padding:0 0 6px}
 th,td{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-tbody th{font-weight:400;min-width:9em;max-width:22em;overflow-wrap:anywhere}
+tbody th{position:sticky;left:0;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-weight:400;min-width:9em;max-width:22em;overflow-wrap:anywhere}
 thead th{color:var(--muted);font-weight:600;vertical-align:bottom}
 .n{text-align:right;white-space:nowrap;padding-left:12px;padding-right:4px}
 tr.group th{font-weight:650;padding-top:12px}
@@ -74,7 +74,7 @@ summary{cursor:pointer;padding:9px 0;overflow-wrap:anywhere}
 summary b{font-weight:650}
 .strips{overflow-x:auto;margin:10px 0}
 .strips div{min-width:520px}
-.strips .label{font-size:.88rem;color:var(--muted);margin:8px 0 2px;position:sticky;left:0}
+.strips .label{font-size:.88rem;color:var(--muted);margin:8px 0 2px;position:sticky;left:0;max-width:calc(100vw - 28px)}
 img{image-rendering:pixelated;display:block;width:100%;height:auto;border-radius:3px}
 .clips{max-width:480px;margin:12px 0}
 .clips .names{display:grid;gap:0 4px;font-size:.88rem;color:var(--muted);margin-bottom:2px}
@@ -82,7 +82,8 @@ img{image-rendering:pixelated;display:block;width:100%;height:auto;border-radius
 li{margin:5px 0;max-width:80ch}
 footer{margin-top:40px;padding-top:12px;border-top:1px solid var(--line);color:var(--muted);font-size:.88rem}
 @media (prefers-reduced-motion:reduce){.clips{display:none}}
-@media (max-width:520px){body{padding:0 14px 32px}header{padding-top:22px}h1{font-size:1.4rem}.verdict{font-size:1.03rem}
+@media (max-width:520px){body{padding:0 14px 32px}header{padding-top:22px}h1{font-size:1.4rem}.verdict{font-size:1.03rem}svg{font-size:13px}
+tbody th{min-width:7.5em}tr.group th{position:static}
 dl div{grid-template-columns:1fr;gap:0}}
 @media print{body{max-width:none}.scroll,.strips{overflow:visible}}
 )css";

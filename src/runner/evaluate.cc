@@ -46,7 +46,10 @@ struct KeptResult {
 absl::StatusOr<Contender> OpenContender(Env& env, const ArchitectureRegistry& architectures,
                                         const std::string& dir, const RunnerOptions& options) {
   Contender contender;
-  WANLITE_ASSIGN_OR_RETURN(contender.runner, Runner::Open(env, dir, architectures, options));
+  // One bar for the whole evaluation, not one for each clip.
+  RunnerOptions quiet = options;
+  quiet.progress = nullptr;
+  WANLITE_ASSIGN_OR_RETURN(contender.runner, Runner::Open(env, dir, architectures, quiet));
   const ModelFolder& folder = contender.runner->folder();
   const ModelView& shapes = contender.runner->shapes();
   contender.report.dir = dir;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "tests/testing/catch.h"
@@ -18,6 +19,17 @@ namespace {
 
 at::Tensor Features(int64_t n, int64_t d, uint64_t seed, double shift = 0) {
   return at::randn({n, d}, at::detail::createCPUGenerator(seed)).to(at::kDouble) + shift;
+}
+
+// The textbook way: eigenvalues of S_a^(1/2) S_b S_a^(1/2).
+double ByEigenvalues(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor s_a = at::cov(a.t()), s_b = at::cov(b.t());
+  const auto [values, vectors] = at::linalg_eigh(s_a);
+  const at::Tensor root = (vectors * values.clamp_min(0).sqrt()).matmul(vectors.t());
+  const at::Tensor middle = root.matmul(s_b).matmul(root);
+  const at::Tensor roots = at::linalg_eigvalsh((middle + middle.t()) / 2).clamp_min(0).sqrt();
+  return ((a.mean(0) - b.mean(0)).square().sum() + s_a.trace() + s_b.trace() - 2 * roots.sum())
+      .item<double>();
 }
 
 }  // namespace
@@ -47,6 +59,26 @@ TEST_CASE("a set has no distance to itself, and the distance is symmetric") {
   CHECK(*FrechetDistance(a, b) > 0);
 }
 
+TEST_CASE("the distance by factors equals the one by eigenvalues, for few clips and for many") {
+  for (const auto& [n, m, d] :
+       {std::tuple(100, 90, 12), std::tuple(40, 200, 30), std::tuple(31, 31, 30)}) {
+    CAPTURE(n, m, d);
+    const at::Tensor a = Features(n, d, 1), b = Features(m, d, 2, 0.3) * 1.5;
+    CHECK(*FrechetDistance(a, b) == Approx(ByEigenvalues(a, b)).epsilon(1e-9));
+  }
+  // Rounding in the null space of a singular covariance costs the eigenvalues half their digits.
+  for (const auto& [n, m, d] :
+       {std::tuple(10, 12, 40), std::tuple(10, 100, 40), std::tuple(100, 10, 40)}) {
+    CAPTURE(n, m, d);
+    const at::Tensor a = Features(n, d, 1), b = Features(m, d, 2, 0.3) * 1.5;
+    CHECK(*FrechetDistance(a, b) == Approx(ByEigenvalues(a, b)).epsilon(1e-6));
+  }
+  // Features that are always zero change the shape, so the way of computing, but not the distance.
+  const at::Tensor a = Features(20, 8, 1), b = Features(25, 8, 2, 0.3);
+  CHECK(*FrechetDistance(at::constant_pad_nd(a, {0, 40}), at::constant_pad_nd(b, {0, 40})) ==
+        Approx(*FrechetDistance(a, b)).epsilon(1e-9));
+}
+
 TEST_CASE("a singular covariance gives a real, finite distance and a warning") {
   const at::Tensor a = Features(5, 40, 1), b = Features(6, 40, 2);
   CHECK(std::isfinite(*FrechetDistance(a, b)));
@@ -65,13 +97,33 @@ TEST_CASE("the kernel distance is unbiased: near zero for two samples of one dis
 
 TEST_CASE("the bootstrap interval holds the distance of large sets and narrows with them") {
   const auto width = [](int64_t n) {
-    const auto interval =
-        FrechetBootstrap(Features(n, 4, 1), Features(n, 4, 2, 0.5), CovarianceDivisor::kUnbiased, 50, 0.9, 3);
+    const auto interval = FrechetBootstrap(Features(n, 4, 1), Features(n, 4, 2, 0.5),
+                                           CovarianceDivisor::kUnbiased, 50, 0.9, 3);
     REQUIRE_OK(interval);
     CHECK(interval->low < interval->high);
     return interval->high - interval->low;
   };
   CHECK(width(2000) < width(50));
+}
+
+TEST_CASE("the bootstrap equals distances of sets drawn with replacement") {
+  const at::Tensor a = Features(12, 5, 1), b = Features(9, 5, 2, 0.5);
+  at::Generator generator = at::detail::createCPUGenerator(7);
+  const auto draw = [&](const at::Tensor& x) {
+    return x.index_select(
+        0, at::randint(x.size(0), {x.size(0)}, generator, at::TensorOptions().dtype(at::kLong)));
+  };
+  double low = 1e300, high = 0;
+  for (int i = 0; i < 2; ++i) {
+    const at::Tensor drawn = draw(a);
+    const double distance = *FrechetDistance(drawn, draw(b));
+    low = std::min(low, distance), high = std::max(high, distance);
+  }
+  const double confidence = 0.5;  // of two values, a quarter of the way in from each
+  ASSERT_OK_AND_ASSIGN(const Interval interval,
+                       FrechetBootstrap(a, b, CovarianceDivisor::kUnbiased, 2, confidence, 7));
+  CHECK(interval.low == Approx(low + 0.25 * (high - low)).epsilon(1e-9));
+  CHECK(interval.high == Approx(low + 0.75 * (high - low)).epsilon(1e-9));
 }
 
 TEST_CASE("bad features are refused with what is wrong") {

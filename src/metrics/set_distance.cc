@@ -158,8 +158,8 @@ absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const Fea
     WANLITE_ASSIGN_OR_RETURN(result.interval,
                              FrechetBootstrap(real.features, generated.features, options.divisor,
                                               options.resamples, options.confidence, options.seed));
-    // Resamples repeat clips, which makes their distances larger; the interval keeps their spread and
-    // takes the distance itself for its centre.
+    // Resamples repeat clips, which makes their distances larger; the interval keeps their spread
+    // and takes the distance itself for its centre.
     const double shift = result.frechet - result.interval.centre;
     result.interval.low += shift;
     result.interval.high += shift;

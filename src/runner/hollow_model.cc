@@ -27,6 +27,18 @@ std::string ClassName(const nlohmann::json& config) {
   if (list != config.end() && list->is_array() && !list->empty() && list->front().is_string()) {
     return list->front().get<std::string>();
   }
+  // A config that names no class: by the sizes that only one kind of config gives.
+  const std::pair<const char*, std::vector<const char*>> kinds[] = {
+      {"WanModel", {"dim", "ffn_dim", "num_heads", "num_layers"}},
+      {"WanTransformer3DModel", {"num_attention_heads", "attention_head_dim", "ffn_dim"}},
+      {"UMT5EncoderModel", {"d_model", "d_ff", "num_heads", "vocab_size"}},
+      {"AutoencoderKLWan", {"base_dim", "z_dim", "dim_mult"}}};
+  for (const auto& [name, keys] : kinds) {
+    if (std::all_of(keys.begin(), keys.end(),
+                    [&](const char* key) { return config.contains(key); })) {
+      return name;
+    }
+  }
   return "";
 }
 

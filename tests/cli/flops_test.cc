@@ -40,8 +40,11 @@ TEST_CASE("flops of a lone config, by either naming, is that of one expert of A1
   const TempFolder temp;
   Write(temp / "diffusers.json", wan::DitConfigJson(wan::DitConfig{}));
   Write(temp / "original.json", kOriginalA14B);
+  Json nameless = Json::parse(kOriginalA14B);
+  nameless.erase("_class_name");
+  Write(temp / "nameless.json", nameless.dump());
   Json first;
-  for (const char* name : {"diffusers.json", "original.json"}) {
+  for (const char* name : {"diffusers.json", "original.json", "nameless.json"}) {
     const auto start = std::chrono::steady_clock::now();
     const Json json = RunWanliteJson({"flops", "--config", temp / name, "--height", "480",
                                       "--width", "832", "--frames", "81", "--text-length", "512"});

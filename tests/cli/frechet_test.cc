@@ -93,7 +93,7 @@ TEST_CASE("frechet refuses what is no set of features, naming the file") {
     CHECK(outcome.err.find(message) != std::string::npos);
   };
   refused(files.Write("nan", nan), "nan.safetensors': 1 values of features are not finite");
-  refused(files.Write("wide", Normal(5, 4, 1)), "wide.safetensors' has 4 features");
+  refused(files.Write("wide", Normal(5, 4, 1)), "wide.safetensors' has 4; they come from");
   refused(files.Write("one", Normal(1, 3, 1)), "features is [1, 3]; at least 2 clips");
   refused(files.Write("named", Normal(5, 3, 1), "feats"), "has no tensor features; it has feats");
   refused(files.Write("whole", at::ones({5, 3}, at::kLong)), "Long [5, 3], wanted floating");

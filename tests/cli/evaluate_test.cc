@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// `wanlite evaluate` of models: sets, folders of checkpoints, the report, and what it refuses.
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "tests/cli/program.h"
+#include "tests/testing/catch.h"
+#include "wanlite/env.h"
+
+namespace wanlite {
+namespace {
+
+using Json = nlohmann::json;
+using testing::Outcome;
+using testing::RunWanlite;
+using testing::RunWanliteJson;
+using testing::TempFolder;
+
+constexpr char kModel[] = "examples/digits/model";
+constexpr char kSet[] = "digits:examples/digits";
+
+void Compress(const std::string& recipe, const std::string& out) {
+  const Outcome outcome = RunWanlite({"compress", "--quiet", "--model", kModel, "--recipe",
+                                      "examples/recipes/" + recipe + ".textproto", "--out", out});
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+}
+
+TEST_CASE("a folder of checkpoints is evaluated over a set, as numbers and as one page") {
+  const TempFolder temp;
+  Compress("digits_int8", temp / "checkpoints/int8");
+  Compress("digits_prune30", temp / "checkpoints/prune30");
+  const Json json = RunWanliteJson(
+      {"evaluate", "--quiet", "--original", kModel, "--compressed", temp / "checkpoints", "--set",
+       kSet, "--set-clips", "3", "--steps", "4", "--repeats", "1", "--no-memory", "--extractor",
+       "digits:examples/digits/classifier", "--report", temp / "report.html"});
+  REQUIRE(json["candidates"].size() == 2);
+  CHECK(json["candidates"][0]["model"]["name"] == "int8");
+  CHECK(json["candidates"][1]["model"]["name"] == "prune30");
+  CHECK(json["compressed"] == json["candidates"][0]["model"]);
+  CHECK(json["set"]["extractors"][0]["name"] == "FD-Digits");
+  CHECK(json["set"]["extractors"][0]["warning"].get<std::string>().find("only 3 clips") !=
+        std::string::npos);
+  CHECK(json["set"]["real"]["languages"]["all"]["clips"] == 3);
+  for (const Json& candidate : json["candidates"]) {
+    const Json& distance = candidate["quality"]["distances"]["FD-Digits"];
+    const double delta = distance["to_real"]["frechet"].get<double>() -
+                         json["set"]["original"]["distances"]["FD-Digits"]["to_real"]["frechet"]
+                             .get<double>();
+    CHECK(distance["delta"].get<double>() == Approx(delta).margin(1e-9));
+    CHECK(candidate["paired"]["velocity"].size() == 4);
+    for (const Json& step : candidate["paired"]["velocity"]) {
+      CHECK(step["cosine"].get<double>() > 0.8);
+      CHECK(step["cosine"].get<double>() < 1.0);
+    }
+    CHECK(candidate["quality"]["languages"].size() == 4);
+    CHECK_FALSE(candidate["model"]["lineage"].empty());
+  }
+  // Pruning 30 % leaves larger errors than rounding to 8 bits.
+  CHECK(json["candidates"][0]["paired"]["latent_mse"].get<double>() <
+        json["candidates"][1]["paired"]["latent_mse"].get<double>());
+  const Json& layer = json["candidates"][1]["model"]["layers"];
+  CHECK(std::any_of(layer.begin(), layer.end(), [](const Json& one) {
+    return std::abs(one["nonzero"].get<double>() - 0.7) < 0.02 &&
+           one["relative_error"].get<double>() > 0;
+  }));
+  ASSERT_OK_AND_ASSIGN(const std::string html, PosixEnv().ReadFile(temp / "report.html"));
+  CHECK(absl::StrContains(html, "<svg"));
+  CHECK(absl::StrContains(html, "prune30"));
+  CHECK_FALSE(absl::StrContains(html, "<script"));
+}
+
+TEST_CASE("a model against itself is identical, its velocities too") {
+  const Json json =
+      RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--compressed", kModel,
+                      "--steps", "2", "--repeats", "1", "--prompt", "a red digit 3 moves left",
+                      "--no-memory"});
+  CHECK(json["paired"]["identical"] == true);
+  CHECK(json["paired"]["latent_mse"] == 0);
+  CHECK(json["paired"]["psnr_db"] == 100);
+  for (const Json& step : json["paired"]["velocity"]) {
+    CHECK(step["relative_error"] == 0);
+    CHECK(step["cosine"].get<double>() == Approx(1).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("evaluations that cannot be meant are refused") {
+  const TempFolder temp;
+  const auto refused = [](std::vector<std::string> arguments, const std::string& said) {
+    arguments.insert(arguments.begin(), "evaluate");
+    const Outcome outcome = RunWanlite(arguments);
+    INFO(outcome.err);
+    CHECK(outcome.code != 0);
+    CHECK(outcome.code < 128);
+    CHECK(absl::StrContains(outcome.err, said));
+  };
+  refused({}, "--original");
+  refused({"--original", kModel}, "--compressed");
+  refused({"--original", kModel, "--compressed", temp / "absent"}, "absent");
+  refused({"--original", kModel, "--compressed", kModel, "--set", "cats:here"}, "digits:DIR");
+  refused({"--original", kModel, "--compressed", kModel, "--set", "digits:" + (temp / "none")},
+          "train.textproto");
+  refused({"--original", kModel, "--compressed", kModel, "--set", kSet, "--set-clips", "1"},
+          "at least 2");
+  refused({"--original", kModel, "--compressed", kModel, "--set", kSet, "--extractor", "what"},
+          "what");
+  refused({"--original", kModel, "--compressed", kModel, "--set", kSet, "--real", "."}, "exclude");
+  refused({"--original", kModel, "--compressed", kModel, "--extractor", "random3d"}, "needs --set");
+  refused({"--original", kModel, "--compressed", kModel, "--report", temp / "no/such/r.html"},
+          "no folder");
+  refused({"--original", kModel, "--compressed", kModel, "--protocol", "none"}, "mlperf");
+  refused({"--videos", temp / "", "--original", kModel}, "one at a time");
+}
+
+}  // namespace
+}  // namespace wanlite

@@ -148,7 +148,8 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
   }
   std::vector<std::string> specs = options.videos.extractors;
   if (!options.set.empty()) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(options.set, absl::MaxSplits(':', 1));
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(options.set, absl::MaxSplits(':', 1));
     if (parts.first != "digits" || parts.second.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--set is '", options.set, "', wanted digits:DIR"));
@@ -226,7 +227,8 @@ absl::Status Run(const Options& options, Session& session) {
   const bool videos = !options.videos.videos.empty() || !options.videos.reference.empty();
   const bool models = !options.original.empty() || !options.compressed.empty();
   if (videos && models) {
-    return absl::InvalidArgumentError("two folders of clips and models are evaluated one at a time");
+    return absl::InvalidArgumentError(
+        "two folders of clips and models are evaluated one at a time");
   }
   if (videos) return RunVideos(options.videos, session);
   if (options.original.empty() || options.compressed.empty()) {
@@ -241,18 +243,22 @@ absl::Status Run(const Options& options, Session& session) {
 Command AddEvaluate(CLI::App& root) {
   Command command;
   command.app = AddCommand(
-      root, "evaluate",
-      "Compare compressed models with their original, or two folders of clips",
+      root, "evaluate", "Compare compressed models with their original, or two folders of clips",
       "wanlite evaluate --original examples/digits/model --compressed small --json\n"
       "  wanlite evaluate --original examples/digits/model --compressed checkpoints \\\n"
       "                   --set digits:examples/digits --report report.html\n\n"
-      "Each compressed model and the original run in turns on the same noise and prompts; the first\n"
-      "run is not timed. Peak memory is that of a process of its own per model. With --set or --real\n"
+      "Each compressed model and the original run in turns on the same noise and prompts; the "
+      "first\n"
+      "run is not timed. Peak memory is that of a process of its own per model. With --set or "
+      "--real\n"
       "the distances to real clips are measured too: distance of compressed to real minus that of\n"
-      "original to real, and of compressed to original, each with its extractor, floor and interval.\n"
+      "original to real, and of compressed to original, each with its extractor, floor and "
+      "interval.\n"
       "A folder of model folders under --compressed stands for all of them.\n\n"
-      "JSON: original, compressed and paired (the first compressed model), candidates (all: model,\n"
-      "paired, quality), set, settings, machine. psnr_db of identical clips counts as 100; psnr_db and\n"
+      "JSON: original, compressed and paired (the first compressed model), candidates (all: "
+      "model,\n"
+      "paired, quality), set, settings, machine. psnr_db of identical clips counts as 100; psnr_db "
+      "and\n"
       "ssim are null without a VAE. gflop_per_step counts 2 per multiply-add, INT8 or not;\n"
       "int8_gop_per_step is the part of it that is INT8.\n\n" +
           VideosHelp());
@@ -274,9 +280,10 @@ Command AddEvaluate(CLI::App& root) {
   app->add_option("--repeats", options->repeats, "timed runs of each model, at least")
       ->type_name("N")
       ->capture_default_str();
-  app->add_option("--set", options->set,
-                  "evaluation set with prompts, real clips and readers: digits:DIR, where DIR is like "
-                  "examples/digits")
+  app->add_option(
+         "--set", options->set,
+         "evaluation set with prompts, real clips and readers: digits:DIR, where DIR is like "
+         "examples/digits")
       ->type_name("SET");
   app->add_option("--set-clips", options->set_clips, "prompts of the set")
       ->type_name("N")

@@ -156,8 +156,8 @@ absl::Status Run(const Options& options, Session& session) {
       ", float64; kernel: unbiased, (x.y / ", distance.dim, " + 1)^3.\n",
       "What the number means depends on the extractor that the features come from.\n",
       how.resamples > 0
-          ? "The interval is that of resamples, which are biased upwards: it tells the "
-            "spread, and may lie above the distance.\n"
+          ? "The interval, by bootstrap, is centred on the distance: it tells the spread, and "
+            "nothing of the bias of small sets.\n"
           : "",
       warning.empty() ? "" : absl::StrCat("warning: ", warning, "\n")));
   return absl::OkStatus();

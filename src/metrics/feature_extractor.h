@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a Fréchet distance is measured with. The number means nothing without its extractor, so every
-// extractor carries the name, digest and preprocessing that reports must print.
+// What a Fréchet distance is measured with. The number means nothing without its extractor, so
+// every extractor carries the name, digest and preprocessing that reports must print.
 #ifndef WANLITE_SRC_METRICS_FEATURE_EXTRACTOR_H_
 #define WANLITE_SRC_METRICS_FEATURE_EXTRACTOR_H_
 
@@ -32,10 +32,10 @@ class FeatureExtractor {
   virtual absl::StatusOr<at::Tensor> Extract(const at::Tensor& clip) const = 0;
 };
 
-// Global averages of the three convolution stages of TransNetV2 (Souček and Lokoč 2020), a 3-D network
-// trained on real video for shot boundaries: 64 + 128 + 256 = 448 features. It took no part in any
-// training here. Not FVD, and not comparable with published FVD. `weights_path`: the safetensors file
-// that tools/convert_transnetv2.py writes.
+// Global averages of the three convolution stages of TransNetV2 (Souček and Lokoč 2020), a 3-D
+// network trained on real video for shot boundaries: 64 + 128 + 256 = 448 features. It took no part
+// in any training here. Not FVD, and not comparable with published FVD. `weights_path`: the
+// safetensors file that tools/convert_transnetv2.py writes.
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenTransNetV2(Env& env,
                                                                  absl::string_view weights_path);
 

@@ -161,7 +161,7 @@ absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const Fea
     // Resamples repeat clips, which makes their distances larger; the interval keeps their spread
     // and takes the distance itself for its centre.
     const double shift = result.frechet - result.interval.centre;
-    result.interval.low += shift;
+    result.interval.low = std::max(0.0, result.interval.low + shift);
     result.interval.high += shift;
     result.interval.centre += shift;
   }

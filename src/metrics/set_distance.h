@@ -49,8 +49,8 @@ struct DistanceOptions {
 
 struct SetDistance {
   double frechet = 0;
-  // Bootstrap over clips, moved so that the resamples have `frechet` for their mean: it tells the spread,
-  // and nothing of the bias of small sets.
+  // Bootstrap over clips, moved so that the resamples have `frechet` for their mean: it tells the
+  // spread, and nothing of the bias of small sets.
   Interval interval;
   double kernel = 0;
   int64_t n_real = 0, n_generated = 0, dim = 0;

@@ -36,18 +36,16 @@ class TransNetV2 : public FeatureExtractor {
   const std::string& distance_name() const override { return name_; }
   const std::string& digest() const override { return digest_; }
   const std::string& preprocessing() const override { return preprocessing_; }
-  int64_t dim() const override {
-    return StageWidth(0) + StageWidth(1) + StageWidth(2);
-  }
+  int64_t dim() const override { return StageWidth(0) + StageWidth(1) + StageWidth(2); }
 
   absl::StatusOr<at::Tensor> Extract(const at::Tensor& clip) const override {
-    if (!clip.defined() || clip.scalar_type() != at::kByte || clip.dim() != 4 || clip.size(3) != 3 ||
-        clip.numel() == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a clip must be uint8 [frames, height, width, 3], got ",
-          clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
-                                        absl::StrJoin(clip.sizes(), ", "), "]")
-                         : "nothing"));
+    if (!clip.defined() || clip.scalar_type() != at::kByte || clip.dim() != 4 ||
+        clip.size(3) != 3 || clip.numel() == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a clip must be uint8 [frames, height, width, 3], got ",
+                       clip.defined() ? absl::StrCat(c10::toString(clip.scalar_type()), " [",
+                                                     absl::StrJoin(clip.sizes(), ", "), "]")
+                                      : "nothing"));
     }
     return CatchTorch([&]() -> at::Tensor {
       at::NoGradGuard no_grad;
@@ -77,9 +75,10 @@ class TransNetV2 : public FeatureExtractor {
       branches.push_back(at::conv3d(space, Weight(layers + "1.weight"), {}, 1, {dilation, 0, 0},
                                     {dilation, 1, 1}));
     }
-    return at::batch_norm(at::cat(branches, 1), Weight(path + ".bn.weight"), Weight(path + ".bn.bias"),
-                          Weight(path + ".bn.running_mean"), Weight(path + ".bn.running_var"),
-                          /*training=*/false, /*momentum=*/0, kBatchNormEps, /*cudnn_enabled=*/false);
+    return at::batch_norm(
+        at::cat(branches, 1), Weight(path + ".bn.weight"), Weight(path + ".bn.bias"),
+        Weight(path + ".bn.running_mean"), Weight(path + ".bn.running_var"),
+        /*training=*/false, /*momentum=*/0, kBatchNormEps, /*cudnn_enabled=*/false);
   }
 
   at::Tensor Stage(const at::Tensor& input, int stage) const {
@@ -93,7 +92,8 @@ class TransNetV2 : public FeatureExtractor {
   std::string digest_;
   std::string name_ = "FD-TransNetV2";
   std::string preprocessing_ =
-      "whole frames to 27x48, bilinear with antialiasing, 8 bits, [0, 1]; stage averages over time and "
+      "whole frames to 27x48, bilinear with antialiasing, 8 bits, [0, 1]; stage averages over time "
+      "and "
       "space";
 };
 
@@ -111,9 +111,9 @@ absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenTransNetV2(Env& env,
           absl::StrCat(weights_path, ": no tensor ", name, "; this is not a TransNetV2 file"));
     }
     if (info->shape != shape || info->dtype != at::kFloat) {
-      return absl::InvalidArgumentError(absl::StrCat(weights_path, ": ", name, " is [",
-                                                     absl::StrJoin(info->shape, ", "), "], wanted fp32 [",
-                                                     absl::StrJoin(shape, ", "), "]"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(weights_path, ": ", name, " is [", absl::StrJoin(info->shape, ", "),
+                       "], wanted fp32 [", absl::StrJoin(shape, ", "), "]"));
     }
     WANLITE_ASSIGN_OR_RETURN(weights[name], source->Read(name));
     return absl::OkStatus();

@@ -44,11 +44,12 @@ absl::Status Load() {
     if (access(path.c_str(), R_OK) != 0) {
       return absl::NotFoundError(absl::StrCat("there is no CUDA library ", path));
     }
-    // Its symbols were checked when it was linked, so what is missing is what it needs: libraries of
-    // CUDA, which machines without a GPU do not have.
-    return absl::UnavailableError(absl::StrCat(
-        "no usable CUDA device: ", error, " (needed by ", path,
-        "); LibTorch's CUDA libraries come with its Python package and the packages it depends on"));
+    // Its symbols were checked when it was linked, so what is missing is what it needs: libraries
+    // of CUDA, which machines without a GPU do not have.
+    return absl::UnavailableError(absl::StrCat("no usable CUDA device: ", error, " (needed by ",
+                                               path,
+                                               "); LibTorch's CUDA libraries come with its Python "
+                                               "package and the packages it depends on"));
   }
   using Probe = int (*)(int*, const char**);
   const auto probe = reinterpret_cast<Probe>(dlsym(library, "wanlite_cuda_probe"));

@@ -134,8 +134,10 @@ std::string DistancesHtml(const EvaluateReport& report) {
   }
   const std::vector<NamedModel> models = ModelsOf(report);
   std::string out = NoteHtml(
-      "Fr\u00e9chet distances between sets of clips; lower is better, and none can be expected "
-      "below the floor. Intervals are bootstrap intervals over clips.");
+      "Fr\u00e9chet distances between sets of clips; lower is better, and the floor is "
+      "what real clips score against other real ones: a distance below it says that the clips vary "
+      "less "
+      "than real ones or are too few. Intervals are bootstrap intervals over clips.");
   for (size_t i = 0; i < report.extractors.size(); ++i) {
     absl::StrAppend(&out, OneExtractor(report, models, static_cast<int64_t>(i)));
   }

@@ -77,10 +77,7 @@ std::string CaveatsHtml(const EvaluateReport& report) {
       "drops with it.",
       "<b>Latency</b> is of this machine and these settings. Medians come with the fastest and the "
       "slowest run; where ranges overlap, the order of two models may be chance. The ratio is "
-      "taken over pairs of runs side by side, since what else the machine does hits both. Small "
-      "models "
-      "spend "
-      "most of their time outside of the layers that compression changes.",
+      "taken over pairs of runs side by side, since what else the machine does hits both.",
       "<b>Size</b> is that of all files of a model folder, text encoder and VAE included.",
       "<b>Peak memory</b> is the resident memory of a process that generates one clip, the program "
       "and its libraries included.",
@@ -92,10 +89,11 @@ std::string CaveatsHtml(const EvaluateReport& report) {
       "no more clips than features a covariance is singular and the distance biased upwards: "
       "then it ranks models, and says little about how far they are from real.",
       "<b>Intervals of distances</b> are percentiles of a bootstrap over clips. Resampling repeats "
-      "clips, which raises the distance of small sets, so the measured value may lie below its own "
-      "interval: read the width, not the place. The interval of a difference is the "
+      "clips, which raises the distance of small sets, so they are moved to have the measured "
+      "value for their mean: they tell the spread, and nothing of the bias. The interval of a "
+      "difference is the "
       "difference \u00b1 the half widths of both added in quadrature, as if they were independent; "
-      "models share real clips and prompts, so it is wider than needed.",
+      "models share real clips and prompts, so they are not.",
       "<b>The temporal check</b> damages real clips in time only (frames shuffled; first frame "
       "frozen). A distance that does not rise says nothing about motion and is marked.",
       "<b>FVD</b> is written only for the I3D network whose file has the pinned SHA-256. "

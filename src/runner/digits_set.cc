@@ -86,7 +86,7 @@ absl::StatusOr<EvaluationSet> MakeDigitsSet(Env& env, const std::string& dir, in
         {Prompt(digits->specs.back(), language, train::MixSeed(seed, {kWording, id})),
          std::string(train::LanguageName(language)), seed + id});
   }
-  const auto clips_of = [&](const char* name, std::vector<train::ClipSpec> Digits::* specs) {
+  const auto clips_of = [&](const char* name, std::vector<train::ClipSpec> Digits::*specs) {
     return ClipSet{name, count, [digits, specs](int64_t index) {
                      return Render(*digits, ((*digits).*specs)[static_cast<size_t>(index)]);
                    }};
@@ -130,7 +130,8 @@ absl::StatusOr<EvaluationSet> MakeFolderSet(Env& env, const std::string& dir,
   }
   const int64_t half = folder->size() / 2;
   const auto part = [&](const char* name, int64_t first) {
-    return ClipSet{name, half, [folder, first](int64_t index) { return folder->Clip(first + index); }};
+    return ClipSet{name, half,
+                   [folder, first](int64_t index) { return folder->Clip(first + index); }};
   };
   set.real = part("real clips", 0);
   set.other_real = part("other real clips", half);

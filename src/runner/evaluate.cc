@@ -121,8 +121,8 @@ class Evaluation {
 
   absl::StatusOr<EvaluateReport> Run() {
     WANLITE_RETURN_IF_ERROR(Check());
-    WANLITE_ASSIGN_OR_RETURN(original_, OpenContender(env_, architectures_, options_.original,
-                                                      options_.runner));
+    WANLITE_ASSIGN_OR_RETURN(
+        original_, OpenContender(env_, architectures_, options_.original, options_.runner));
     WANLITE_RETURN_IF_ERROR(Settle());
     WANLITE_ASSIGN_OR_RETURN(original_.report.layers,
                              ReportLayers(original_.runner->folder(), nullptr, cancel()));
@@ -171,8 +171,8 @@ class Evaluation {
   absl::Status Settle() {
     request_.decode = request_.decode && original_.runner->shapes().FindComponent("vae") != nullptr;
     if (options_.set != nullptr && !request_.decode) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("'", options_.original, "' has no VAE, so an evaluation set cannot be used"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "'", options_.original, "' has no VAE, so an evaluation set cannot be used"));
     }
     WANLITE_ASSIGN_OR_RETURN(report_.settings, original_.runner->Resolve(request_));
     const GenerateSettings& settings = report_.settings;
@@ -189,7 +189,8 @@ class Evaluation {
     if (options_.set != nullptr) {
       if (request_.prompt_embeds.defined() || request_.initial_latents.defined()) {
         return absl::InvalidArgumentError(
-            "an evaluation set brings prompts and seeds: prompt embeddings and initial latents do not "
+            "an evaluation set brings prompts and seeds: prompt embeddings and initial latents do "
+            "not "
             "go with it");
       }
       report_.set_name = options_.set->name;
@@ -219,10 +220,9 @@ class Evaluation {
     const EvaluationSet& set = *options_.set;
     for (const auto& extractor : set.extractors) {
       FeatureSet features;
-      WANLITE_ASSIGN_OR_RETURN(
-          ExtractorReport extractor_report,
-          CheckExtractor(*extractor, set.real, set.other_real, options_.distance, &features,
-                         &progress(), cancel()));
+      WANLITE_ASSIGN_OR_RETURN(ExtractorReport extractor_report,
+                               CheckExtractor(*extractor, set.real, set.other_real,
+                                              options_.distance, &features, &progress(), cancel()));
       report_.extractors.push_back(std::move(extractor_report));
       real_features_.push_back(std::move(features));
     }
@@ -326,7 +326,8 @@ class Evaluation {
 
   bool first() const { return report_.candidates.empty(); }
 
-  void AddExample(int64_t index, const at::Tensor& frames, std::vector<ExampleClip>& examples) const {
+  void AddExample(int64_t index, const at::Tensor& frames,
+                  std::vector<ExampleClip>& examples) const {
     if (!frames.defined() || static_cast<int64_t>(examples.size()) >= options_.examples) return;
     const Case& shown = cases_[static_cast<size_t>(index)];
     examples.push_back({shown.prompt, shown.seed, frames});

@@ -3,9 +3,9 @@
 
 // An original and any number of compressed models: what was gained and what was lost.
 //
-// Each compressed model is in memory together with the original, and they run in turns (A B, B A, ...) on
-// the same noise and prompts, so that what the machine does beside hits both alike. The first run of each
-// warms up and is not timed.
+// Each compressed model is in memory together with the original, and they run in turns (A B, B A,
+// ...) on the same noise and prompts, so that what the machine does beside hits both alike. The
+// first run of each warms up and is not timed.
 #ifndef WANLITE_SRC_RUNNER_EVALUATE_H_
 #define WANLITE_SRC_RUNNER_EVALUATE_H_
 
@@ -57,15 +57,15 @@ struct ModelReport {
   // Seconds of one generation: text, denoising, decoding. The original's runs beside all candidates
   // are pooled.
   Spread latency;
-  Spread denoise_latency;                // seconds of the denoising loop
+  Spread denoise_latency;  // seconds of the denoising loop
   Spread decode_latency;
   int64_t peak_rss_bytes = 0;  // 0: not measured
   std::vector<LayerReport> layers;
   std::vector<LineageReport> lineage;  // empty for a model that no recipe made
 };
 
-// How far the velocity of a compressed model turns from that of the original, on the same input: the
-// original's own trajectory of the first case, conditional branch.
+// How far the velocity of a compressed model turns from that of the original, on the same input:
+// the original's own trajectory of the first case, conditional branch.
 struct VelocityAgreement {
   double timestep = 0;    // 1000 to 0
   std::string component;  // the expert in charge
@@ -76,7 +76,8 @@ struct VelocityAgreement {
 // Against the original at the same seeds. Means over cases.
 struct PairedReport {
   int64_t cases = 0;  // clips compared
-  // Median over pairs of runs side by side of compressed latency to original latency, and quartiles.
+  // Median over pairs of runs side by side of compressed latency to original latency, and
+  // quartiles.
   Spread latency_ratio;
   double latent_mse = 0;
   // Absent (has_frames false) when the folders have no VAE.
@@ -87,8 +88,8 @@ struct PairedReport {
   std::vector<VelocityAgreement> velocity;
 };
 
-// What a set of generated clips shows, read against what its prompts say, for one language. What was not
-// measured (has_… false) is 0.
+// What a set of generated clips shows, read against what its prompts say, for one language. What
+// was not measured (has_… false) is 0.
 struct LanguageQuality {
   std::string language;  // "English"
   int64_t clips = 0;
@@ -148,11 +149,12 @@ struct EvaluateOptions {
   RunnerOptions runner;
   // Settings of every run; prompt and seed come from the lists below unless embeddings are given.
   GenerateRequest request;
-  // Empty: the original folder's own, else a neutral one. Not used with a set, which brings its own.
+  // Empty: the original folder's own, else a neutral one. Not used with a set, which brings its
+  // own.
   std::vector<std::string> prompts;
-  int64_t seeds = 1;                 // request.seed, +1, ... for each prompt
-  int64_t repeats = 3;               // timed runs of each model, at least
-  int64_t examples = 3;              // clips kept for the report
+  int64_t seeds = 1;                   // request.seed, +1, ... for each prompt
+  int64_t repeats = 3;                 // timed runs of each model, at least
+  int64_t examples = 3;                // clips kept for the report
   const EvaluationSet* set = nullptr;  // null: no distances, no reading
   DistanceOptions distance;
   // Peak memory of one generation in a process of its own. Not measured when null.

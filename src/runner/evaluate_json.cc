@@ -189,7 +189,8 @@ Json CandidateJson(const EvaluateReport& report, const CandidateReport& candidat
 std::string EvaluationJson(const EvaluateReport& report) {
   const GenerateSettings& settings = report.settings;
   const CandidateReport& first = report.candidates.front();
-  // The first candidate also stands under "compressed" and "paired", where most runs have one alone.
+  // The first candidate also stands under "compressed" and "paired", where most runs have one
+  // alone.
   Json json{{"original", ModelJson(report.original)},
             {"compressed", ModelJson(first.model)},
             {"paired", PairedJson(first.paired)}};

@@ -13,8 +13,8 @@
 
 namespace wanlite {
 
-// All linears of a folder, against those of the original where it is given. Reads all weights of both, one
-// block at a time.
+// All linears of a folder, against those of the original where it is given. Reads all weights of
+// both, one block at a time.
 absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
                                                       const ModelFolder* original,
                                                       const CancellationToken* cancel);

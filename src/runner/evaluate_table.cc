@@ -167,8 +167,9 @@ std::string DistancesText(const EvaluateReport& report) {
                     ", weights ", extractor.digest.substr(0, 12), ".\n");
     if (!extractor.warning.empty()) absl::StrAppend(&text, "Warning: ", extractor.warning, ".\n");
     if (!extractor.temporal_check) {
-      absl::StrAppend(&text, "Warning: temporal check failed: shuffled or frozen real clips score no "
-                             "worse than intact ones, so this extractor does not see motion here.\n");
+      absl::StrAppend(&text,
+                      "Warning: temporal check failed: shuffled or frozen real clips score no "
+                      "worse than intact ones, so this extractor does not see motion here.\n");
     }
   }
   return text;

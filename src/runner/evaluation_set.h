@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What models are measured over: prompts with seeds, real clips to stand beside, and the networks that
-// read clips. A set is data and closures; `evaluate` knows nothing of digits.
+// What models are measured over: prompts with seeds, real clips to stand beside, and the networks
+// that read clips. A set is data and closures; `evaluate` knows nothing of digits.
 #ifndef WANLITE_SRC_RUNNER_EVALUATION_SET_H_
 #define WANLITE_SRC_RUNNER_EVALUATION_SET_H_
 
@@ -32,10 +32,11 @@ struct ClipReading {
 struct EvaluationSet {
   std::string name;  // "digits"
   std::vector<SetPrompt> prompts;
-  // Two disjoint sets of real clips, best each of as many as there are prompts, of the size and length
-  // that the models generate.
+  // Two disjoint sets of real clips, best each of as many as there are prompts, of the size and
+  // length that the models generate.
   ClipSet real, other_real;
-  // The i-th clip of `real` shows what the i-th prompt says, so that it can be read like a generated one.
+  // The i-th clip of `real` shows what the i-th prompt says, so that it can be read like a
+  // generated one.
   bool real_follows_prompts = false;
   std::vector<std::shared_ptr<FeatureExtractor>> extractors;
   // Unit vectors of one text-video encoder, [dim] each; null: no alignment.

@@ -297,9 +297,9 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
                           step.expert == wan::Expert::kHighNoise ? "" : "low noise");
     return rep.CheckCancelled().ok();
   };
-  absl::StatusOr<at::Tensor> sampled = wan::Sample(
-      sample, denoiser(high), denoiser(low), latents, text.to(device),
-      guided ? std::optional<at::Tensor>(negative.to(device)) : std::nullopt, report);
+  absl::StatusOr<at::Tensor> sampled =
+      wan::Sample(sample, denoiser(high), denoiser(low), latents, text.to(device),
+                  guided ? std::optional<at::Tensor>(negative.to(device)) : std::nullopt, report);
   rep.progress().End();
   if (!sampled.ok()) {
     WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());

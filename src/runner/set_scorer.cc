@@ -31,8 +31,8 @@ absl::Status SetScorer::EmbedPrompts() {
 absl::Status SetScorer::Add(const at::Tensor& clip) {
   const size_t index = rows_.size();
   if (index >= set_.prompts.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("set ", set_.name, " has ", set_.prompts.size(), " prompts, one clip more came"));
+    return absl::InvalidArgumentError(absl::StrCat("set ", set_.name, " has ", set_.prompts.size(),
+                                                   " prompts, one clip more came"));
   }
   const SetPrompt& prompt = set_.prompts[index];
   Row row;
@@ -79,7 +79,8 @@ absl::StatusOr<SetQuality> SetScorer::Finish() {
   if (rows_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("set ", set_.name, ": no clips were scored"));
   }
-  for (size_t e = 0; e < feature_rows_.size(); ++e) features_[e].features = at::stack(feature_rows_[e]);
+  for (size_t e = 0; e < feature_rows_.size(); ++e)
+    features_[e].features = at::stack(feature_rows_[e]);
   SetQuality quality;
   quality.clips = static_cast<int64_t>(rows_.size());
   quality.flicker = flicker_;

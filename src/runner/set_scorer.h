@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Scores the clips of one source over an evaluation set, one clip at a time, so that clips need not be
-// kept.
+// Scores the clips of one source over an evaluation set, one clip at a time, so that clips need not
+// be kept.
 #ifndef WANLITE_SRC_RUNNER_SET_SCORER_H_
 #define WANLITE_SRC_RUNNER_SET_SCORER_H_
 

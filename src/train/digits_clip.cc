@@ -23,7 +23,9 @@ constexpr size_t kMaxSpieceBytes = 64u << 20;
 
 enum Stream : uint64_t { kCaption = 11 };
 
-at::Tensor Unit(const at::Tensor& x) { return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-6); }
+at::Tensor Unit(const at::Tensor& x) {
+  return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-6);
+}
 
 bool CaptionIsTrueOf(const ClipSpec& said, bool names_colour, const ClipSpec& shown) {
   return said.digit == shown.digit && said.direction == shown.direction &&
@@ -103,7 +105,8 @@ absl::StatusOr<DigitsClip::Loaded> DigitsClip::Load(Env& env, absl::string_view 
                                                     {"text_length", &config.text_length}};
   for (const auto& [name, size] : sizes) {
     if (!json.is_object() || !json.contains(name) || !json[name].is_number_integer()) {
-      return absl::InvalidArgumentError(absl::StrCat(config_path, ": no integer field '", name, "'"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(config_path, ": no integer field '", name, "'"));
     }
     *size = json[name].get<int64_t>();
   }
@@ -123,9 +126,9 @@ absl::StatusOr<DigitsClip::Loaded> DigitsClip::Load(Env& env, absl::string_view 
   auto tokenizer = wan::Tokenizer::Parse(spiece);
   if (!tokenizer.ok()) return Annotate(tokenizer.status(), spiece_path);
   if (tokenizer->vocabulary_size() > config.text.vocab_size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(spiece_path, " has ", tokenizer->vocabulary_size(), " pieces, ", config_path,
-                     " only ", config.text.vocab_size));
+    return absl::InvalidArgumentError(absl::StrCat(spiece_path, " has ",
+                                                   tokenizer->vocabulary_size(), " pieces, ",
+                                                   config_path, " only ", config.text.vocab_size));
   }
   return Loaded{*std::move(network), *std::move(tokenizer)};
 }

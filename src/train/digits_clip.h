@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Digits-CLIP: a small contrastive text-video encoder (Radford et al. 2021, with clips for images),
-// trained on the captions and clips of Wan-Digits. It scores how well a clip fits its prompt, in three
-// languages, and its text tower is what the text encoder of Wan-Digits starts from, as Wan starts from a
-// pretrained umT5.
+// trained on the captions and clips of Wan-Digits. It scores how well a clip fits its prompt, in
+// three languages, and its text tower is what the text encoder of Wan-Digits starts from, as Wan
+// starts from a pretrained umT5.
 #ifndef WANLITE_SRC_TRAIN_DIGITS_CLIP_H_
 #define WANLITE_SRC_TRAIN_DIGITS_CLIP_H_
 
@@ -33,8 +33,8 @@ namespace wanlite::train {
 class DigitsClip : public VideoTrunk {
  public:
   struct Config {
-    int64_t width = 16;     // channels of the first convolution
-    int64_t embed_dim = 64; // of the common space
+    int64_t width = 16;      // channels of the first convolution
+    int64_t embed_dim = 64;  // of the common space
     int64_t text_length = 26;
     wan::Umt5Config text;
   };
@@ -73,8 +73,8 @@ struct DigitsClip::Loaded {
   absl::StatusOr<at::Tensor> EmbedCaptions(const std::vector<std::string>& captions) const;
 };
 
-// Symmetric cross-entropy over all pairs of a batch. A caption counts as right for every clip that it is
-// true of, not only for its own: a batch holds several red threes that move left.
+// Symmetric cross-entropy over all pairs of a batch. A caption counts as right for every clip that
+// it is true of, not only for its own: a batch holds several red threes that move left.
 class ClipObjective : public Objective {
  public:
   // What is pointed to must outlive it.
@@ -93,8 +93,9 @@ class ClipObjective : public Objective {
   uint64_t seed_;
 };
 
-// Share of clips whose digit, direction and colour are those of the best matching of the 240 captions (10
-// digits, 4 directions, 6 colours, one wording) in a language. video: [specs, 3, F, H, W].
+// Share of clips whose digit, direction and colour are those of the best matching of the 240
+// captions (10 digits, 4 directions, 6 colours, one wording) in a language. video: [specs, 3, F, H,
+// W].
 struct ZeroShotAccuracy {
   int64_t clips = 0;
   double digit = 0, direction = 0, colour = 0, all = 0;

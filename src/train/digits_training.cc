@@ -185,7 +185,8 @@ class Trainer {
     const ClipTrainingOptions& options = run_.options.clip();
     WANLITE_RETURN_IF_ERROR(TrainCaptionTokenizer());
     WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
-    WANLITE_ASSIGN_OR_RETURN(const std::string spiece, env_.ReadFile(Path("tokenizer/spiece.model")));
+    WANLITE_ASSIGN_OR_RETURN(const std::string spiece,
+                             env_.ReadFile(Path("tokenizer/spiece.model")));
     WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer, wan::Tokenizer::Parse(spiece));
     DigitsClip::Config config;
     config.width = options.width();
@@ -214,7 +215,8 @@ class Trainer {
           const ZeroShotAccuracy accuracy,
           ReadByCaptions(loaded, video, specs, static_cast<Language>(language)));
       Report(absl::StrFormat(
-          "clip: held-out real clips by the best of 240 captions, %s: digit %.1f %%, direction %.1f "
+          "clip: held-out real clips by the best of 240 captions, %s: digit %.1f %%, direction "
+          "%.1f "
           "%%, colour %.1f %%, all three %.1f %% of %d clips",
           std::string(LanguageName(static_cast<Language>(language))), 100 * accuracy.digit,
           100 * accuracy.direction, 100 * accuracy.colour, 100 * accuracy.all, accuracy.clips));
@@ -230,8 +232,10 @@ class Trainer {
     dit.InitParameters(Seed(kDitInit));
     WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
     text->InitParameters(Seed(kTextInit));
-    // From the text tower of the contrastive encoder: telling captions apart is learnt there in minutes.
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("clip/model.safetensors"), TextTowerName, *text));
+    // From the text tower of the contrastive encoder: telling captions apart is learnt there in
+    // minutes.
+    WANLITE_RETURN_IF_ERROR(
+        LoadWeights(env_, Path("clip/model.safetensors"), TextTowerName, *text));
     DitObjective objective(dit, text.get(), {}, std::move(data), dit_options_,
                            dit_options_.loop().batch(), NoiseRange::kAll, Seed(kDitData));
     WANLITE_ASSIGN_OR_RETURN(const TrainReport report,

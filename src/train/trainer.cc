@@ -115,8 +115,8 @@ absl::Status LoadState(const LoopOptions& options, const TrainRun& run, State& s
 }
 
 // A matrix with the singular vectors of `x` and singular values near 1: five quintic Newton-Schulz
-// iterations with the coefficients of Jordan et al. 2024, which trade exactness (values end in about [0.7,
-// 1.2]) for speed.
+// iterations with the coefficients of Jordan et al. 2024, which trade exactness (values end in
+// about [0.7, 1.2]) for speed.
 at::Tensor Orthogonalized(const at::Tensor& x) {
   const bool tall = x.size(0) > x.size(1);
   at::Tensor y = tall ? x.t() : x;
@@ -131,8 +131,7 @@ at::Tensor Orthogonalized(const at::Tensor& x) {
 // Embeddings and output heads have rows of their own, not directions; AdamW suits them better.
 bool IsHiddenMatrix(const NamedTensor& parameter) {
   return parameter.tensor.dim() == 2 && parameter.tensor.size(0) > 1 &&
-         parameter.tensor.size(1) > 1 &&
-         parameter.name.find("embedding") == std::string::npos &&
+         parameter.tensor.size(1) > 1 && parameter.name.find("embedding") == std::string::npos &&
          parameter.name.find("head.") == std::string::npos;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The convolutions that the networks which look at Wan-Digits clips have in common, and the clips they
-// are trained on.
+// The convolutions that the networks which look at Wan-Digits clips have in common, and the clips
+// they are trained on.
 #ifndef WANLITE_SRC_TRAIN_VIDEO_TRUNK_H_
 #define WANLITE_SRC_TRAIN_VIDEO_TRUNK_H_
 
@@ -19,8 +19,8 @@
 
 namespace wanlite::train {
 
-// Five 3-D convolutions with group norm and SiLU at half the resolution, then the average and the maximum
-// over time and space. Tensors: layers.N.{weight,bias,gain,offset}.
+// Five 3-D convolutions with group norm and SiLU at half the resolution, then the average and the
+// maximum over time and space. Tensors: layers.N.{weight,bias,gain,offset}.
 class VideoTrunk : public torch::nn::Module {
  public:
   static constexpr int64_t kNormGroups = 4;
@@ -36,8 +36,8 @@ class VideoTrunk : public torch::nn::Module {
   int64_t width() const { return width_; }
 
  protected:
-  // He-normal convolutions and matrices, unit gains, zero biases, for all parameters of the module, those
-  // of derived classes too.
+  // He-normal convolutions and matrices, unit gains, zero biases, for all parameters of the module,
+  // those of derived classes too.
   void InitAll(uint64_t seed);
 
  private:
@@ -49,8 +49,8 @@ class VideoTrunk : public torch::nn::Module {
   std::vector<Layer> layers_;
 };
 
-// Fills the parameters of a module from tensors of their names. InvalidArgument for a tensor that is
-// missing, of another shape or not floating point.
+// Fills the parameters of a module from tensors of their names. InvalidArgument for a tensor that
+// is missing, of another shape or not floating point.
 absl::Status FillParameters(const TensorSource& source, absl::string_view path,
                             torch::nn::Module& module);
 
@@ -58,8 +58,9 @@ struct ClipBatch {
   std::vector<ClipSpec> specs;
   at::Tensor video;  // fp32 [specs, 3, frames, size, size]
 };
-// Training clips of part `part` of `parts` of a batch, with some noise and varied brightness, so that a
-// network looks at shapes and motion rather than at exact values. A function of its arguments alone.
+// Training clips of part `part` of `parts` of a batch, with some noise and varied brightness, so
+// that a network looks at shapes and motion rather than at exact values. A function of its
+// arguments alone.
 ClipBatch NoisyClips(const DigitScans& scans, const ClipGeometry& geometry, int64_t batch,
                      int64_t step, int part, int parts, uint64_t seed);
 

@@ -46,9 +46,9 @@ TEST_CASE("a folder of checkpoints is evaluated over a set, as numbers and as on
   CHECK(json["set"]["real"]["languages"]["all"]["clips"] == 3);
   for (const Json& candidate : json["candidates"]) {
     const Json& distance = candidate["quality"]["distances"]["FD-Digits"];
-    const double delta = distance["to_real"]["frechet"].get<double>() -
-                         json["set"]["original"]["distances"]["FD-Digits"]["to_real"]["frechet"]
-                             .get<double>();
+    const double delta =
+        distance["to_real"]["frechet"].get<double>() -
+        json["set"]["original"]["distances"]["FD-Digits"]["to_real"]["frechet"].get<double>();
     CHECK(distance["delta"].get<double>() == Approx(delta).margin(1e-9));
     CHECK(candidate["paired"]["velocity"].size() == 4);
     for (const Json& step : candidate["paired"]["velocity"]) {
@@ -73,10 +73,9 @@ TEST_CASE("a folder of checkpoints is evaluated over a set, as numbers and as on
 }
 
 TEST_CASE("a model against itself is identical, its velocities too") {
-  const Json json =
-      RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--compressed", kModel,
-                      "--steps", "2", "--repeats", "1", "--prompt", "a red digit 3 moves left",
-                      "--no-memory"});
+  const Json json = RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--compressed",
+                                    kModel, "--steps", "2", "--repeats", "1", "--prompt",
+                                    "a red digit 3 moves left", "--no-memory"});
   CHECK(json["paired"]["identical"] == true);
   CHECK(json["paired"]["latent_mse"] == 0);
   CHECK(json["paired"]["psnr_db"] == 100);

@@ -133,7 +133,8 @@ TEST_CASE("Broken Digits-CLIP folders are refused with the file's name") {
     REQUIRE(std::string(status.message()).find(said) != std::string::npos);
   };
   refused("config.json", "{", "clip/config.json");
-  refused("config.json", R"({"width": 3, "embed_dim": 8, "text_length": 28, "text": {}})", "config.json");
+  refused("config.json", R"({"width": 3, "embed_dim": 8, "text_length": 28, "text": {}})",
+          "config.json");
   refused("model.safetensors", "nonsense", "clip/model.safetensors");
   refused("spiece.model", "nonsense", "clip/spiece.model");
 }

@@ -172,7 +172,8 @@ TEST_CASE("Muon moves a matrix along a nearly orthogonal direction, vectors as A
   Regression muon;
   REQUIRE_OK(Train(options, muon, Run(*other)));
   REQUIRE(at::equal(plain.bias.detach(), muon.bias.detach()));
-  // From zero, so the weight is the update: singular values near rate * 0.2 * sqrt(max(rows, columns)).
+  // From zero, so the weight is the update: singular values near rate * 0.2 * sqrt(max(rows,
+  // columns)).
   const double unit = options.learning_rate() * 0.2 * std::sqrt(3.0);
   const at::Tensor values = at::linalg_svdvals(muon.weight.detach()) / unit;
   INFO(values);
@@ -181,7 +182,7 @@ TEST_CASE("Muon moves a matrix along a nearly orthogonal direction, vectors as A
 }
 
 TEST_CASE("Muon reaches the answer, and a killed run continues to the same bits") {
-  LoopOptions options = Options(200);
+  LoopOptions options = Options(800);
   options.set_muon(true);
   const auto env = NewMemEnv();
   Regression unbroken;

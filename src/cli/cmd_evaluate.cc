@@ -11,6 +11,7 @@
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
 #include "src/metrics/extractors.h"
+#include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
 #include "src/runner/digits_set.h"
 #include "src/runner/evaluate.h"
@@ -29,7 +30,7 @@ struct Options {
   std::vector<std::string> compressed;
   std::string save, report;
   std::vector<std::string> prompts;
-  std::string prompts_file, set, real;
+  std::string prompts_file, set, real, text_encoder;
   std::vector<std::string> fvd_sha256;
   int64_t seeds = 1, repeats = 3, set_clips = 48, set_seed = 1000;
   bool no_memory = false;
@@ -140,6 +141,9 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
                                                        Session& session) {
   std::unique_ptr<EvaluationSet> set;
   if (options.set.empty() && options.real.empty()) {
+    if (!options.text_encoder.empty()) {
+      return absl::InvalidArgumentError("--text-video-encoder needs --set or --real");
+    }
     if (options.videos.extractors.empty()) return set;
     return absl::InvalidArgumentError("--extractor needs --set, --real or --videos");
   }
@@ -168,6 +172,14 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
                                            options.request.seed.value_or(0)));
     set = std::make_unique<EvaluationSet>(std::move(made));
     if (specs.empty()) specs = {"transnetv2"};
+  }
+  if (!options.text_encoder.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<TextVideoEncoder> opened,
+                             OpenTextVideoEncoder(session.env(), options.text_encoder));
+    const std::shared_ptr<const TextVideoEncoder> encoder = std::move(opened);
+    set->encoder_name = encoder->name();
+    set->embed_text = [encoder](const std::string& text) { return encoder->EmbedText(text); };
+    set->embed_clip = [encoder](const at::Tensor& clip) { return encoder->EmbedClip(clip); };
   }
   const bool asked = !options.videos.extractors.empty();
   for (const std::string& spec : specs) {
@@ -294,6 +306,11 @@ Command AddEvaluate(CLI::App& root) {
   app->add_option("--real", options->real,
                   "folder of real clips to measure distances to, in place of --set")
       ->type_name("DIR");
+  app->add_option(
+         "--text-video-encoder", options->text_encoder,
+         "TorchScript file with encode_text(text: str) and encode_video(video: Tensor), for "
+         "alignment scores in place of the set's own encoder")
+      ->type_name("FILE");
   app->add_option("--fvd-sha256", options->fvd_sha256,
                   "digest of an I3D file whose distance may be called FVD")
       ->type_name("HEX");

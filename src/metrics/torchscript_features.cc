@@ -1,21 +1,18 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/script.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
-#include "src/core/sha256.h"
 #include "src/metrics/extractors.h"
+#include "src/metrics/torchscript_file.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -34,22 +31,6 @@ constexpr char kWantedSignatures[] =
     "forward(x: Tensor) -> Tensor";
 
 enum class Convention { kI3d, kGeneric };
-
-// LibTorch's own file reader would open the path itself; this one stays inside the mapping.
-class MappingReader : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit MappingReader(std::shared_ptr<const FileMapping> file) : file_(std::move(file)) {}
-  size_t size() const override { return file_->data().size(); }
-  size_t read(uint64_t pos, void* buffer, size_t n, const char*) const override {
-    if (pos >= size()) return 0;
-    const size_t count = std::min<size_t>(n, size() - pos);
-    std::memcpy(buffer, file_->data().data() + pos, count);
-    return count;
-  }
-
- private:
-  std::shared_ptr<const FileMapping> file_;
-};
 
 bool IsTensor(const c10::TypePtr& type) { return type->kind() == c10::TypeKind::TensorType; }
 
@@ -172,18 +153,8 @@ class TorchScriptFeatures : public FeatureExtractor {
 
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenTorchScript(Env& env, absl::string_view path,
                                                                   const ExtractorOptions& options) {
-  WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const FileMapping> file, env.Map(path));
-  std::string digest = Sha256Hex({file->data().data(), file->data().size()});
-  absl::StatusOr<torch::jit::Module> module = CatchTorch([&] {
-    torch::jit::Module loaded = torch::jit::load(std::make_shared<MappingReader>(file), at::kCPU);
-    loaded.eval();
-    return loaded;
-  });
-  if (!module.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, " is not a TorchScript file that LibTorch can read: ", module.status().message()));
-  }
-  const auto forward = module->find_method("forward");
+  WANLITE_ASSIGN_OR_RETURN(TorchScriptFile file, LoadTorchScript(env, path));
+  const auto forward = file.module.find_method("forward");
   if (!forward.has_value()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " has no method forward; wanted ", kWantedSignatures));
@@ -194,14 +165,14 @@ absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenTorchScript(Env& env, absl
     return absl::InvalidArgumentError(
         absl::StrCat(path, " has ", SignatureText(schema), "; wanted ", kWantedSignatures));
   }
-  bool pinned = std::find(std::begin(kPublishedI3d), std::end(kPublishedI3d), digest) !=
+  bool pinned = std::find(std::begin(kPublishedI3d), std::end(kPublishedI3d), file.digest) !=
                 std::end(kPublishedI3d);
   for (const std::string& pin : options.fvd_sha256) {
-    pinned = pinned || absl::EqualsIgnoreCase(pin, digest);
+    pinned = pinned || absl::EqualsIgnoreCase(pin, file.digest);
   }
-  return std::make_unique<TorchScriptFeatures>(*std::move(module), *convention,
+  return std::make_unique<TorchScriptFeatures>(std::move(file.module), *convention,
                                                pinned && *convention == Convention::kI3d,
-                                               std::string(path), std::move(digest));
+                                               std::string(path), std::move(file.digest));
 }
 
 }  // namespace wanlite

@@ -218,8 +218,10 @@ std::string ReadingHtml(const EvaluateReport& report) {
   return absl::StrCat(
       "<h3>What the prompts asked for</h3>\n", TableHtml(table, ""),
       NoteHtml(
-          "Alignment: mean cosine of clip and prompt in a text-video encoder. Retrieval: share "
-          "of clips that no other prompt of the set in the same language fits better. Small "
+          "Alignment: mean cosine of clip and prompt in " +
+          (report.encoder_name.empty() ? "a text-video encoder" : Escape(report.encoder_name)) +
+          ". Retrieval: share of clips that no other prompt of the set in the same language fits "
+          "better. Small "
           "print: 95\u00a0% Wilson intervals in per cent. Real clips are the row to compare "
           "with: networks that read clips make mistakes on them too."));
 }

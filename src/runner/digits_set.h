@@ -26,7 +26,7 @@ absl::StatusOr<EvaluationSet> MakeDigitsSet(Env& env, const std::string& dir, in
 
 // Prompts and a folder of real clips: its clips in the order of names, the first half beside the
 // models, the second for the floor. Nothing is read from clips, and alignment needs a text-video
-// encoder, which this set has none of. InvalidArgument for fewer than 4 clips.
+// encoder, which the caller may add. InvalidArgument for fewer than 4 clips.
 absl::StatusOr<EvaluationSet> MakeFolderSet(Env& env, const std::string& dir,
                                             const std::vector<std::string>& prompts, int64_t seeds,
                                             uint64_t seed);

@@ -194,6 +194,7 @@ class Evaluation {
             "go with it");
       }
       report_.set_name = options_.set->name;
+      if (options_.set->embed_clip != nullptr) report_.encoder_name = options_.set->encoder_name;
       report_.seeds = 1;
       for (const SetPrompt& prompt : options_.set->prompts) {
         report_.prompts.push_back(prompt.text);

@@ -131,7 +131,8 @@ struct EvaluateReport {
   std::vector<CandidateReport> candidates;  // at least one
 
   // With an evaluation set: what it was measured with, and how real clips score.
-  std::string set_name;  // empty: no set
+  std::string set_name;      // empty: no set
+  std::string encoder_name;  // of alignment scores; empty: none
   std::vector<ExtractorReport> extractors;
   std::optional<SetQuality> real_quality;  // real clips read like generated ones; to_* empty
 

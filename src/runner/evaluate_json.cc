@@ -199,7 +199,10 @@ std::string EvaluationJson(const EvaluateReport& report) {
     json["candidates"].push_back(CandidateJson(report, candidate));
   }
   if (!report.set_name.empty()) {
-    Json set{{"name", report.set_name}, {"extractors", Json::array()}};
+    Json set{
+        {"name", report.set_name},
+        {"text_video_encoder", report.encoder_name.empty() ? Json() : Json(report.encoder_name)},
+        {"extractors", Json::array()}};
     for (const ExtractorReport& extractor : report.extractors) {
       set["extractors"].push_back(ExtractorJson(extractor));
     }

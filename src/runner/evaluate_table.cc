@@ -196,6 +196,9 @@ std::string ReadingText(const EvaluateReport& report) {
   if (report.real_quality.has_value()) add("real clips", *report.real_quality);
   if (rows.size() == 1) return "";
   std::string text = absl::StrCat("\n", FormatTable(rows));
+  if (!report.encoder_name.empty()) {
+    absl::StrAppend(&text, "Alignment by ", report.encoder_name, ".\n");
+  }
 
   std::vector<std::vector<std::string>> flicker{
       {"restlessness", "frame difference", "second difference", "high-frequency energy"}};

@@ -1,0 +1,28 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// TorchScript files through Env. Reading a broken one is safe; running one is trusting its author.
+#ifndef WANLITE_SRC_METRICS_TORCHSCRIPT_FILE_H_
+#define WANLITE_SRC_METRICS_TORCHSCRIPT_FILE_H_
+
+#include <torch/script.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "wanlite/env.h"
+
+namespace wanlite {
+
+struct TorchScriptFile {
+  torch::jit::Module module;  // on the CPU, in evaluation mode
+  std::string digest;         // SHA-256 of the file
+};
+
+// InvalidArgument, with the path, for what LibTorch cannot read.
+absl::StatusOr<TorchScriptFile> LoadTorchScript(Env& env, absl::string_view path);
+
+}  // namespace wanlite
+
+#endif  // WANLITE_SRC_METRICS_TORCHSCRIPT_FILE_H_

@@ -10,7 +10,6 @@
 #include "src/cli/child_process.h"
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
-#include "src/metrics/extractors.h"
 #include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
 #include "src/runner/digits_set.h"
@@ -31,7 +30,6 @@ struct Options {
   std::string save, report;
   std::vector<std::string> prompts;
   std::string prompts_file, set, real, text_encoder;
-  std::vector<std::string> fvd_sha256;
   int64_t seeds = 1, repeats = 3, set_clips = 48, set_seed = 1000;
   bool no_memory = false;
   DeviceOptions device;
@@ -150,7 +148,7 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
   if (!options.set.empty() && !options.real.empty()) {
     return absl::InvalidArgumentError("--set and --real exclude each other");
   }
-  std::vector<std::string> specs = options.videos.extractors;
+  std::vector<std::string> defaults{"transnetv2"};
   if (!options.set.empty()) {
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(options.set, absl::MaxSplits(':', 1));
@@ -162,7 +160,7 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
                              MakeDigitsSet(session.env(), parts.second, options.set_clips,
                                            static_cast<uint64_t>(options.set_seed)));
     set = std::make_unique<EvaluationSet>(std::move(made));
-    if (specs.empty()) specs = {"digits:" + JoinPath(parts.second, "classifier"), "transnetv2"};
+    defaults.insert(defaults.begin(), "digits:" + JoinPath(parts.second, "classifier"));
   } else {
     if (prompts.empty()) {
       return absl::InvalidArgumentError("--real needs --prompt or --prompts-file");
@@ -171,27 +169,20 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
                              MakeFolderSet(session.env(), options.real, prompts, options.seeds,
                                            options.request.seed.value_or(0)));
     set = std::make_unique<EvaluationSet>(std::move(made));
-    if (specs.empty()) specs = {"transnetv2"};
   }
   if (!options.text_encoder.empty()) {
-    WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<TextVideoEncoder> opened,
+    WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<TextVideoEncoder> loaded,
                              OpenTextVideoEncoder(session.env(), options.text_encoder));
-    const std::shared_ptr<const TextVideoEncoder> encoder = std::move(opened);
+    const std::shared_ptr<const TextVideoEncoder> encoder = std::move(loaded);
     set->encoder_name = encoder->name();
     set->embed_text = [encoder](const std::string& text) { return encoder->EmbedText(text); };
     set->embed_clip = [encoder](const at::Tensor& clip) { return encoder->EmbedClip(clip); };
   }
-  const bool asked = !options.videos.extractors.empty();
-  for (const std::string& spec : specs) {
-    auto extractor = OpenExtractor(session.env(), spec, ExtractorOptions{options.fvd_sha256});
-    if (extractor.ok()) {
-      set->extractors.push_back(*std::move(extractor));
-    } else if (asked || !absl::IsNotFound(extractor.status())) {
-      return Annotate(extractor.status(), absl::StrCat("--extractor ", spec));
-    } else {
-      std::fprintf(stderr, "note: no distance by %s: %s\n", spec.c_str(),
-                   OneLine(extractor.status().message()).c_str());
-    }
+  WANLITE_ASSIGN_OR_RETURN(OpenedExtractors opened,
+                           OpenExtractors(options.videos, defaults, session.env()));
+  for (auto& extractor : opened.extractors) set->extractors.push_back(std::move(extractor));
+  for (const auto& [spec, why] : opened.missing) {
+    std::fprintf(stderr, "note: no distance by %s: %s\n", spec.c_str(), OneLine(why).c_str());
   }
   return set;
 }
@@ -201,8 +192,8 @@ absl::Status CompareModels(const Options& options, Session& session) {
   evaluate.original = options.original;
   WANLITE_ASSIGN_OR_RETURN(evaluate.candidates,
                            ExpandCandidates(options.compressed, session.env()));
-  for (const std::string* path : {&options.report}) {
-    if (!path->empty()) WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), *path));
+  if (!options.report.empty()) {
+    WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), options.report));
   }
   WANLITE_ASSIGN_OR_RETURN(evaluate.request, options.request.Resolve(session));
   WANLITE_ASSIGN_OR_RETURN(evaluate.runner, options.device.Resolve(session));
@@ -311,9 +302,6 @@ Command AddEvaluate(CLI::App& root) {
          "TorchScript file with encode_text(text: str) and encode_video(video: Tensor), for "
          "alignment scores in place of the set's own encoder")
       ->type_name("FILE");
-  app->add_option("--fvd-sha256", options->fvd_sha256,
-                  "digest of an I3D file whose distance may be called FVD")
-      ->type_name("HEX");
   app->add_flag("--no-memory", options->no_memory, "do not measure peak memory");
   app->add_option("--save", options->save, "folder for the first clip of each, and side by side")
       ->type_name("DIR");

@@ -13,27 +13,6 @@ namespace {
 
 constexpr char kDefaultExtractor[] = "transnetv2";
 
-absl::Status OpenExtractors(const VideosOptions& options, Session& session,
-                            EvaluateVideosOptions& evaluate) {
-  const bool asked = !options.extractors.empty();
-  const std::vector<std::string> specs =
-      asked ? options.extractors : std::vector<std::string>{kDefaultExtractor};
-  for (const std::string& spec : specs) {
-    absl::StatusOr<std::unique_ptr<FeatureExtractor>> extractor =
-        OpenExtractor(session.env(), spec, {});
-    if (extractor.ok()) {
-      evaluate.extractors.push_back(*std::move(extractor));
-    } else if (asked || !absl::IsNotFound(extractor.status())) {
-      return Annotate(extractor.status(), absl::StrCat("--extractor ", spec));
-    } else {
-      evaluate.missing.push_back(
-          absl::StrCat("no set distance, since the default extractor has no weights here: ",
-                       extractor.status().message()));
-    }
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<CovarianceDivisor> ParseDivisor(const std::string& name) {
@@ -41,6 +20,24 @@ absl::StatusOr<CovarianceDivisor> ParseDivisor(const std::string& name) {
     if (name == CovarianceDivisorName(divisor)) return divisor;
   }
   return absl::InvalidArgumentError(absl::StrCat("--divisor is '", name, "', it must be n-1 or n"));
+}
+
+absl::StatusOr<OpenedExtractors> OpenExtractors(const VideosOptions& options,
+                                                const std::vector<std::string>& defaults,
+                                                Env& env) {
+  const bool asked = !options.extractors.empty();
+  OpenedExtractors opened;
+  for (const std::string& spec : asked ? options.extractors : defaults) {
+    auto extractor = OpenExtractor(env, spec, ExtractorOptions{options.fvd_sha256});
+    if (extractor.ok()) {
+      opened.extractors.push_back(*std::move(extractor));
+    } else if (asked || !absl::IsNotFound(extractor.status())) {
+      return Annotate(extractor.status(), absl::StrCat("--extractor ", spec));
+    } else {
+      opened.missing.emplace_back(spec, extractor.status().message());
+    }
+  }
+  return opened;
 }
 
 void AddVideosOptions(CLI::App* app, VideosOptions& options) {
@@ -52,6 +49,9 @@ void AddVideosOptions(CLI::App* app, VideosOptions& options) {
                   "network of the set distance, may be repeated (default: transnetv2 when its "
                   "weights are there)")
       ->type_name("SPEC");
+  app->add_option("--fvd-sha256", options.fvd_sha256,
+                  "digest of an I3D file whose distance may be called FVD")
+      ->type_name("HEX");
   app->add_option("--divisor", options.divisor, "of the covariance: n-1 or n")
       ->type_name("NAME")
       ->capture_default_str();
@@ -86,7 +86,13 @@ absl::Status RunVideos(const VideosOptions& options, Session& session) {
   evaluate.progress = &session.progress();
   evaluate.cancel = &session.cancel();
   WANLITE_ASSIGN_OR_RETURN(evaluate.distance.divisor, ParseDivisor(options.divisor));
-  WANLITE_RETURN_IF_ERROR(OpenExtractors(options, session, evaluate));
+  WANLITE_ASSIGN_OR_RETURN(OpenedExtractors opened,
+                           OpenExtractors(options, {kDefaultExtractor}, session.env()));
+  for (auto& extractor : opened.extractors) evaluate.extractors.push_back(std::move(extractor));
+  for (const auto& [spec, why] : opened.missing) {
+    evaluate.missing.push_back(
+        absl::StrCat("no set distance, since the default extractor has no weights here: ", why));
+  }
   WANLITE_ASSIGN_OR_RETURN(const VideosReport report, EvaluateVideos(session.env(), evaluate));
   if (session.json) {
     session.PrintJsonText(VideosJson(report));

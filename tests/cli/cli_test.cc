@@ -2,9 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Runs the program as a user does, on a tiny model folder.
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -18,84 +16,24 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tests/cli/program.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"
 #include "wanlite/wan/config.h"
 
-extern char** environ;
-
 namespace wanlite {
 namespace {
 
 using Json = nlohmann::json;
 
-struct Outcome {
-  int code = -1;
-  std::string out, err;
-};
-
-// A folder of the test run, removed with all it holds.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "wanlite_cli_test_XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TempFolder() { PosixEnv().RemoveAll(path_).IgnoreError(); }
-  std::string operator/(const std::string& name) const { return JoinPath(path_, name); }
-
- private:
-  std::string path_;
-};
-
-pid_t Start(const std::vector<std::string>& arguments, const std::string& out,
-            const std::string& err) {
-  std::vector<std::string> owned{"wanlite"};
-  owned.insert(owned.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (std::string& argument : owned) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  pid_t child = 0;
-  const int rc = posix_spawn(&child, WANLITE_PROGRAM, &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  REQUIRE(rc == 0);
-  return child;
-}
-
-Outcome Finish(pid_t child, const std::string& out, const std::string& err) {
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  Outcome outcome;
-  outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-  ASSERT_OK_AND_ASSIGN(outcome.out, PosixEnv().ReadFile(out));
-  ASSERT_OK_AND_ASSIGN(outcome.err, PosixEnv().ReadFile(err));
-  return outcome;
-}
-
-Outcome Wanlite(const std::vector<std::string>& arguments) {
-  const TempFolder temp;
-  const pid_t child = Start(arguments, temp / "out", temp / "err");
-  return Finish(child, temp / "out", temp / "err");
-}
-
-// Standard output must be one JSON value and nothing else.
-Json WanliteJson(std::vector<std::string> arguments) {
-  arguments.push_back("--json");
-  const Outcome outcome = Wanlite(arguments);
-  INFO("wanlite " << absl::StrJoin(arguments, " ") << "\n" << outcome.err << "\n" << outcome.out);
-  REQUIRE(outcome.code == 0);
-  const Json json = Json::parse(outcome.out, nullptr, false);
-  REQUIRE_FALSE(json.is_discarded());
-  return json;
-}
+using testing::FinishWanlite;
+using testing::Outcome;
+using testing::RunWanlite;
+using testing::RunWanliteJson;
+using testing::StartWanlite;
+using testing::TempFolder;
 
 void Write(const std::string& path, const std::string& text) {
   REQUIRE_OK(PosixEnv().WriteFileAtomically(path, text));
@@ -124,68 +62,68 @@ std::map<std::string, at::Tensor> ReadAll(const std::string& path) {
 TEST_CASE("Every command has help with an example") {
   for (const char* command : {"inspect", "plan", "compress", "generate", "evaluate", "convert",
                               "train", "forward", "flops", "version"}) {
-    const Outcome outcome = Wanlite({command, "--help"});
+    const Outcome outcome = RunWanlite({command, "--help"});
     INFO(command);
     CHECK(outcome.code == 0);
     CHECK(absl::StrContains(outcome.out, absl::StrCat("Example:\n  wanlite ", command)));
     CHECK(outcome.err.empty());
   }
-  const Outcome root = Wanlite({"--help"});
+  const Outcome root = RunWanlite({"--help"});
   CHECK(root.code == 0);
   CHECK(absl::StrContains(root.out, "Exit codes:"));
 }
 
 TEST_CASE("Wrong use ends with code 2 and one line that says what is wrong") {
-  CHECK(Wanlite({}).code == 2);
-  const Outcome unknown = Wanlite({"compres"});
+  CHECK(RunWanlite({}).code == 2);
+  const Outcome unknown = RunWanlite({"compres"});
   CHECK(unknown.code == 2);
   CHECK(absl::StrContains(unknown.err, "unknown command 'compres'"));
-  const Outcome flag = Wanlite({"inspect", "--model", "x", "--colour"});
+  const Outcome flag = RunWanlite({"inspect", "--model", "x", "--colour"});
   CHECK(flag.code == 2);
   CHECK(absl::StrContains(flag.err, "--colour"));
-  const Outcome missing = Wanlite({"inspect"});
+  const Outcome missing = RunWanlite({"inspect"});
   CHECK(missing.code == 2);
   CHECK(absl::StrContains(missing.err, "--model"));
-  const Outcome number = Wanlite({"generate", "--model", "x", "--steps", "many"});
+  const Outcome number = RunWanlite({"generate", "--model", "x", "--steps", "many"});
   CHECK(number.code == 2);
   CHECK(number.out.empty());
 }
 
 TEST_CASE("Errors are one line without a backtrace, with the code of their family") {
   const TempFolder temp;
-  const Outcome absent = Wanlite({"inspect", "--model", temp / "nothing"});
+  const Outcome absent = RunWanlite({"inspect", "--model", temp / "nothing"});
   CHECK(absent.code == 4);
   CHECK(absl::StartsWith(absent.err, "wanlite inspect: "));
   CHECK(std::count(absent.err.begin(), absent.err.end(), '\n') == 1);
 
   Write(temp / "bad.textproto", "passes { prune_magnitude { amount: 1.5 } }\n");
   const Outcome amount =
-      Wanlite({"plan", "--model", TinyModel(), "--recipe", temp / "bad.textproto"});
+      RunWanlite({"plan", "--model", TinyModel(), "--recipe", temp / "bad.textproto"});
   CHECK(amount.code == 3);
   CHECK(absl::StrContains(amount.err, "amount"));
 
-  const Outcome size = Wanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--frames",
-                                "6", "--out", temp / "a.png"});
+  const Outcome size = RunWanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--frames",
+                                   "6", "--out", temp / "a.png"});
   CHECK(size.code == 3);
   CHECK(absl::StrContains(size.err, "5 or 9"));
 
   const Outcome ending =
-      Wanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--out", temp / "a.avi"});
+      RunWanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--out", temp / "a.avi"});
   CHECK(ending.code == 3);
   CHECK(absl::StrContains(ending.err, ".webp"));
 
-  const Outcome folder = Wanlite(
+  const Outcome folder = RunWanlite(
       {"generate", "--model", TinyModel(), "--prompt", "a", "--out", temp / "no/such/a.png"});
   CHECK(folder.code == 4);
 
-  const Outcome device = Wanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--device",
-                                  "tpu", "--out", temp / "a.png"});
+  const Outcome device = RunWanlite({"generate", "--model", TinyModel(), "--prompt", "a",
+                                     "--device", "tpu", "--out", temp / "a.png"});
   CHECK(device.code == 3);
   CHECK(absl::StrContains(device.err, "cuda"));
 }
 
 TEST_CASE("inspect tells components, sizes and tensors") {
-  const Json json = WanliteJson({"inspect", "--model", TinyModel(), "--tensors"});
+  const Json json = RunWanliteJson({"inspect", "--model", TinyModel(), "--tensors"});
   CHECK(json["layout"] == "diffusers");
   REQUIRE(json["components"].size() == 4);
   CHECK(json["components"][0]["name"] == "transformer");
@@ -211,8 +149,8 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
   }
   Write(temp / "int8.textproto", "passes { quantize_int8 { } }\n");
   const Json plan =
-      WanliteJson({"plan", "--model", temp / "a14b", "--recipe", temp / "int8.textproto",
-                   "--height", "480", "--width", "832", "--frames", "81"});
+      RunWanliteJson({"plan", "--model", temp / "a14b", "--recipe", temp / "int8.textproto",
+                      "--height", "480", "--width", "832", "--frames", "81"});
   REQUIRE(plan["passes"].size() == 1);
   CHECK(plan["passes"][0]["bytes_before"].get<double>() == Approx(2 * 2 * 14288491584.0));
   CHECK(plan["passes"][0]["bytes_after"].get<double>() < 0.53 * 2 * 2 * 14288491584.0);
@@ -222,8 +160,8 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
         plan["gflop_before"]["transformer"]["total"]);
   CHECK(plan["gflop_after"]["transformer"]["int8"].get<double>() > 0.7e6);
 
-  const Json flops = WanliteJson({"flops", "--config", temp / "a14b/transformer/config.json",
-                                  "--height", "720", "--width", "1280", "--frames", "81"});
+  const Json flops = RunWanliteJson({"flops", "--config", temp / "a14b/transformer/config.json",
+                                     "--height", "720", "--width", "1280", "--frames", "81"});
   CHECK(flops["gflop"]["total"].get<double>() / 1e6 == Approx(6.523).margin(0.001));
   CHECK(flops["parameters"] == 14288491584);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -233,23 +171,23 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
 TEST_CASE("A model is compressed, inspected, run, evaluated and exported") {
   const TempFolder temp;
   Write(temp / "int8.textproto", "name: \"tiny\"\npasses { quantize_int8 { } }\n");
-  const Json compress = WanliteJson({"compress", "--model", TinyModel(), "--recipe",
-                                     temp / "int8.textproto", "--out", temp / "small"});
+  const Json compress = RunWanliteJson({"compress", "--model", TinyModel(), "--recipe",
+                                        temp / "int8.textproto", "--out", temp / "small"});
   CHECK(compress["bytes_after"].get<int64_t>() < compress["bytes_before"].get<int64_t>());
   // A second time the result is in the way.
-  CHECK(Wanlite({"compress", "--model", TinyModel(), "--recipe", temp / "int8.textproto", "--out",
-                 temp / "small"})
+  CHECK(RunWanlite({"compress", "--model", TinyModel(), "--recipe", temp / "int8.textproto",
+                    "--out", temp / "small"})
             .code == 5);
 
-  const Json inspect = WanliteJson({"inspect", "--model", temp / "small", "--verify"});
+  const Json inspect = RunWanliteJson({"inspect", "--model", temp / "small", "--verify"});
   CHECK(inspect["layout"] == "wanlite");
   CHECK(inspect["components"][0]["formats"]["int8"].get<int>() > 0);
   REQUIRE(inspect["lineage"].size() == 1);
   CHECK(inspect["lineage"][0]["pass"] == "quantize-int8");
   CHECK(inspect["lineage"][0]["recipe"] == "tiny");
 
-  const Json generate = WanliteJson({"generate", "--model", temp / "small", "--prompt",
-                                     "a red digit moves right", "--out", temp / "clip.png"});
+  const Json generate = RunWanliteJson({"generate", "--model", temp / "small", "--prompt",
+                                        "a red digit moves right", "--out", temp / "clip.png"});
   CHECK(PosixEnv().FileExists(temp / "clip.png"));
   CHECK(generate["settings"]["steps"] == 4);
   CHECK(generate["calls"]["transformer"].get<int>() +
@@ -257,8 +195,8 @@ TEST_CASE("A model is compressed, inspected, run, evaluated and exported") {
         8);
   CHECK(generate["peak_rss_bytes"].get<int64_t>() > 0);
 
-  const Json evaluate = WanliteJson({"evaluate", "--original", TinyModel(), "--compressed",
-                                     temp / "small", "--seeds", "1", "--repeats", "2"});
+  const Json evaluate = RunWanliteJson({"evaluate", "--original", TinyModel(), "--compressed",
+                                        temp / "small", "--seeds", "1", "--repeats", "2"});
   for (const char* model : {"original", "compressed"}) {
     for (const char* key : {"bytes", "parameters", "gflop_per_step", "peak_rss_bytes"}) {
       INFO(model << " " << key);
@@ -281,17 +219,17 @@ TEST_CASE("A model is compressed, inspected, run, evaluated and exported") {
   CHECK(evaluate["paired"]["identical"] == false);
 
   const Json convert =
-      WanliteJson({"convert", "--model", temp / "small", "--out", temp / "exported"});
+      RunWanliteJson({"convert", "--model", temp / "small", "--out", temp / "exported"});
   CHECK(convert["layout"] == "diffusers");
-  const Json exported = WanliteJson({"inspect", "--model", temp / "exported"});
+  const Json exported = RunWanliteJson({"inspect", "--model", temp / "exported"});
   CHECK(exported["layout"] == "diffusers");
   CHECK(exported["components"][0]["formats"].contains("dense"));
   CHECK_FALSE(exported["components"][0]["formats"].contains("int8"));
 }
 
 TEST_CASE("A model evaluated against itself is identical, at the capped PSNR") {
-  const Json json = WanliteJson({"evaluate", "--original", TinyModel(), "--compressed", TinyModel(),
-                                 "--seeds", "1", "--repeats", "1", "--no-memory"});
+  const Json json = RunWanliteJson({"evaluate", "--original", TinyModel(), "--compressed",
+                                    TinyModel(), "--seeds", "1", "--repeats", "1", "--no-memory"});
   CHECK(json["paired"]["identical"] == true);
   CHECK(json["paired"]["psnr_db"] == 100);
   CHECK(json["paired"]["latent_mse"] == 0);
@@ -316,10 +254,10 @@ TEST_CASE("generate runs from embeddings and latents without text encoder and VA
     more.insert(more.begin(), common.begin(), common.end());
     return more;
   };
-  WanliteJson(with(
+  RunWanliteJson(with(
       {"--initial-latents", temp / "noise.safetensors", "--save-latents", temp / "a.safetensors"}));
-  WanliteJson(with({"--seed", "11", "--save-latents", temp / "b.safetensors"}));
-  WanliteJson(with({"--seed", "12", "--save-latents", temp / "c.safetensors"}));
+  RunWanliteJson(with({"--seed", "11", "--save-latents", temp / "b.safetensors"}));
+  RunWanliteJson(with({"--seed", "12", "--save-latents", temp / "c.safetensors"}));
   const at::Tensor a = ReadAll(temp / "a.safetensors").at("latents");
   CHECK(a.sizes() == at::IntArrayRef({1, 4, 2, 4, 4}));
   CHECK(a.scalar_type() == at::kFloat);
@@ -327,10 +265,10 @@ TEST_CASE("generate runs from embeddings and latents without text encoder and VA
   CHECK(at::equal(a, ReadAll(temp / "b.safetensors").at("latents")));
   CHECK_FALSE(at::equal(a, ReadAll(temp / "c.safetensors").at("latents")));
 
-  const Outcome text = Wanlite({"generate", "--model", temp / "bare", "--prompt", "a",
-                                "--save-latents", temp / "d.safetensors"});
+  const Outcome text = RunWanlite({"generate", "--model", temp / "bare", "--prompt", "a",
+                                   "--save-latents", temp / "d.safetensors"});
   CHECK(text.code == 4);
-  const Outcome pixels = Wanlite(with({"--out", temp / "a.png"}));
+  const Outcome pixels = RunWanlite(with({"--out", temp / "a.png"}));
   CHECK(pixels.code == 4);
   CHECK(absl::StrContains(pixels.err, "vae"));
 }
@@ -340,8 +278,8 @@ TEST_CASE("forward runs every component by its diffusers names") {
   const auto forward = [&](const std::string& component, const std::vector<NamedTensor>& inputs) {
     REQUIRE_OK(WriteSafetensors(PosixEnv(), temp / "in.safetensors", inputs));
     const Json json =
-        WanliteJson({"forward", "--model", TinyModel(), "--component", component, "--inputs",
-                     temp / "in.safetensors", "--output", temp / "out.safetensors"});
+        RunWanliteJson({"forward", "--model", TinyModel(), "--component", component, "--inputs",
+                        temp / "in.safetensors", "--output", temp / "out.safetensors"});
     CHECK(json["output"] == temp / "out.safetensors");
     return ReadAll(temp / "out.safetensors");
   };
@@ -364,8 +302,8 @@ TEST_CASE("forward runs every component by its diffusers names") {
 
   const auto wrong = [&](const std::string& component, const std::vector<NamedTensor>& inputs) {
     REQUIRE_OK(WriteSafetensors(PosixEnv(), temp / "bad.safetensors", inputs));
-    return Wanlite({"forward", "--model", TinyModel(), "--component", component, "--inputs",
-                    temp / "bad.safetensors", "--output", temp / "none.safetensors"});
+    return RunWanlite({"forward", "--model", TinyModel(), "--component", component, "--inputs",
+                       temp / "bad.safetensors", "--output", temp / "none.safetensors"});
   };
   const Outcome missing = wrong("vae.encode", {{"samples", at::zeros({1, 3, 5, 16, 24})}});
   CHECK(missing.code == 3);
@@ -379,9 +317,9 @@ TEST_CASE("forward runs every component by its diffusers names") {
 
 TEST_CASE("Ctrl-C ends a run cleanly with code 130") {
   const TempFolder temp;
-  const pid_t child = Start({"generate", "--model", TinyModel(), "--prompt", "a", "--steps",
-                             "10000", "--out", temp / "clip.png"},
-                            temp / "out", temp / "err");
+  const pid_t child = StartWanlite({"generate", "--model", TinyModel(), "--prompt", "a", "--steps",
+                                    "10000", "--out", temp / "clip.png"},
+                                   temp / "out", temp / "err");
   // 20,000 forwards take far longer than it takes to see that they have begun.
   bool running = false;
   for (int i = 0; i < 600 && !running; ++i) {
@@ -391,7 +329,7 @@ TEST_CASE("Ctrl-C ends a run cleanly with code 130") {
   }
   CHECK(running);
   REQUIRE(kill(child, SIGINT) == 0);
-  const Outcome outcome = Finish(child, temp / "out", temp / "err");
+  const Outcome outcome = FinishWanlite(child, temp / "out", temp / "err");
   INFO(outcome.err);
   CHECK(outcome.code == 130);
   CHECK(absl::StrContains(outcome.err, "wanlite generate: interrupted"));

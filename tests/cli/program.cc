@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "absl/strings/str_join.h"
 #include "tests/testing/catch.h"
 #include "wanlite/env.h"
@@ -17,19 +15,8 @@ extern char** environ;
 
 namespace wanlite::testing {
 
-TempFolder::TempFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "wanlite_test_XXXXXX").string();
-  REQUIRE(mkdtemp(pattern.data()) != nullptr);
-  path_ = pattern;
-}
-
-TempFolder::~TempFolder() { PosixEnv().RemoveAll(path_).IgnoreError(); }
-
-std::string TempFolder::operator/(const std::string& name) const { return JoinPath(path_, name); }
-
-Outcome RunWanlite(const std::vector<std::string>& arguments) {
-  const TempFolder temp;
-  const std::string out = temp / "out", err = temp / "err";
+pid_t StartWanlite(const std::vector<std::string>& arguments, const std::string& out,
+                   const std::string& err) {
   std::vector<std::string> owned{"wanlite"};
   owned.insert(owned.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -37,14 +24,16 @@ Outcome RunWanlite(const std::vector<std::string>& arguments) {
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  for (const auto& [fd, path] : {std::pair{1, out}, std::pair{2, err}}) {
-    posix_spawn_file_actions_addopen(&actions, fd, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                     0600);
-  }
+  posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t child = 0;
   const int rc = posix_spawn(&child, WANLITE_PROGRAM, &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   REQUIRE(rc == 0);
+  return child;
+}
+
+Outcome FinishWanlite(pid_t child, const std::string& out, const std::string& err) {
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
   Outcome outcome;
@@ -52,6 +41,12 @@ Outcome RunWanlite(const std::vector<std::string>& arguments) {
   ASSERT_OK_AND_ASSIGN(outcome.out, PosixEnv().ReadFile(out));
   ASSERT_OK_AND_ASSIGN(outcome.err, PosixEnv().ReadFile(err));
   return outcome;
+}
+
+Outcome RunWanlite(const std::vector<std::string>& arguments) {
+  const TempFolder temp;
+  const pid_t child = StartWanlite(arguments, temp / "out", temp / "err");
+  return FinishWanlite(child, temp / "out", temp / "err");
 }
 
 nlohmann::json RunWanliteJson(std::vector<std::string> arguments) {

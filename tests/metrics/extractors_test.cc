@@ -14,24 +14,12 @@
 #include "src/core/sha256.h"
 #include "src/train/digits_classifier.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/temp_folder.h"
 
 namespace wanlite {
 namespace {
 
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "wanlite_extractors_XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TempFolder() { PosixEnv().RemoveAll(path_).IgnoreError(); }
-  std::string operator/(const std::string& name) const { return JoinPath(path_, name); }
-
- private:
-  std::string path_;
-};
+using testing::TempFolder;
 
 std::string SaveModule(const std::string& path, const std::string& source) {
   torch::jit::Module module("tiny");

@@ -5,23 +5,15 @@
 #include <torch/script.h>
 #include <torch/torch.h>
 
-#include <filesystem>
-
 #include "tests/testing/catch.h"
+#include "tests/testing/temp_folder.h"
 
 namespace wanlite {
 namespace {
 
 class TempFile {
  public:
-  TempFile() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "wanlite_encoder_XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    folder_ = pattern;
-  }
-  ~TempFile() { PosixEnv().RemoveAll(folder_).IgnoreError(); }
-  std::string path() const { return JoinPath(folder_, "words.pt"); }
+  std::string path() const { return folder_ / "words.pt"; }
   void Save(const std::string& source) const {
     torch::jit::Module module("encoder");
     module.define(source);
@@ -29,7 +21,7 @@ class TempFile {
   }
 
  private:
-  std::string folder_;
+  testing::TempFolder folder_;
 };
 
 constexpr char kText[] =

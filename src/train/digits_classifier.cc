@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -28,11 +29,9 @@ void DigitsClassifier::InitParameters(uint64_t seed) { InitAll(seed); }
 
 absl::Status DigitsClassifier::Save(Env& env, absl::string_view dir) const {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(dir));
-  std::vector<NamedTensor> tensors;
-  for (const auto& item : named_parameters())
-    tensors.push_back({item.key(), item.value().detach()});
   WANLITE_RETURN_IF_ERROR(
-      WriteSafetensors(env, JoinPath(dir, "model.safetensors"), tensors).status());
+      WriteSafetensors(env, JoinPath(dir, "model.safetensors"), DetachedParameters(*this))
+          .status());
   const nlohmann::ordered_json config = {{"_class_name", "WanliteDigitsClassifier"},
                                          {"width", width()}};
   return env.WriteFileAtomically(JoinPath(dir, "config.json"), config.dump(2) + "\n");
@@ -51,8 +50,7 @@ absl::StatusOr<std::shared_ptr<DigitsClassifier>> DigitsClassifier::Load(Env& en
   if (!checked.ok()) return Annotate(checked, config_path);
   auto classifier = std::make_shared<DigitsClassifier>(width);
   const std::string path = JoinPath(dir, "model.safetensors");
-  WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
-  WANLITE_RETURN_IF_ERROR(FillParameters(*source, path, *classifier));
+  WANLITE_RETURN_IF_ERROR(LoadParameters(env, path, *classifier));
   return classifier;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -79,12 +80,9 @@ at::Tensor DigitsClip::Scale() const { return logit_scale_.exp().clamp_max(kLarg
 
 absl::Status DigitsClip::Save(Env& env, absl::string_view dir, const std::string& spiece) const {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(dir));
-  std::vector<NamedTensor> tensors;
-  for (const auto& item : named_parameters()) {
-    tensors.push_back({item.key(), item.value().detach()});
-  }
   WANLITE_RETURN_IF_ERROR(
-      WriteSafetensors(env, JoinPath(dir, "model.safetensors"), tensors).status());
+      WriteSafetensors(env, JoinPath(dir, "model.safetensors"), DetachedParameters(*this))
+          .status());
   WANLITE_RETURN_IF_ERROR(env.WriteFileAtomically(JoinPath(dir, "spiece.model"), spiece));
   const nlohmann::ordered_json config = {
       {"_class_name", "WanliteDigitsClip"},
@@ -119,8 +117,7 @@ absl::StatusOr<DigitsClip::Loaded> DigitsClip::Load(Env& env, absl::string_view 
   auto network = Create(config);
   if (!network.ok()) return Annotate(network.status(), config_path);
   const std::string path = JoinPath(dir, "model.safetensors");
-  WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
-  WANLITE_RETURN_IF_ERROR(FillParameters(*source, path, **network));
+  WANLITE_RETURN_IF_ERROR(LoadParameters(env, path, **network));
   const std::string spiece_path = JoinPath(dir, "spiece.model");
   WANLITE_ASSIGN_OR_RETURN(const std::string spiece, env.ReadFile(spiece_path, kMaxSpieceBytes));
   auto tokenizer = wan::Tokenizer::Parse(spiece);

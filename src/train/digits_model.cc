@@ -16,6 +16,7 @@
 #include "src/model/wan/umt5_names.h"
 #include "src/model/wan/vae_names.h"
 #include "src/train/dit_training.h"
+#include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -143,19 +144,9 @@ absl::Status ExportDigitsModel(Env& env, const std::string& dir, const DigitsMod
 }
 
 absl::Status LoadDigitsModel(Env& env, const std::string& dir, const DigitsModel& model) {
-  at::NoGradGuard no_grad;
   for (const Part& part : Parts(model)) {
-    const std::string path = JoinPath(JoinPath(dir, part.folder), part.file);
-    WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
-    for (auto& item : part.module->named_parameters()) {
-      auto value = source->Read(part.name_of(item.key()));
-      if (!value.ok()) return Annotate(value.status(), path);
-      if (value->sizes() != item.value().sizes()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            path, ": ", part.name_of(item.key()), " has another shape than the options ask for"));
-      }
-      item.value().copy_(*value);
-    }
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env, JoinPath(JoinPath(dir, part.folder), part.file),
+                                           *part.module, part.name_of));
   }
   return absl::OkStatus();
 }

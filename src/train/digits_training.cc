@@ -22,6 +22,7 @@
 #include "src/train/digits_clip.h"
 #include "src/train/digits_model.h"
 #include "src/train/dit_training.h"
+#include "src/train/parameters.h"
 #include "src/train/vae_training.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
@@ -52,34 +53,6 @@ enum StageSeed : uint64_t {
 constexpr int64_t kEncodeBatch = 4;
 constexpr int64_t kCheckBatch = 8;
 
-std::vector<NamedTensor> Weights(const torch::nn::Module& module) {
-  std::vector<NamedTensor> result;
-  for (const auto& item : module.named_parameters()) {
-    result.push_back({item.key(), item.value().detach()});
-  }
-  return result;
-}
-
-// Fills the module from a file whose tensors are called `name_of` the module's.
-absl::Status LoadWeights(Env& env, const std::string& path,
-                         const std::function<std::string(const std::string&)>& name_of,
-                         torch::nn::Module& module) {
-  WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
-  at::NoGradGuard no_grad;
-  for (auto& item : module.named_parameters()) {
-    auto value = source->Read(name_of(item.key()));
-    if (!value.ok()) return Annotate(value.status(), path);
-    if (value->sizes() != item.value().sizes()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": ", name_of(item.key()),
-                       " has another shape than the options of training ask for"));
-    }
-    item.value().copy_(*value);
-  }
-  return absl::OkStatus();
-}
-
-std::string Same(const std::string& name) { return name; }
 std::string TextTowerName(const std::string& name) { return absl::StrCat("text.", name); }
 
 nlohmann::ordered_json ToJson(const ReadingAccuracy& accuracy) {
@@ -145,14 +118,14 @@ class Trainer {
         ReconstructionPsnr(*vae, scans_, geometry_, Split::kHeldOut, 16, Seed(kVaeEvaluation));
     Report(absl::StrFormat("vae: %d steps, %.0f s, loss %.5f, held-out PSNR %.2f dB", report.steps,
                            report.seconds, report.loss, psnr));
-    return WriteSafetensors(env_, Path("vae.safetensors"), Weights(*vae)).status();
+    return WriteSafetensors(env_, Path("vae.safetensors"), DetachedParameters(*vae)).status();
   }
 
   absl::Status Latents() {
     WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
     WANLITE_RETURN_IF_ERROR(TrainCaptionTokenizer());
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("vae.safetensors"), Same, *vae));
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("vae.safetensors"), *vae));
     const std::vector<ClipSpec> specs = TrainingSpecs();
     const int64_t batches = (static_cast<int64_t>(specs.size()) + kEncodeBatch - 1) / kEncodeBatch;
     std::vector<at::Tensor> parts(batches);
@@ -235,7 +208,7 @@ class Trainer {
     // From the text tower of the contrastive encoder: telling captions apart is learnt there in
     // minutes.
     WANLITE_RETURN_IF_ERROR(
-        LoadWeights(env_, Path("clip/model.safetensors"), TextTowerName, *text));
+        LoadParameters(env_, Path("clip/model.safetensors"), *text, TextTowerName));
     DitObjective objective(dit, text.get(), {}, std::move(data), dit_options_,
                            dit_options_.loop().batch(), NoiseRange::kAll, Seed(kDitData));
     WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
@@ -243,8 +216,8 @@ class Trainer {
     Report(absl::StrFormat("dit: %d steps, %.0f s, loss %.5f", report.steps, report.seconds,
                            report.loss));
     WANLITE_RETURN_IF_ERROR(
-        WriteSafetensors(env_, Path("text.safetensors"), Weights(*text)).status());
-    return WriteSafetensors(env_, Path("dit.safetensors"), Weights(dit)).status();
+        WriteSafetensors(env_, Path("text.safetensors"), DetachedParameters(*text)).status());
+    return WriteSafetensors(env_, Path("dit.safetensors"), DetachedParameters(dit)).status();
   }
 
   absl::Status Expert(NoiseRange range) {
@@ -253,9 +226,9 @@ class Trainer {
     WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
     WANLITE_ASSIGN_OR_RETURN(DitObjective::Data data, TrainingData(captions));
     wan::Dit dit(MakeDitConfig(dit_options_, data.latents.size(1)));
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("dit.safetensors"), Same, dit));
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("dit.safetensors"), dit));
     WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("text.safetensors"), Same, *text));
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("text.safetensors"), *text));
     at::Tensor embeddings;
     {
       at::NoGradGuard no_grad;
@@ -268,7 +241,8 @@ class Trainer {
                              Train(dit_options_.expert_loop(), objective, LoopRun(name)));
     Report(absl::StrFormat("%s: %d steps, %.0f s, loss %.5f", name, report.steps, report.seconds,
                            report.loss));
-    return WriteSafetensors(env_, Path(absl::StrCat(name, ".safetensors")), Weights(dit)).status();
+    return WriteSafetensors(env_, Path(absl::StrCat(name, ".safetensors")), DetachedParameters(dit))
+        .status();
   }
 
   absl::Status Classifier() {
@@ -302,10 +276,10 @@ class Trainer {
     WANLITE_ASSIGN_OR_RETURN(const auto latents,
                              OpenSafetensors(env_, Path("latents.safetensors")));
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("vae.safetensors"), Same, *vae));
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("vae.safetensors"), *vae));
     WANLITE_RETURN_IF_ERROR(SetStatistics(*latents, *vae));
     WANLITE_ASSIGN_OR_RETURN(const auto text, MakeText());
-    WANLITE_RETURN_IF_ERROR(LoadWeights(env_, Path("text.safetensors"), Same, *text));
+    WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("text.safetensors"), *text));
     const wan::DitConfig dit_config = MakeDitConfig(dit_options_, vae->config().z_dim);
     wan::Dit high(dit_config), low(dit_config);
     // An expert that is not trained yet is the common start, so that a first model can be had
@@ -313,7 +287,7 @@ class Trainer {
     for (auto& [name, dit] : {std::pair<const char*, wan::Dit&>{"high", high}, {"low", low}}) {
       const std::string own = Path(absl::StrCat(name, ".safetensors"));
       WANLITE_RETURN_IF_ERROR(
-          LoadWeights(env_, env_.FileExists(own) ? own : Path("dit.safetensors"), Same, dit));
+          LoadParameters(env_, env_.FileExists(own) ? own : Path("dit.safetensors"), dit));
     }
     DigitsModel model;
     model.vae = vae.get();

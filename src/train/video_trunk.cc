@@ -78,21 +78,6 @@ void VideoTrunk::InitAll(uint64_t seed) {
   }
 }
 
-absl::Status FillParameters(const TensorSource& source, absl::string_view path,
-                            torch::nn::Module& module) {
-  at::NoGradGuard no_grad;
-  for (auto& item : module.named_parameters()) {
-    auto value = source.Read(item.key());
-    if (!value.ok()) return Annotate(value.status(), path);
-    if (value->sizes() != item.value().sizes() || !value->is_floating_point()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": ", item.key(), " does not have the shape that config.json asks for"));
-    }
-    item.value().copy_(*value);
-  }
-  return absl::OkStatus();
-}
-
 ClipBatch NoisyClips(const DigitScans& scans, const ClipGeometry& geometry, int64_t batch,
                      int64_t step, int part, int parts, uint64_t seed) {
   ClipBatch result;

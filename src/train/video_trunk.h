@@ -49,11 +49,6 @@ class VideoTrunk : public torch::nn::Module {
   std::vector<Layer> layers_;
 };
 
-// Fills the parameters of a module from tensors of their names. InvalidArgument for a tensor that
-// is missing, of another shape or not floating point.
-absl::Status FillParameters(const TensorSource& source, absl::string_view path,
-                            torch::nn::Module& module);
-
 struct ClipBatch {
   std::vector<ClipSpec> specs;
   at::Tensor video;  // fp32 [specs, 3, frames, size, size]

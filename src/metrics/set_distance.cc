@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/metrics/extractors.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -24,8 +25,8 @@ std::string GeometryText(const FeatureSet& set) {
   return GeometryText(set.frames, set.height, set.width);
 }
 
-std::string ClipName(const ClipSet& clips, int64_t index) {
-  return absl::StrCat(clips.name, ", clip ", index);
+std::string ClipName(const std::string& set, int64_t index) {
+  return absl::StrCat(set, ", clip ", index);
 }
 
 absl::Status CheckCount(const ClipSet& clips) {
@@ -33,59 +34,16 @@ absl::Status CheckCount(const ClipSet& clips) {
   return absl::InvalidArgumentError(absl::StrCat(clips.name, ": there are no clips"));
 }
 
-// Checks that all clips are alike and that their features are numbers, and keeps the features.
-class Collector {
- public:
-  Collector(const FeatureExtractor& extractor, const ClipSet& clips)
-      : extractor_(extractor), clips_(clips) {}
-
-  absl::StatusOr<at::Tensor> ReadClip(int64_t index) {
-    absl::StatusOr<at::Tensor> clip = clips_.clip(index);
-    if (!clip.ok()) return Annotate(clip.status(), ClipName(clips_, index));
-    if (!clip->defined() || clip->dim() != 4 || clip->numel() == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(ClipName(clips_, index), ": wanted uint8 [frames, height, width, 3], got ",
-                       clip->defined() ? absl::StrCat("[", absl::StrJoin(clip->sizes(), ", "), "]")
-                                       : "nothing"));
-    }
-    if (set_.frames == 0) {
-      set_.frames = clip->size(0);
-      set_.height = clip->size(1);
-      set_.width = clip->size(2);
-      first_ = index;
-    } else if (clip->size(0) != set_.frames || clip->size(1) != set_.height ||
-               clip->size(2) != set_.width) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("clips of different sizes: ", ClipName(clips_, index), " has ",
-                       GeometryText(clip->size(0), clip->size(1), clip->size(2)), ", ",
-                       ClipName(clips_, first_), " has ", GeometryText(set_)));
-    }
-    return clip;
+absl::StatusOr<at::Tensor> ReadClip(const ClipSet& clips, int64_t index) {
+  absl::StatusOr<at::Tensor> clip = clips.clip(index);
+  if (!clip.ok()) return Annotate(clip.status(), ClipName(clips.name, index));
+  if (!clip->defined() || clip->dim() != 4 || clip->numel() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        ClipName(clips.name, index), ": wanted uint8 [frames, height, width, 3], got ",
+        clip->defined() ? absl::StrCat("[", absl::StrJoin(clip->sizes(), ", "), "]") : "nothing"));
   }
-
-  absl::StatusOr<at::Tensor> Extract(const at::Tensor& clip, int64_t index) const {
-    absl::StatusOr<at::Tensor> features = extractor_.Extract(clip);
-    if (!features.ok()) return Annotate(features.status(), ClipName(clips_, index));
-    if (!features->isfinite().all().item<bool>()) {
-      return absl::InvalidArgumentError(absl::StrCat(ClipName(clips_, index), ": the features of ",
-                                                     extractor_.distance_name(),
-                                                     " are not finite"));
-    }
-    return features;
-  }
-
-  FeatureSet Finish(const std::vector<at::Tensor>& rows) const {
-    FeatureSet result = set_;
-    result.features = at::stack(rows);
-    return result;
-  }
-
- private:
-  const FeatureExtractor& extractor_;
-  const ClipSet& clips_;
-  FeatureSet set_;
-  int64_t first_ = 0;
-};
+  return clip;
+}
 
 // Calls `one` for every clip, with progress and cancellation around it.
 absl::Status ForEachClip(const ClipSet& clips, const FeatureExtractor& extractor,
@@ -106,19 +64,52 @@ absl::Status ForEachClip(const ClipSet& clips, const FeatureExtractor& extractor
 
 }  // namespace
 
+absl::Status FeatureCollector::Add(const at::Tensor& clip) {
+  const std::string name = ClipName(set_name_, static_cast<int64_t>(rows_.size()));
+  const absl::Status checked = CheckClip(clip);
+  if (!checked.ok()) return Annotate(checked, name);
+  if (rows_.empty()) {
+    set_.frames = clip.size(0);
+    set_.height = clip.size(1);
+    set_.width = clip.size(2);
+  } else if (clip.size(0) != set_.frames || clip.size(1) != set_.height ||
+             clip.size(2) != set_.width) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("clips of different sizes: ", name, " has ",
+                     GeometryText(clip.size(0), clip.size(1), clip.size(2)), ", ",
+                     ClipName(set_name_, 0), " has ", GeometryText(set_)));
+  }
+  absl::StatusOr<at::Tensor> features = extractor_->Extract(clip);
+  if (!features.ok()) return Annotate(features.status(), name);
+  if (!features->isfinite().all().item<bool>()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": the features of ", extractor_->distance_name(), " are not finite"));
+  }
+  rows_.push_back(*std::move(features));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FeatureSet> FeatureCollector::Finish() const {
+  if (rows_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(set_name_, ": there are no clips"));
+  }
+  return CatchTorch([&] {
+    FeatureSet result = set_;
+    result.features = at::stack(rows_);
+    return result;
+  });
+}
+
 absl::StatusOr<FeatureSet> ExtractFeatures(const FeatureExtractor& extractor, const ClipSet& clips,
                                            ProgressSink* progress,
                                            const CancellationToken* cancel) {
-  Collector collector(extractor, clips);
-  std::vector<at::Tensor> rows;
+  FeatureCollector collector(extractor, clips.name);
   WANLITE_RETURN_IF_ERROR(
       ForEachClip(clips, extractor, progress, cancel, [&](int64_t i) -> absl::Status {
-        WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, collector.ReadClip(i));
-        WANLITE_ASSIGN_OR_RETURN(at::Tensor features, collector.Extract(clip, i));
-        rows.push_back(std::move(features));
-        return absl::OkStatus();
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, ReadClip(clips, i));
+        return collector.Add(clip);
       }));
-  return CatchTorch([&] { return collector.Finish(rows); });
+  return collector.Finish();
 }
 
 at::Tensor DamageClip(const at::Tensor& clip, TemporalDamage damage, uint64_t seed) {
@@ -179,19 +170,14 @@ absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor
                      real.count, ", ", other.name, " has ", other.count));
   }
   WANLITE_ASSIGN_OR_RETURN(FeatureSet of_real, ExtractFeatures(extractor, real, progress, cancel));
-  Collector collector(extractor, other);
-  std::vector<at::Tensor> plain, shuffled, frozen;
+  FeatureCollector plain(extractor, other.name), shuffled(extractor, other.name),
+      frozen(extractor, other.name);
   const auto one = [&](int64_t i) -> absl::Status {
-    WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, collector.ReadClip(i));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor clip, ReadClip(other, i));
     const uint64_t seed = options.seed * 1000003 + static_cast<uint64_t>(i);
-    for (const auto& [rows, seen] :
-         {std::pair(&plain, clip),
-          std::pair(&shuffled, DamageClip(clip, TemporalDamage::kShuffled, seed)),
-          std::pair(&frozen, DamageClip(clip, TemporalDamage::kFrozen, seed))}) {
-      WANLITE_ASSIGN_OR_RETURN(at::Tensor features, collector.Extract(seen, i));
-      rows->push_back(std::move(features));
-    }
-    return absl::OkStatus();
+    WANLITE_RETURN_IF_ERROR(plain.Add(clip));
+    WANLITE_RETURN_IF_ERROR(shuffled.Add(DamageClip(clip, TemporalDamage::kShuffled, seed)));
+    return frozen.Add(DamageClip(clip, TemporalDamage::kFrozen, seed));
   };
   WANLITE_RETURN_IF_ERROR(ForEachClip(other, extractor, progress, cancel, one));
 
@@ -205,12 +191,11 @@ absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor
   report.height = of_real.height;
   report.width = of_real.width;
   report.divisor = std::string(CovarianceDivisorName(options.divisor));
-  for (const auto& [rows, distance] :
+  for (const auto& [collected, distance] :
        {std::pair(&plain, &report.floor), std::pair(&shuffled, &report.shuffled),
         std::pair(&frozen, &report.frozen)}) {
     if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
-    WANLITE_ASSIGN_OR_RETURN(const FeatureSet set,
-                             CatchTorch([&, r = rows] { return collector.Finish(*r); }));
+    WANLITE_ASSIGN_OR_RETURN(const FeatureSet set, collected->Finish());
     WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(of_real, set, options));
   }
   report.temporal_check = report.shuffled.frechet > report.floor.frechet &&

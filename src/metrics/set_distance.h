@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "src/metrics/feature_extractor.h"
@@ -28,6 +30,25 @@ struct ClipSet {
 struct FeatureSet {
   at::Tensor features;  // fp32 [clips, dim]
   int64_t frames = 0, height = 0, width = 0;
+};
+
+// Features of clips that come one after the other.
+class FeatureCollector {
+ public:
+  // `extractor` must outlive it. `set_name` is for messages.
+  FeatureCollector(const FeatureExtractor& extractor, std::string set_name)
+      : extractor_(&extractor), set_name_(std::move(set_name)) {}
+  // uint8 [F, H, W, 3]. InvalidArgument, with the number of the clip, for one of another size or
+  // length than the first and for features that are not finite.
+  absl::Status Add(const at::Tensor& clip);
+  // InvalidArgument without clips.
+  absl::StatusOr<FeatureSet> Finish() const;
+
+ private:
+  const FeatureExtractor* extractor_;
+  std::string set_name_;
+  FeatureSet set_;
+  std::vector<at::Tensor> rows_;
 };
 
 // InvalidArgument for a set without clips and for clips of different sizes or lengths, naming both.

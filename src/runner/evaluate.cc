@@ -36,6 +36,8 @@ struct TrajectoryPoint {
   double timestep = 0;
   std::string component;
   at::Tensor latents;
+  at::Tensor
+      velocity;  // of the original, flat fp64; undefined until the first candidate is compared
 };
 
 // Kept of the original for the candidates after the first, which do not run it again for quality.
@@ -347,16 +349,21 @@ class Evaluation {
     if (!text.defined()) {
       WANLITE_ASSIGN_OR_RETURN(text, original_.runner->EncodePrompt(cases_.front().prompt));
     }
-    for (const TrajectoryPoint& point : trajectory_) {
+    for (TrajectoryPoint& point : trajectory_) {
       if (cancel() != nullptr) WANLITE_RETURN_IF_ERROR(cancel()->Check());
       const std::map<std::string, at::Tensor> inputs{
           {"hidden_states", point.latents},
           {"timestep", at::full({1}, point.timestep, at::kFloat)},
           {"encoder_hidden_states", text}};
-      WANLITE_ASSIGN_OR_RETURN(const auto a, original_.runner->Forward(point.component, inputs));
-      WANLITE_ASSIGN_OR_RETURN(const auto b, candidate.runner->Forward(point.component, inputs));
-      const at::Tensor x = a.at("sample").to(at::kDouble).flatten();
-      const at::Tensor y = b.at("sample").to(at::kDouble).flatten();
+      const auto velocity = [&](Runner& runner) -> absl::StatusOr<at::Tensor> {
+        WANLITE_ASSIGN_OR_RETURN(const auto outputs, runner.Forward(point.component, inputs));
+        return outputs.at("sample").to(at::kDouble).flatten();
+      };
+      if (!point.velocity.defined()) {
+        WANLITE_ASSIGN_OR_RETURN(point.velocity, velocity(*original_.runner));
+      }
+      const at::Tensor& x = point.velocity;
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor y, velocity(*candidate.runner));
       const double size = x.norm().item<double>(), other = y.norm().item<double>();
       VelocityAgreement agreement{point.timestep, point.component, 0, 0};
       if (size > 0 && other > 0) agreement.cosine = x.dot(y).item<double>() / (size * other);

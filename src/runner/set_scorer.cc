@@ -10,12 +10,9 @@
 
 namespace wanlite {
 
-SetScorer::SetScorer(const EvaluationSet& set, bool with_features)
-    : set_(set), with_features_(with_features) {
-  if (with_features) {
-    feature_rows_.resize(set.extractors.size());
-    features_.resize(set.extractors.size());
-  }
+SetScorer::SetScorer(const EvaluationSet& set, bool with_features) : set_(set) {
+  if (!with_features) return;
+  for (const auto& extractor : set.extractors) collectors_.emplace_back(*extractor, set.name);
 }
 
 absl::Status SetScorer::EmbedPrompts() {
@@ -58,18 +55,8 @@ absl::Status SetScorer::Add(const at::Tensor& clip) {
     WANLITE_ASSIGN_OR_RETURN(const FlickerStatistics flicker, MeasureFlicker(clip));
     flicker_ = Combine(flicker_, flicker);
   }
-  for (size_t e = 0; e < feature_rows_.size(); ++e) {
-    FeatureSet& features = features_[e];
-    if (index == 0) {
-      features.frames = clip.size(0), features.height = clip.size(1), features.width = clip.size(2);
-    } else if (features.frames != clip.size(0) || features.height != clip.size(1) ||
-               features.width != clip.size(2)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "clip ", index, " has ", clip.size(0), " frames of ", clip.size(2), "x", clip.size(1),
-          ", the first ", features.frames, " of ", features.width, "x", features.height));
-    }
-    WANLITE_ASSIGN_OR_RETURN(const at::Tensor row_features, set_.extractors[e]->Extract(clip));
-    feature_rows_[e].push_back(row_features);
+  for (FeatureCollector& collector : collectors_) {
+    WANLITE_RETURN_IF_ERROR(collector.Add(clip));
   }
   rows_.push_back(std::move(row));
   return absl::OkStatus();
@@ -79,8 +66,10 @@ absl::StatusOr<SetQuality> SetScorer::Finish() {
   if (rows_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("set ", set_.name, ": no clips were scored"));
   }
-  for (size_t e = 0; e < feature_rows_.size(); ++e)
-    features_[e].features = at::stack(feature_rows_[e]);
+  for (const FeatureCollector& collector : collectors_) {
+    WANLITE_ASSIGN_OR_RETURN(FeatureSet features, collector.Finish());
+    features_.push_back(std::move(features));
+  }
   SetQuality quality;
   quality.clips = static_cast<int64_t>(rows_.size());
   quality.flicker = flicker_;

@@ -23,7 +23,7 @@ class SetScorer {
 
   // The clip of a prompt, uint8 [F, H, W, 3]; each prompt once, in order.
   absl::Status Add(const at::Tensor& clip);
-  // Languages, flicker; distances are left to the caller.
+  // Languages, flicker; distances are left to the caller. Once, at the end.
   absl::StatusOr<SetQuality> Finish();
   // Of each extractor, in the order of the set.
   const std::vector<FeatureSet>& features() const { return features_; }
@@ -38,11 +38,10 @@ class SetScorer {
   absl::Status EmbedPrompts();
 
   const EvaluationSet& set_;
-  bool with_features_;
   at::Tensor prompt_embeddings_;  // [prompts, dim], unit vectors
   std::vector<Row> rows_;
   FlickerStatistics flicker_;
-  std::vector<std::vector<at::Tensor>> feature_rows_;
+  std::vector<FeatureCollector> collectors_;
   std::vector<FeatureSet> features_;
 };
 

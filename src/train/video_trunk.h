@@ -13,9 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "src/train/digits.h"
-#include "wanlite/tensor_source.h"
 
 namespace wanlite::train {
 

@@ -13,13 +13,13 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct CompressArgs {
   ModelOptions model;
   std::string recipe, out, run_dir;
   bool restart = false;
 };
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunCompress(const CompressArgs& options, Session& session) {
   OpenOptions open;
   open.config_path = options.model.config;
   WANLITE_ASSIGN_OR_RETURN(const ParsedRecipe recipe,
@@ -82,7 +82,7 @@ Command AddCompress(CLI::App& root) {
       "wanlite compress --model examples/digits/model --recipe "
       "examples/recipes/digits_int8.textproto --out small\n\n"
       "Interrupted or killed, the same command continues where it was.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompressArgs>();
   options->model.Add(command.app);
   command.app->add_option("--recipe", options->recipe, "recipe as textproto (docs/recipe.md)")
       ->required()
@@ -94,7 +94,7 @@ Command AddCompress(CLI::App& root) {
       ->add_option("--run-dir", options->run_dir, "where unfinished work lives (default: OUT.run)")
       ->type_name("DIR");
   command.app->add_flag("--restart", options->restart, "discard an unfinished run");
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunCompress(*options, session); };
   command.resume = "finished blocks are kept, run the same command again to continue";
   return command;
 }

@@ -11,7 +11,7 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct ConvertArgs {
   ModelOptions model;
   std::string out, layout = "diffusers", dtype;
   double max_shard_gb = 5;
@@ -26,7 +26,7 @@ absl::StatusOr<FolderLayout> ParseLayout(const std::string& name) {
       absl::StrCat("unknown layout '", name, "', there are: diffusers, original, wanlite"));
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunConvert(const ConvertArgs& options, Session& session) {
   ExportOptions out;
   WANLITE_ASSIGN_OR_RETURN(out.layout, ParseLayout(options.layout));
   if (options.dtype == "fp16") {
@@ -67,7 +67,7 @@ Command AddConvert(CLI::App& root) {
       AddCommand(root, "convert", "Write a model in another layout; quantized weights become dense",
                  "wanlite convert --model small --layout diffusers --dtype bf16 --out exported");
   CLI::App* app = command.app;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertArgs>();
   options->model.Add(app);
   app->add_option("--out", options->out, "folder to make; appears when it is complete")
       ->required()
@@ -76,7 +76,7 @@ Command AddConvert(CLI::App& root) {
       ->capture_default_str();
   app->add_option("--dtype", options->dtype, "fp32, bf16 or fp16 (default: each tensor's own)");
   app->add_option("--max-shard-gb", options->max_shard_gb, "largest file")->capture_default_str();
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunConvert(*options, session); };
   return command;
 }
 

@@ -24,7 +24,7 @@ namespace {
 // loaded before the first one.
 constexpr int64_t kMemorySteps = 2;
 
-struct Options {
+struct EvaluateArgs {
   std::string original;
   std::vector<std::string> compressed;
   std::string save, report;
@@ -38,7 +38,7 @@ struct Options {
 };
 
 // Runs one generation in a process of its own and reads what it says about its memory.
-absl::StatusOr<int64_t> MeasurePeak(const Options& options, const GenerateSettings& settings,
+absl::StatusOr<int64_t> MeasurePeak(const EvaluateArgs& options, const GenerateSettings& settings,
                                     const std::string& dir, const std::string& prompt,
                                     bool decode) {
   RequestOptions request = options.request;
@@ -119,7 +119,7 @@ absl::StatusOr<std::vector<std::string>> ExpandCandidates(const std::vector<std:
   return dirs;
 }
 
-absl::StatusOr<std::vector<std::string>> AllPrompts(const Options& options, Session& session) {
+absl::StatusOr<std::vector<std::string>> AllPrompts(const EvaluateArgs& options, Session& session) {
   std::vector<std::string> prompts = options.prompts;
   if (options.prompts_file.empty()) return prompts;
   WANLITE_ASSIGN_OR_RETURN(const std::string text, session.env().ReadFile(options.prompts_file));
@@ -134,7 +134,7 @@ absl::StatusOr<std::vector<std::string>> AllPrompts(const Options& options, Sess
 }
 
 // The set that --set or --real describe, with its extractors; null when there is neither.
-absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
+absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& options,
                                                        const std::vector<std::string>& prompts,
                                                        Session& session) {
   std::unique_ptr<EvaluationSet> set;
@@ -187,7 +187,7 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const Options& options,
   return set;
 }
 
-absl::Status CompareModels(const Options& options, Session& session) {
+absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   EvaluateOptions evaluate;
   evaluate.original = options.original;
   WANLITE_ASSIGN_OR_RETURN(evaluate.candidates,
@@ -226,7 +226,7 @@ absl::Status CompareModels(const Options& options, Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunEvaluate(const EvaluateArgs& options, Session& session) {
   const bool videos = !options.videos.videos.empty() || !options.videos.reference.empty();
   const bool models = !options.original.empty() || !options.compressed.empty();
   if (videos && models) {
@@ -266,7 +266,7 @@ Command AddEvaluate(CLI::App& root) {
       "int8_gop_per_step is the part of it that is INT8.\n\n" +
           VideosHelp());
   CLI::App* app = command.app;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvaluateArgs>();
   app->add_option("--original", options->original, "model folder")->type_name("DIR");
   app->add_option("--compressed", options->compressed,
                   "model folder, or a folder of them; may be repeated")
@@ -308,7 +308,7 @@ Command AddEvaluate(CLI::App& root) {
   AddVideosOptions(app, options->videos);
   options->request.Add(app);
   options->device.Add(app);
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunEvaluate(*options, session); };
   return command;
 }
 

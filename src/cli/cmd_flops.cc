@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kGiga = 1e9;
 
-struct Options {
+struct FlopsArgs {
   std::string config;
   bool read_weights = false;
   ShapeOptions shape;
@@ -137,7 +137,7 @@ std::string ComponentsTable(const ModelView& view, const std::vector<Part>& part
   return FormatTable(rows);
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunFlops(const FlopsArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(HollowModel model,
                            OpenHollow(session.env(), options.config, {}, session.architectures()));
   WANLITE_ASSIGN_OR_RETURN(const GenerateSettings defaults, DefaultSettings(model));
@@ -205,7 +205,7 @@ Command AddFlops(CLI::App& root) {
       "alone; of a model folder every network's",
       "wanlite flops --config transformer/config.json --height 720 --width 1280 "
       "--frames 81");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FlopsArgs>();
   command.app
       ->add_option("--config", options->config,
                    "config.json, a component's folder or a model folder; weights are not needed")
@@ -214,7 +214,7 @@ Command AddFlops(CLI::App& root) {
   command.app->add_flag("--read-weights", options->read_weights,
                         "read all weights to count the operations that zeros would save");
   options->shape.Add(command.app);
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunFlops(*options, session); };
   return command;
 }
 

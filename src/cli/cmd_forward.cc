@@ -12,13 +12,13 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct ForwardArgs {
   ModelOptions model;
   DeviceOptions device;
   std::string component, inputs, output;
 };
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunForward(const ForwardArgs& options, Session& session) {
   WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), options.output));
   WANLITE_ASSIGN_OR_RETURN(const auto inputs, ReadTensors(session.env(), options.inputs));
   WANLITE_ASSIGN_OR_RETURN(RunnerOptions runner_options, options.device.Resolve(session));
@@ -62,7 +62,7 @@ Command AddForward(CLI::App& root) {
                  "  vae.encode                  sample -> mean\n"
                  "  vae.decode                  latents -> sample");
   CLI::App* app = command.app;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ForwardArgs>();
   options->model.Add(app);
   app->add_option("--component", options->component,
                   "transformer, transformer_2, text_encoder, vae.encode or vae.decode")
@@ -75,7 +75,7 @@ Command AddForward(CLI::App& root) {
       ->required()
       ->type_name("FILE");
   options->device.Add(app);
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunForward(*options, session); };
   return command;
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr char kTensor[] = "features";
 
-struct Options {
+struct FrechetArgs {
   std::string real, generated, floor;
   std::string divisor = "n-1";
   int resamples = 200;
@@ -99,7 +99,7 @@ std::vector<std::string> Row(const std::string& name, const SetDistance& distanc
           Number(distance.kernel), absl::StrCat(distance.n_real, " / ", distance.n_generated)};
 }
 
-absl::StatusOr<DistanceOptions> Resolve(const Options& options) {
+absl::StatusOr<DistanceOptions> Resolve(const FrechetArgs& options) {
   DistanceOptions result;
   if (options.divisor != "n" && options.divisor != "n-1") {
     return absl::InvalidArgumentError(
@@ -116,7 +116,7 @@ absl::StatusOr<DistanceOptions> Resolve(const Options& options) {
   return result;
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunFrechet(const FrechetArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(const DistanceOptions how, Resolve(options));
   WANLITE_ASSIGN_OR_RETURN(const FeatureSet real, ReadFeatures(session.env(), options.real));
   WANLITE_ASSIGN_OR_RETURN(const FeatureSet generated,
@@ -173,7 +173,7 @@ Command AddFrechet(CLI::App& root) {
       "Each file holds a floating tensor \"features\" [clips, features]. JSON: frechet,\n"
       "kernel_distance, n_real, n_generated, dim, interval {low, high, confidence, resamples} or\n"
       "null, divisor, warning; with --floor the same keys below floor.");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FrechetArgs>();
   command.app->add_option("--real", options->real, "features of real clips")
       ->required()
       ->type_name("FILE");
@@ -192,7 +192,7 @@ Command AddFrechet(CLI::App& root) {
       ->type_name("N")
       ->capture_default_str();
   command.app->add_option("--seed", options->seed, "of the bootstrap")->capture_default_str();
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunFrechet(*options, session); };
   return command;
 }
 

@@ -14,7 +14,7 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct GenerateArgs {
   ModelOptions model;
   DeviceOptions device;
   RequestOptions request;
@@ -27,7 +27,7 @@ struct Options {
   bool discard = false, decode = false;
 };
 
-absl::Status CheckOutputs(const Options& options, Session& session) {
+absl::Status CheckOutputs(const GenerateArgs& options, Session& session) {
   if (options.out.empty() && options.sheet.empty() && options.save_latents.empty() &&
       options.vbench.empty() && !options.discard) {
     return absl::InvalidArgumentError(
@@ -54,7 +54,7 @@ absl::Status CheckOutputs(const Options& options, Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status Run(Options options, Session& session) {
+absl::Status RunGenerate(GenerateArgs options, Session& session) {
   if (options.fps) options.video.fps = *options.fps;
   WANLITE_RETURN_IF_ERROR(CheckOutputs(options, session));
   WANLITE_ASSIGN_OR_RETURN(GenerateRequest request, options.request.Resolve(session));
@@ -125,7 +125,7 @@ Command AddGenerate(CLI::App& root) {
                  "wanlite generate --model examples/digits/model --prompt \"a red digit 3 moves "
                  "right\" --seed 7 --out clip.webp");
   CLI::App* app = command.app;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateArgs>();
   options->model.Add(app);
   app->add_option("--prompt", options->prompt, "what the video shows")->type_name("TEXT");
   options->request.Add(app);
@@ -154,7 +154,7 @@ Command AddGenerate(CLI::App& root) {
   app->add_flag("--discard", options->discard)->group("");
   app->add_flag("--decode", options->decode)->group("");
   options->device.Add(app);
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunGenerate(*options, session); };
   return command;
 }
 

@@ -14,7 +14,7 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct InspectArgs {
   ModelOptions model;
   std::vector<std::string> components;
   bool tensors = false, verify = false;
@@ -55,7 +55,7 @@ std::string CountsText(const std::map<std::string, int64_t>& counts) {
   });
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunInspect(const InspectArgs& options, Session& session) {
   OpenOptions open;
   open.config_path = options.model.config;
   open.components = options.components;
@@ -140,7 +140,7 @@ Command AddInspect(CLI::App& root) {
   command.app =
       AddCommand(root, "inspect", "Say what a model folder holds; every header is checked",
                  "wanlite inspect --model examples/digits/model");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectArgs>();
   options->model.Add(command.app);
   command.app
       ->add_option("--component", options->components, "only this component; may be repeated")
@@ -148,7 +148,7 @@ Command AddInspect(CLI::App& root) {
   command.app->add_flag("--tensors", options->tensors, "list every tensor");
   command.app->add_flag("--verify", options->verify,
                         "read every byte and compare with the checkpoint's hashes");
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunInspect(*options, session); };
   return command;
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kChangesShown = 12;
 
-struct Options {
+struct PlanArgs {
   ModelOptions model;
   std::string recipe;
   ShapeOptions shape;
@@ -62,7 +62,7 @@ std::string PlanText(const PassPlan& plan, bool all) {
   return text;
 }
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunPlan(const PlanArgs& options, Session& session) {
   OpenOptions open;
   open.config_path = options.model.config;
   WANLITE_ASSIGN_OR_RETURN(const ParsedRecipe recipe,
@@ -116,14 +116,14 @@ Command AddPlan(CLI::App& root) {
       root, "plan", "Say what a recipe would do to a model, from shapes alone; configs are enough",
       "wanlite plan --model examples/digits/model --recipe "
       "examples/recipes/digits_int8.textproto");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanArgs>();
   options->model.Add(command.app);
   command.app->add_option("--recipe", options->recipe, "recipe as textproto (docs/recipe.md)")
       ->required()
       ->type_name("FILE");
   options->shape.Add(command.app);
   command.app->add_flag("--all", options->all, "show every change");
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunPlan(*options, session); };
   return command;
 }
 

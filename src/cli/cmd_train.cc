@@ -12,13 +12,13 @@
 namespace wanlite::cli {
 namespace {
 
-struct Options {
+struct TrainArgs {
   std::string config, out;
   std::vector<std::string> stages;
   int threads = 0;
 };
 
-absl::Status Run(const Options& options, Session& session) {
+absl::Status RunTrain(const TrainArgs& options, Session& session) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   train::DigitsTrainingRun run;
   run.env = &session.env();
@@ -51,7 +51,7 @@ Command AddTrain(CLI::App& root) {
                      absl::StrJoin(train::DigitsStages(), ", ") +
                      ".\nInterrupted or killed, the same command continues where it was.");
   CLI::App* app = command.app;
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainArgs>();
   app->add_option("--config", options->config, "how to train, as textproto")
       ->required()
       ->type_name("FILE");
@@ -63,7 +63,7 @@ Command AddTrain(CLI::App& root) {
   app->add_option("--threads", options->threads, "CPU threads (default: all cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
-  command.run = [options](Session& session) { return Run(*options, session); };
+  command.run = [options](Session& session) { return RunTrain(*options, session); };
   command.resume = "the last state is kept, run the same command again to continue";
   return command;
 }

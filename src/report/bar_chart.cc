@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kRow = 38;  // label above, bar below
 constexpr double kBar = 13;
-constexpr double kRight = 14;  // room for half a tick label
+constexpr double kBarMargin = 14;  // room for half a tick label
 
 bool Drawable(const std::optional<Interval>& whisker) {
   return whisker.has_value() && std::isfinite(whisker->low) && std::isfinite(whisker->high) &&
@@ -59,7 +59,7 @@ std::string BarChartHtml(const BarChart& chart) {
   }
   const double rows = kRow * static_cast<double>(chart.bars.size());
   const Axis axis = NiceAxis(0, largest > 0 ? largest : 1, 5);
-  const AxisScale x{axis, 1, kChartWidth - kRight};
+  const AxisScale x{axis, 1, kChartWidth - kBarMargin};
   SvgCanvas canvas(largest > 0 ? rows + 46 : rows + 4);
   if (largest > 0) {
     for (size_t i = 0; i < axis.ticks.size(); ++i) {

@@ -32,9 +32,9 @@ struct FirstClip {
   at::Tensor frames;
 };
 
-class Evaluation {
+class VideosEvaluation {
  public:
-  Evaluation(const EvaluateVideosOptions& options, ClipFolder videos, ClipFolder reference)
+  VideosEvaluation(const EvaluateVideosOptions& options, ClipFolder videos, ClipFolder reference)
       : options_(options),
         progress_(options.progress != nullptr ? *options.progress : SilentProgress()),
         videos_(std::move(videos)),
@@ -205,7 +205,7 @@ class Evaluation {
 absl::StatusOr<VideosReport> EvaluateVideos(Env& env, const EvaluateVideosOptions& options) {
   WANLITE_ASSIGN_OR_RETURN(ClipFolder videos, ClipFolder::Open(env, options.videos));
   WANLITE_ASSIGN_OR_RETURN(ClipFolder reference, ClipFolder::Open(env, options.reference));
-  Evaluation evaluation(options, std::move(videos), std::move(reference));
+  VideosEvaluation evaluation(options, std::move(videos), std::move(reference));
   return CatchTorch([&] { return evaluation.Run(); });
 }
 

@@ -9,7 +9,7 @@
 namespace wanlite {
 namespace {
 
-char ToByte(double value) {
+char ToSample(double value) {
   return static_cast<char>(static_cast<uint8_t>(std::clamp(std::lround(value), 0L, 255L)));
 }
 
@@ -32,9 +32,9 @@ std::string EncodeY4m(const RgbFrames& frames, FrameRate rate) {
     // ITU-R BT.601, 8 bits, limited range.
     for (int64_t p = 0; p < pixels; ++p, rgb += 3) {
       const double luma = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
-      y_plane[p] = ToByte(16 + luma * 219 / 255);
-      cb_plane[p] = ToByte(128 + (rgb[2] - luma) / 1.772 * 224 / 255);
-      cr_plane[p] = ToByte(128 + (rgb[0] - luma) / 1.402 * 224 / 255);
+      y_plane[p] = ToSample(16 + luma * 219 / 255);
+      cb_plane[p] = ToSample(128 + (rgb[2] - luma) / 1.772 * 224 / 255);
+      cr_plane[p] = ToSample(128 + (rgb[0] - luma) / 1.402 * 224 / 255);
     }
   }
   return out;

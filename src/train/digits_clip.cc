@@ -22,7 +22,7 @@ constexpr int64_t kMaxEmbedDim = 4096;
 constexpr int64_t kMaxTextLength = 4096;
 constexpr size_t kMaxSpieceBytes = 64u << 20;
 
-enum Stream : uint64_t { kCaption = 11 };
+enum ClipStream : uint64_t { kClipCaption = 11 };
 
 at::Tensor Unit(const at::Tensor& x) {
   return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-6);
@@ -162,7 +162,7 @@ at::Tensor ClipObjective::Loss(int64_t step, int part, int parts) {
   std::vector<int64_t> rows;
   std::vector<bool> names_colour;
   for (size_t i = 0; i < count; ++i) {
-    Random random(MixSeed(seed_, {kCaption, static_cast<uint64_t>(step) << 16 |
+    Random random(MixSeed(seed_, {kClipCaption, static_cast<uint64_t>(step) << 16 |
                                                 static_cast<uint64_t>(part) + i * parts}));
     const auto language = static_cast<Language>(random.Below(kLanguages));
     const int wording = static_cast<int>(random.Below(CaptionTemplates(language)));

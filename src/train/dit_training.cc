@@ -11,7 +11,7 @@ namespace wanlite::train {
 namespace {
 
 constexpr double kTrainTimesteps = 1000;
-enum Stream : uint64_t { kEntry = 1, kNoise = 2, kSigma = 3 };
+enum DitStream : uint64_t { kDitEntry = 1, kDitNoise = 2, kDitSigma = 3 };
 
 }  // namespace
 
@@ -118,11 +118,11 @@ at::Tensor DitObjective::Loss(int64_t step, int part, int parts) {
   const uint64_t step_id = static_cast<uint64_t>(step);
   // One number for the whole batch: the levels of its entries are evenly spaced, from a random
   // start.
-  const double start = Random(MixSeed(seed_, {kSigma, step_id})).Uniform();
+  const double start = Random(MixSeed(seed_, {kDitSigma, step_id})).Uniform();
   std::vector<int64_t> clips, captions;
   std::vector<float> sigmas;
   for (int64_t i = part; i < batch_; i += parts) {
-    Random random(MixSeed(seed_, {kEntry, step_id << 16 | static_cast<uint64_t>(i)}));
+    Random random(MixSeed(seed_, {kDitEntry, step_id << 16 | static_cast<uint64_t>(i)}));
     clips.push_back(random.Below(static_cast<int64_t>(data_.specs.size())));
     const auto language = static_cast<Language>(random.Below(kLanguages));
     const int wording = static_cast<int>(random.Below(CaptionTemplates(language)));
@@ -134,7 +134,7 @@ at::Tensor DitObjective::Loss(int64_t step, int part, int parts) {
                     std::floor((start + static_cast<double>(i)) / static_cast<double>(batch_)))));
   }
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed_, {kNoise, step_id, static_cast<uint64_t>(part)}));
+      MixSeed(seed_, {kDitNoise, step_id, static_cast<uint64_t>(part)}));
   const at::Tensor x0 = data_.latents.index_select(0, at::tensor(clips));  // [B, z, f, h, w]
   const at::Tensor noise = at::randn(x0.sizes(), generator);
   const at::Tensor sigma = at::tensor(sigmas);  // [B]

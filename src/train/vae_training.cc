@@ -15,7 +15,7 @@ namespace wanlite::train {
 namespace {
 
 // Streams of random numbers that must not overlap.
-enum Stream : uint64_t { kClips = 1, kWindows = 2, kNoise = 3, kEvaluation = 4 };
+enum VaeStream : uint64_t { kVaeClips = 1, kVaeWindows = 2, kVaeNoise = 3, kVaeEvaluation = 4 };
 
 // A window of the clip in which the digit can be seen.
 ClipWindow SampleWindow(const ClipGeometry& geometry, const VaeTrainingOptions& options,
@@ -128,9 +128,9 @@ at::Tensor VaeObjective::Batch(int64_t step, int part, int parts) const {
   for (int64_t i = part; i < std::max<int64_t>(count, parts); i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
     const ClipSpec spec = SampleClip(scans_, geometry_, Split::kTrain, Combinations::kAll,
-                                     MixSeed(seed_, {kClips, id}));
+                                     MixSeed(seed_, {kVaeClips, id}));
     ClipWindow window{0, geometry_.frames, 0, 0, geometry_.size, geometry_.size};
-    if (!whole) window = SampleWindow(geometry_, options_, spec, MixSeed(seed_, {kWindows, id}));
+    if (!whole) window = SampleWindow(geometry_, options_, spec, MixSeed(seed_, {kVaeWindows, id}));
     clips.push_back(at::empty({3, window.frames, window.height, window.width}));
     RenderClip(scans_, geometry_, spec, window, clips.back().data_ptr<float>());
   }
@@ -141,7 +141,7 @@ at::Tensor VaeObjective::Loss(int64_t step, int part, int parts) {
   const at::Tensor clips = Batch(step, part, parts);  // [B, 3, F, H, W]
   const wan::LatentDistribution posterior = vae_.EncodeWhole(clips);
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed_, {kNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
+      MixSeed(seed_, {kVaeNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
   const at::Tensor noise = at::randn(posterior.mean.sizes(), generator);
   const at::Tensor error = vae_.DecodeWhole(posterior.Sample(noise)) - clips;
   at::Tensor loss = error.abs().mean();
@@ -163,7 +163,7 @@ double ReconstructionPsnr(const wan::Vae& vae, const DigitScans& scans,
   double squares = 0;
   for (int64_t i = 0; i < clips; ++i) {
     const ClipSpec spec = SampleClip(scans, geometry, split, Combinations::kAll,
-                                     MixSeed(seed, {kEvaluation, static_cast<uint64_t>(i)}));
+                                     MixSeed(seed, {kVaeEvaluation, static_cast<uint64_t>(i)}));
     const at::Tensor clip = RenderClips(scans, geometry, {spec});
     squares += (vae.Decode(vae.Encode(clip).mean) - clip).square().mean().item<double>();
   }

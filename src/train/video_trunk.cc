@@ -23,7 +23,7 @@ struct LayerShape {
 constexpr LayerShape kLayers[] = {
     {0, 1, {2, 1, 1}}, {1, 2, {1, 2, 2}}, {2, 4, {2, 2, 2}}, {4, 4, {1, 1, 1}}, {4, 6, {2, 2, 2}}};
 
-enum Stream : uint64_t { kClips = 1, kNoise = 2, kBrightness = 3 };
+enum TrunkStream : uint64_t { kTrunkClips = 1, kTrunkNoise = 2, kTrunkBrightness = 3 };
 
 }  // namespace
 
@@ -85,13 +85,13 @@ ClipBatch NoisyClips(const DigitScans& scans, const ClipGeometry& geometry, int6
   for (int64_t i = part; i < batch; i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
     result.specs.push_back(SampleClip(scans, geometry, Split::kTrain, Combinations::kAll,
-                                      MixSeed(seed, {kClips, id})));
-    Random random(MixSeed(seed, {kBrightness, id}));
+                                      MixSeed(seed, {kTrunkClips, id})));
+    Random random(MixSeed(seed, {kTrunkBrightness, id}));
     brightness.push_back(static_cast<float>(0.7 + 0.3 * random.Uniform()));
     noise_scale.push_back(static_cast<float>(0.2 * random.Uniform()));
   }
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed, {kNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
+      MixSeed(seed, {kTrunkNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
   const at::Tensor clips = RenderClips(scans, geometry, result.specs);
   auto per_clip = [](const std::vector<float>& values) {
     return at::tensor(values).reshape({-1, 1, 1, 1, 1});

@@ -23,18 +23,10 @@ using testing::EncoderConfig;
 using testing::MakeToy;
 using testing::QuantizeToy;
 using testing::ReadTree;
+using testing::Put;
 using testing::ThingConfig;
+using testing::Toys;
 using testing::VaeConfig;
-
-const ArchitectureRegistry& Toys() {
-  static const ArchitectureRegistry registry = testing::ToyArchitectures();
-  return registry;
-}
-
-void Put(Env& env, const std::string& path, const std::string& text) {
-  REQUIRE_OK(env.CreateFolders(Dirname(path)));
-  REQUIRE_OK(env.WriteFileAtomically(path, text));
-}
 
 ModelView ToyView() {
   auto view = ModelView::Create({MakeToy("ToyDenoiser", "transformer", DenoiserConfig(), 1),
@@ -81,7 +73,7 @@ ModelView Load(Env& env, const std::string& dir, const OpenOptions& options = {}
   return *std::move(view);
 }
 
-absl::Status OpenAndBuild(Env& env, const std::string& dir, bool verify = false) {
+absl::Status OpenBuildAndLoad(Env& env, const std::string& dir, bool verify = false) {
   OpenOptions options;
   options.verify = verify;
   auto folder = ModelFolder::Open(env, dir, options, Toys());
@@ -147,7 +139,7 @@ TEST_CASE(
     const std::unique_ptr<Env> disk = NewMemEnv();
     const std::unique_ptr<FaultEnv> faulty = NewFaultEnv(*disk, k);
     const bool saved = SaveCheckpoint(*faulty, "out", view).ok();
-    const bool opens = OpenAndBuild(*disk, "out", /*verify=*/true).ok();
+    const bool opens = OpenBuildAndLoad(*disk, "out", /*verify=*/true).ok();
     if (saved) {
       REQUIRE(opens);
       break;
@@ -202,15 +194,15 @@ TEST_CASE(
     if (WriteBlockwise(*faulty, view, &first).ok()) break;
     if (disk->FileExists("out/wanlite.json")) {  // killed in the last sync
       REQUIRE(ReadTree(*disk, "out") == want);
-      REQUIRE_OK(OpenAndBuild(*disk, "out", true));
+      REQUIRE_OK(OpenBuildAndLoad(*disk, "out", true));
       continue;
     }
-    REQUIRE_FALSE(OpenAndBuild(*disk, "out").ok());
+    REQUIRE_FALSE(OpenBuildAndLoad(*disk, "out").ok());
     int second = 0;
     REQUIRE_OK(WriteBlockwise(*disk, view, &second));
     REQUIRE(second <= all - first);
     REQUIRE(ReadTree(*disk, "out") == want);
-    REQUIRE_OK(OpenAndBuild(*disk, "out", true));
+    REQUIRE_OK(OpenBuildAndLoad(*disk, "out", true));
   }
   REQUIRE(k > 60);
 }
@@ -260,7 +252,7 @@ TEST_CASE("a checkpoint with a block missing, foreign or hollow cannot be finish
   REQUIRE(absl::IsInvalidArgument(writer->WriteBlock("transformer", "transformer.a/b", {})));
   REQUIRE(absl::IsFailedPrecondition(writer->WriteBlock(
       "transformer", "transformer.blocks.0", {{"transformer.x", nn::HollowLike(at::zeros({4}))}})));
-  REQUIRE_FALSE(OpenAndBuild(*env, "out").ok());
+  REQUIRE_FALSE(OpenBuildAndLoad(*env, "out").ok());
 }
 
 TEST_CASE("a writer does not touch a folder that is something else") {
@@ -304,7 +296,7 @@ TEST_CASE("manifests that lie are refused") {
     const std::string edited = absl::StrReplaceAll(manifest, {{edits[0].first, edits[0].second}});
     REQUIRE(edited != manifest);
     Put(*env, "bad/wanlite.json", edited);
-    const absl::Status status = OpenAndBuild(*env, "bad");
+    const absl::Status status = OpenBuildAndLoad(*env, "bad");
     INFO(status.ToString() << " wanted " << wanted);
     REQUIRE_FALSE(status.ok());
     REQUIRE(absl::StrContains(status.message(), wanted));
@@ -326,13 +318,13 @@ TEST_CASE("verify finds a changed byte that the sizes do not show") {
     }
     REQUIRE(bad.size() == good.size());
     Put(*env, file, bad);
-    const absl::Status status = OpenAndBuild(*env, "out", /*verify=*/true);
+    const absl::Status status = OpenBuildAndLoad(*env, "out", /*verify=*/true);
     INFO(status.ToString());
     REQUIRE(absl::IsInvalidArgument(status));
     REQUIRE(absl::StrContains(status.message(), "SHA-256"));
     Put(*env, file, good);
   }
-  REQUIRE_OK(OpenAndBuild(*env, "out", /*verify=*/true));
+  REQUIRE_OK(OpenBuildAndLoad(*env, "out", /*verify=*/true));
 }
 
 TEST_CASE("damaged manifests never do more than fail") {
@@ -341,13 +333,13 @@ TEST_CASE("damaged manifests never do more than fail") {
   ASSERT_OK_AND_ASSIGN(const std::string good, env->ReadFile("out/wanlite.json"));
   for (size_t size = 0; size + 1 < good.size(); size += 7) {
     Put(*env, "out/wanlite.json", good.substr(0, size));
-    REQUIRE_FALSE(OpenAndBuild(*env, "out").ok());
+    REQUIRE_FALSE(OpenBuildAndLoad(*env, "out").ok());
   }
   for (size_t at = 0; at < good.size(); at += 3) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ (1 << (at % 7)));
     Put(*env, "out/wanlite.json", bad);
-    OpenAndBuild(*env, "out").IgnoreError();  // a changed writer or hash may well open
+    OpenBuildAndLoad(*env, "out").IgnoreError();  // a changed writer or hash may well open
   }
 }
 
@@ -537,10 +529,10 @@ TEST_CASE("an export that fails at any write leaves nothing that opens") {
       options.layout = layout;
       if (ExportFolder(*faulty, folder, "x", options).ok()) break;
       const bool in_place = disk->FolderExists("x");
-      REQUIRE(OpenAndBuild(*disk, "x").ok() == in_place);
+      REQUIRE(OpenBuildAndLoad(*disk, "x").ok() == in_place);
       if (in_place) continue;
       REQUIRE_OK(ExportFolder(*disk, folder, "y", options));
-      REQUIRE_OK(OpenAndBuild(*disk, "y"));
+      REQUIRE_OK(OpenBuildAndLoad(*disk, "y"));
     }
   }
 }

@@ -19,18 +19,10 @@ using testing::EncoderConfig;
 using testing::InternalTensors;
 using testing::MakeToy;
 using testing::OriginalDenoiserConfig;
+using testing::Put;
 using testing::ThingConfig;
+using testing::Toys;
 using testing::VaeConfig;
-
-const ArchitectureRegistry& Toys() {
-  static const ArchitectureRegistry registry = testing::ToyArchitectures();
-  return registry;
-}
-
-void Put(Env& env, const std::string& path, const std::string& text) {
-  REQUIRE_OK(env.CreateFolders(Dirname(path)));
-  REQUIRE_OK(env.WriteFileAtomically(path, text));
-}
 
 void PutTensors(Env& env, const std::string& path, const std::vector<NamedTensor>& tensors) {
   REQUIRE_OK(env.CreateFolders(Dirname(path)));

@@ -53,7 +53,7 @@ std::string FileOf(const std::string& header, const std::string& data) {
   return out + header + data;
 }
 
-void Put(Env& env, const std::string& path, const std::string& bytes) {
+void PutBytes(Env& env, const std::string& path, const std::string& bytes) {
   REQUIRE_OK(env.WriteFileAtomically(path, bytes));
 }
 
@@ -301,7 +301,7 @@ TEST_CASE("hostile headers are refused with the reason") {
   };
   std::unique_ptr<Env> env = NewMemEnv();
   for (const Case& c : cases) {
-    Put(*env, "f", c.bytes);
+    PutBytes(*env, "f", c.bytes);
     const absl::Status status = OpenSafetensors(*env, "f").status();
     INFO(c.bytes.substr(0, 200) << "\n" << status.ToString());
     REQUIRE(absl::IsInvalidArgument(status));
@@ -314,7 +314,7 @@ TEST_CASE("hostile headers are refused with the reason") {
 
 TEST_CASE("an empty file of tensors and a padded header are fine") {
   std::unique_ptr<Env> env = NewMemEnv();
-  Put(*env, "f", FileOf("{}      ", ""));
+  PutBytes(*env, "f", FileOf("{}      ", ""));
   ASSERT_OK_AND_ASSIGN(auto file, OpenSafetensors(*env, "f"));
   REQUIRE(file->tensors().empty());
   REQUIRE_OK(WriteSafetensors(*env, "g", {}));
@@ -329,7 +329,7 @@ TEST_CASE("misaligned data is readable") {
         "{\"a\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{"
         "\"dtype\":\"F64\",\"shape\":[3],\"data_offsets\":[1,25]}}" +
         std::string(pad, ' ');
-    Put(*env, "f", FileOf(header, std::string(1, '\1') + BytesOf(want)));
+    PutBytes(*env, "f", FileOf(header, std::string(1, '\1') + BytesOf(want)));
     ASSERT_OK_AND_ASSIGN(auto file, OpenSafetensors(*env, "f"));
     ASSERT_OK_AND_ASSIGN(const at::Tensor read, file->Read("b"));
     REQUIRE(reinterpret_cast<uintptr_t>(read.const_data_ptr()) % 8 == 0);
@@ -339,7 +339,7 @@ TEST_CASE("misaligned data is readable") {
 
 TEST_CASE("a BOOL tensor with another byte than 0 and 1 is refused when read") {
   std::unique_ptr<Env> env = NewMemEnv();
-  Put(*env, "f",
+  PutBytes(*env, "f",
       FileOf("{\"a\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[0,2]}}", "\1\2"));
   ASSERT_OK_AND_ASSIGN(auto file, OpenSafetensors(*env, "f"));
   REQUIRE(absl::IsInvalidArgument(file->Read("a").status()));
@@ -353,10 +353,10 @@ TEST_CASE("truncated and damaged files never do more than fail") {
   REQUIRE_OK(WriteSafetensors(*env, "f", tensors, {{"format", "pt"}}));
   ASSERT_OK_AND_ASSIGN(const std::string whole, env->ReadFile("f"));
   for (size_t size = 0; size < whole.size(); ++size) {
-    Put(*env, "t", whole.substr(0, size));
+    PutBytes(*env, "t", whole.substr(0, size));
     REQUIRE(absl::IsInvalidArgument(OpenSafetensors(*env, "t").status()));
   }
-  Put(*env, "t", whole + "x");
+  PutBytes(*env, "t", whole + "x");
   REQUIRE(absl::IsInvalidArgument(OpenSafetensors(*env, "t").status()));
 
   uint64_t header_bytes = 0;
@@ -366,7 +366,7 @@ TEST_CASE("truncated and damaged files never do more than fail") {
     for (const int flip : {1, 2, 4, 8, 16, 32, 64, 128, 255}) {
       std::string damaged = whole;
       damaged[at] = static_cast<char>(damaged[at] ^ flip);
-      Put(*env, "t", damaged);
+      PutBytes(*env, "t", damaged);
       auto file = OpenSafetensors(*env, "t");
       if (!file.ok()) {
         REQUIRE(absl::IsInvalidArgument(file.status()));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "tests/testing/catch.h"
+#include "wanlite/env.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -130,6 +131,16 @@ std::string SwapNorms(const std::string& name) {
 }
 
 }  // namespace
+
+const ArchitectureRegistry& Toys() {
+  static const ArchitectureRegistry registry = ToyArchitectures();
+  return registry;
+}
+
+void Put(Env& env, const std::string& path, const std::string& text) {
+  REQUIRE_OK(env.CreateFolders(Dirname(path)));
+  REQUIRE_OK(env.WriteFileAtomically(path, text));
+}
 
 ArchitectureRegistry ToyArchitectures() {
   ArchitectureRegistry registry;

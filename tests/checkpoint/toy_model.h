@@ -22,6 +22,11 @@ namespace wanlite::testing {
 // ToyDenoiser (alias ToyModel, whose configs say "width" for "dim"), ToyEncoder, ToyVae and
 // ToyThing, which has one set of names and no role.
 ArchitectureRegistry ToyArchitectures();
+// The same, made once.
+const ArchitectureRegistry& Toys();
+
+// Writes a file and the folders above it.
+void Put(Env& env, const std::string& path, const std::string& text);
 
 // config.json texts.
 std::string DenoiserConfig(int64_t dim = 4, int64_t layers = 2);

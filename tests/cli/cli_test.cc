@@ -34,10 +34,7 @@ using testing::RunWanlite;
 using testing::RunWanliteJson;
 using testing::StartWanlite;
 using testing::TempFolder;
-
-void Write(const std::string& path, const std::string& text) {
-  REQUIRE_OK(PosixEnv().WriteFileAtomically(path, text));
-}
+using testing::Write;
 
 // The tiny model, made once.
 const std::string& TinyModel() {

@@ -21,10 +21,7 @@ using testing::Outcome;
 using testing::RunWanlite;
 using testing::RunWanliteJson;
 using testing::TempFolder;
-
-void Write(const std::string& path, const std::string& text) {
-  REQUIRE_OK(PosixEnv().WriteFileAtomically(path, text));
-}
+using testing::Write;
 
 // The original names of A14B's config, as published.
 constexpr char kOriginalA14B[] = R"({"_class_name": "WanModel", "_diffusers_version": "0.33.0",

@@ -15,6 +15,10 @@ extern char** environ;
 
 namespace wanlite::testing {
 
+void Write(const std::string& path, const std::string& text) {
+  REQUIRE_OK(PosixEnv().WriteFileAtomically(path, text));
+}
+
 pid_t StartWanlite(const std::vector<std::string>& arguments, const std::string& out,
                    const std::string& err) {
   std::vector<std::string> owned{"wanlite"};

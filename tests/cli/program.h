@@ -20,6 +20,8 @@ struct Outcome {
   std::string out, err;
 };
 
+void Write(const std::string& path, const std::string& text);
+
 // `wanlite` in a process of its own, its output going to files; and its end.
 pid_t StartWanlite(const std::vector<std::string>& arguments, const std::string& out,
                    const std::string& err);

@@ -13,7 +13,7 @@
 namespace wanlite {
 namespace {
 
-Component Hollow(const std::string& name, const std::string& architecture, std::string config) {
+Component HollowOf(const std::string& name, const std::string& architecture, std::string config) {
   const Architecture* found = BuiltinArchitectures().Find(architecture);
   REQUIRE(found != nullptr);
   const nn::HollowGuard hollow;
@@ -24,7 +24,7 @@ Component Hollow(const std::string& name, const std::string& architecture, std::
 ModelView A14B() {
   std::vector<Component> components;
   components.push_back(
-      Hollow("transformer", "WanTransformer3DModel", wan::DitConfigJson(wan::DitConfig{})));
+      HollowOf("transformer", "WanTransformer3DModel", wan::DitConfigJson(wan::DitConfig{})));
   ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create(std::move(components)));
   return view;
 }
@@ -73,7 +73,7 @@ TEST_CASE("The Wan 2.1 VAE counts the convolutions of its streaming passes") {
   config.latents_mean = {0, 0};
   config.latents_std = {1, 1};
   std::vector<Component> components;
-  components.push_back(Hollow("vae", "AutoencoderKLWan", wan::VaeConfigJson(config)));
+  components.push_back(HollowOf("vae", "AutoencoderKLWan", wan::VaeConfigJson(config)));
   ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));
   ASSERT_OK_AND_ASSIGN(const ModelOps ops, CountOps(view, VideoShape{9, 16, 24, 1}));
   CHECK(ops.latent_frames == 3);

@@ -7,11 +7,11 @@
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/train/vae_training.h"
 #include "tests/testing/catch.h"
+#include "tests/train/scans_path.h"
 
 namespace wanlite::train {
 namespace {
 
-constexpr char kScansPath[] = "examples/digits/data/digits.csv.gz";
 constexpr int64_t kTextLength = 28;
 
 std::string Spiece() {

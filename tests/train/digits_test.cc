@@ -6,11 +6,11 @@
 #include <set>
 
 #include "tests/testing/catch.h"
+#include "tests/train/scans_path.h"
 
 namespace wanlite::train {
 namespace {
 
-constexpr char kScansPath[] = "examples/digits/data/digits.csv.gz";
 
 const DigitScans& Scans() {
   static const DigitScans* const scans = [] {

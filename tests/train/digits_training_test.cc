@@ -11,13 +11,13 @@
 #include "src/train/dit_training.h"
 #include "src/train/vae_training.h"
 #include "tests/testing/catch.h"
+#include "tests/train/scans_path.h"
 #include "wanlite/checkpoint.h"
 
 namespace wanlite::train {
 namespace {
 
 constexpr char kConfig[] = "examples/digits/train.textproto";
-constexpr char kScansPath[] = "examples/digits/data/digits.csv.gz";
 
 void SetLoop(LoopOptions* loop, int64_t steps, int64_t batch) {
   loop->set_steps(steps);

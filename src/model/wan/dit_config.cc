@@ -32,7 +32,7 @@ absl::Status Unimplemented(absl::string_view field, absl::string_view found,
       absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
 }
 
-absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
+absl::Status CheckDitRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(kWhat, ": ", field, " is ", value, ", must be ", low, " to ", high));
@@ -47,7 +47,7 @@ absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& 
                                                    " (num_layers)"));
   }
   for (size_t i = 0; i < values.size(); ++i) {
-    WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat(field, "[", i, "]"), values[i], 1, high));
+    WANLITE_RETURN_IF_ERROR(CheckDitRange(absl::StrCat(field, "[", i, "]"), values[i], 1, high));
   }
   return absl::OkStatus();
 }
@@ -55,26 +55,26 @@ absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& 
 absl::Status Validate(const DitConfig& config) {
   for (size_t i = 0; i < 3; ++i) {
     WANLITE_RETURN_IF_ERROR(
-        CheckRange(absl::StrCat("patch_size[", i, "]"), config.patch_size[i], 1, kMaxPatch));
+        CheckDitRange(absl::StrCat("patch_size[", i, "]"), config.patch_size[i], 1, kMaxPatch));
   }
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_layers", config.num_layers, 1, kMaxBlocks));
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_attention_heads", config.num_heads, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("attention_head_dim", config.head_dim, 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("num_layers", config.num_layers, 1, kMaxBlocks));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("num_attention_heads", config.num_heads, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("attention_head_dim", config.head_dim, 2, kMaxChannels));
   if (config.head_dim % 2 != 0) {
     return absl::InvalidArgumentError(absl::StrCat(kWhat, ": attention_head_dim is ",
                                                    config.head_dim,
                                                    ", must be even (channels turn in pairs)"));
   }
   WANLITE_RETURN_IF_ERROR(
-      CheckRange("num_attention_heads * attention_head_dim", config.dim(), 2, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("in_channels", config.in_channels, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("out_channels", config.out_channels, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("text_dim", config.text_dim, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("freq_dim", config.freq_dim, 2, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("ffn_dim", config.ffn_dim, 1, kMaxChannels));
+      CheckDitRange("num_attention_heads * attention_head_dim", config.dim(), 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("in_channels", config.in_channels, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("out_channels", config.out_channels, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("text_dim", config.text_dim, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("freq_dim", config.freq_dim, 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("ffn_dim", config.ffn_dim, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(
-      CheckRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
-  WANLITE_RETURN_IF_ERROR(CheckRange("text_len", config.text_len, 1, kMaxPositions));
+      CheckDitRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("text_len", config.text_len, 1, kMaxPositions));
   if (!std::isfinite(config.eps) || config.eps <= 0 || config.eps >= 1) {
     return absl::InvalidArgumentError(
         absl::StrCat(kWhat, ": eps is ", config.eps, ", must lie between 0 and 1"));
@@ -131,8 +131,8 @@ absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(json.Int({"in_dim"}, config.in_channels));
   WANLITE_RETURN_IF_ERROR(json.Int({"out_dim"}, config.out_channels));
   WANLITE_RETURN_IF_ERROR(json.Bool({"qk_norm"}, config.qk_norm));
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("dim", dim, 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("num_heads", config.num_heads, 1, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("dim", dim, 2, kMaxChannels));
   if (dim % config.num_heads != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         kWhat, ": dim is ", dim, ", must be a multiple of ", config.num_heads, " (num_heads)"));

@@ -22,7 +22,7 @@ constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxVocabulary = 1 << 24;
 constexpr int64_t kMaxLayers = 1024;
 
-absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
+absl::Status CheckTextRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(kWhat, ": ", field, " is ", value, ", must be ", low, " to ", high));
@@ -36,7 +36,7 @@ absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& 
                                                    " values, must have num_layers = ", layers));
   }
   for (const int64_t value : values)
-    WANLITE_RETURN_IF_ERROR(CheckRange(field, value, 1, kMaxWidth));
+    WANLITE_RETURN_IF_ERROR(CheckTextRange(field, value, 1, kMaxWidth));
   return absl::OkStatus();
 }
 
@@ -52,16 +52,16 @@ absl::Status CheckText(const JsonFields& json, const char* field, const std::str
 }  // namespace
 
 absl::Status ValidateUmt5Config(const Umt5Config& config) {
-  WANLITE_RETURN_IF_ERROR(CheckRange("vocab_size", config.vocab_size, 1, kMaxVocabulary));
-  WANLITE_RETURN_IF_ERROR(CheckRange("d_model", config.d_model, 1, kMaxWidth));
-  WANLITE_RETURN_IF_ERROR(CheckRange("d_kv", config.d_kv, 1, kMaxWidth));
-  WANLITE_RETURN_IF_ERROR(CheckRange("d_ff", config.d_ff, 1, kMaxWidth));
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_layers", config.num_layers, 1, kMaxLayers));
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxWidth));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("vocab_size", config.vocab_size, 1, kMaxVocabulary));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("d_model", config.d_model, 1, kMaxWidth));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("d_kv", config.d_kv, 1, kMaxWidth));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("d_ff", config.d_ff, 1, kMaxWidth));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("num_layers", config.num_layers, 1, kMaxLayers));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("num_heads", config.num_heads, 1, kMaxWidth));
   // Fewer leave no bucket for single distances; the logarithm below divides by their number.
   WANLITE_RETURN_IF_ERROR(
-      CheckRange("relative_attention_num_buckets", config.num_buckets, 4, kMaxWidth));
-  WANLITE_RETURN_IF_ERROR(CheckRange("relative_attention_max_distance", config.max_distance,
+      CheckTextRange("relative_attention_num_buckets", config.num_buckets, 4, kMaxWidth));
+  WANLITE_RETURN_IF_ERROR(CheckTextRange("relative_attention_max_distance", config.max_distance,
                                      config.num_buckets / 4 + 1, kMaxWidth));
   if (!std::isfinite(config.eps) || config.eps <= 0) {
     return absl::InvalidArgumentError(absl::StrCat(kWhat, ": layer_norm_epsilon is ", config.eps,
@@ -101,7 +101,7 @@ absl::StatusOr<Umt5Config> ParseUmt5Config(absl::string_view text) {
   } else {
     int64_t inner = 0;
     WANLITE_RETURN_IF_ERROR(json.Int({"dim_attn"}, inner));
-    WANLITE_RETURN_IF_ERROR(CheckRange("num_heads", config.num_heads, 1, kMaxWidth));
+    WANLITE_RETURN_IF_ERROR(CheckTextRange("num_heads", config.num_heads, 1, kMaxWidth));
     if (inner <= 0 || inner % config.num_heads != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(kWhat, ": dim_attn is ", inner,

@@ -23,11 +23,11 @@ constexpr double kWanLatentsStd[16] = {2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1
                                        2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579,
                                        1.6382, 1.1253, 2.8251, 1.9160};
 // Bounds that no sensible network reaches, so that a hostile config cannot ask for all memory.
-constexpr int64_t kMaxChannels = 1 << 16;
+constexpr int64_t kMaxVaeChannels = 1 << 16;
 constexpr int64_t kMaxLevels = 8;
-constexpr int64_t kMaxBlocks = 64;
+constexpr int64_t kMaxVaeBlocks = 64;
 
-absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
+absl::Status CheckVaeRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("VAE config: ", field, " is ", value, ", must be ", low, " to ", high));
@@ -49,23 +49,23 @@ int64_t VaeConfig::temporal_stride() const {
 }
 
 absl::Status ValidateVaeConfig(const VaeConfig& config) {
-  WANLITE_RETURN_IF_ERROR(CheckRange("in_channels", config.in_channels, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("out_channels", config.out_channels, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("base_dim", config.base_dim, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("decoder_base_dim", config.decoder_base_dim, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("z_dim", config.z_dim, 1, kMaxChannels));
-  WANLITE_RETURN_IF_ERROR(CheckRange("num_res_blocks", config.num_res_blocks, 1, kMaxBlocks));
-  WANLITE_RETURN_IF_ERROR(CheckRange("number of dim_mult",
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("in_channels", config.in_channels, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("out_channels", config.out_channels, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("base_dim", config.base_dim, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("decoder_base_dim", config.decoder_base_dim, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("z_dim", config.z_dim, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("num_res_blocks", config.num_res_blocks, 1, kMaxVaeBlocks));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange("number of dim_mult",
                                      static_cast<int64_t>(config.dim_mult.size()), 1, kMaxLevels));
   for (size_t i = 0; i < config.dim_mult.size(); ++i) {
     const int64_t mult = config.dim_mult[i];
-    WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat("dim_mult[", i, "]"), mult, 1, kMaxChannels));
-    WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat("base_dim * dim_mult[", i, "]"),
-                                       config.base_dim * mult, 1, kMaxChannels));
+    WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("dim_mult[", i, "]"), mult, 1, kMaxVaeChannels));
+    WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("base_dim * dim_mult[", i, "]"),
+                                       config.base_dim * mult, 1, kMaxVaeChannels));
     // Upsampling halves the width of every level but the widest-resolution one.
-    WANLITE_RETURN_IF_ERROR(CheckRange(absl::StrCat("decoder_base_dim * dim_mult[", i, "]"),
+    WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("decoder_base_dim * dim_mult[", i, "]"),
                                        config.decoder_base_dim * mult, i == 0 ? 1 : 2,
-                                       kMaxChannels));
+                                       kMaxVaeChannels));
   }
   WANLITE_RETURN_IF_ERROR(CheckLength("temperal_downsample", config.temporal_downsample.size(),
                                       config.dim_mult.size() - 1, "one less than dim_mult"));

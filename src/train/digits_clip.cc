@@ -4,8 +4,10 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
@@ -28,9 +30,21 @@ at::Tensor Unit(const at::Tensor& x) {
   return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-6);
 }
 
-bool CaptionIsTrueOf(const ClipSpec& said, bool names_colour, const ClipSpec& shown) {
-  return said.digit == shown.digit && said.direction == shown.direction &&
-         (!names_colour || said.colour == shown.colour);
+// All 240 combinations of digit, direction and colour.
+std::vector<ClipSpec> AllCombinations() {
+  std::vector<ClipSpec> result;
+  for (int digit = 0; digit < kDigits; ++digit) {
+    for (int direction = 0; direction < kDirections; ++direction) {
+      for (int colour = 0; colour < kColours; ++colour) {
+        ClipSpec spec;
+        spec.digit = digit;
+        spec.direction = static_cast<Direction>(direction);
+        spec.colour = static_cast<Colour>(colour);
+        result.push_back(spec);
+      }
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -158,55 +172,46 @@ std::vector<NamedTensor> ClipObjective::Parameters() {
 
 at::Tensor ClipObjective::Loss(int64_t step, int part, int parts) {
   const ClipBatch batch = NoisyClips(scans_, geometry_, batch_, step, part, parts, seed_);
-  const size_t count = batch.specs.size();
-  std::vector<int64_t> rows;
-  std::vector<bool> names_colour;
-  for (size_t i = 0; i < count; ++i) {
-    Random random(MixSeed(seed_, {kClipCaption, static_cast<uint64_t>(step) << 16 |
-                                                static_cast<uint64_t>(part) + i * parts}));
-    const auto language = static_cast<Language>(random.Below(kLanguages));
-    const int wording = static_cast<int>(random.Below(CaptionTemplates(language)));
-    rows.push_back(captions_.index.at(Caption(batch.specs[i], language, wording)));
-    names_colour.push_back(CaptionNamesColour(language, wording));
+  Random random(MixSeed(
+      seed_, {kClipCaption, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
+  const auto language = static_cast<Language>(random.Below(kLanguages));
+  const int wording = static_cast<int>(random.Below(CaptionTemplates(language)));
+
+  // The candidates: every caption of the wording, rows of the table in ascending order.
+  std::set<int64_t> rows;
+  for (const ClipSpec& spec : AllCombinations()) {
+    rows.insert(captions_.index.at(Caption(spec, language, wording)));
   }
-  // fits[i][j]: caption j is true of clip i.
-  at::Tensor fits = at::zeros({static_cast<int64_t>(count), static_cast<int64_t>(count)});
-  auto cells = fits.accessor<float, 2>();
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < count; ++j) {
-      cells[i][j] = CaptionIsTrueOf(batch.specs[j], names_colour[j], batch.specs[i]) ? 1.0f : 0.0f;
-    }
+  const std::vector<int64_t> candidates(rows.begin(), rows.end());
+  std::vector<int64_t> right;  // of each clip, its caption's place among the candidates
+  for (const ClipSpec& spec : batch.specs) {
+    const int64_t row = captions_.index.at(Caption(spec, language, wording));
+    right.push_back(std::lower_bound(candidates.begin(), candidates.end(), row) -
+                    candidates.begin());
   }
+  const at::Tensor index = at::tensor(candidates);
   const at::Tensor video = network_.EmbedVideo(batch.video);
-  const at::Tensor index = at::tensor(rows);
   const at::Tensor text = network_.EmbedText(captions_.ids.index_select(0, index),
                                              captions_.mask.index_select(0, index));
-  const at::Tensor logits = network_.Scale() * video.matmul(text.t());
-  auto cross_entropy = [](const at::Tensor& scores, const at::Tensor& right) {
-    // Every row holds at least its own pair.
-    return -(right / right.sum(1, true) * scores.log_softmax(1)).sum(1).mean();
-  };
-  return 0.5 * (cross_entropy(logits, fits) + cross_entropy(logits.t(), fits.t()));
+  const at::Tensor logits = network_.Scale() * video.matmul(text.t());  // [clips, candidates]
+  const at::Tensor target = at::tensor(right);
+  const at::Tensor by_caption = -logits.log_softmax(1).gather(1, target.unsqueeze(1)).mean();
+
+  // The other way for the captions that are true of a clip of the batch, of some more than one.
+  const at::Tensor said = std::get<0>(at::_unique(target, /*sorted=*/true));
+  const at::Tensor fits = (said.unsqueeze(1) == target.unsqueeze(0)).to(at::kFloat);
+  const at::Tensor by_clip =
+      -(fits / fits.sum(1, true) * logits.index_select(1, said).t().log_softmax(1)).sum(1).mean();
+  return 0.5 * (by_caption + by_clip);
 }
 
 absl::StatusOr<ZeroShotAccuracy> ReadByCaptions(const DigitsClip::Loaded& clip,
                                                 const at::Tensor& video,
                                                 const std::vector<ClipSpec>& specs,
                                                 Language language) {
-  std::vector<ClipSpec> said;
+  const std::vector<ClipSpec> said = AllCombinations();
   std::vector<std::string> captions;
-  for (int digit = 0; digit < kDigits; ++digit) {
-    for (int direction = 0; direction < kDirections; ++direction) {
-      for (int colour = 0; colour < kColours; ++colour) {
-        ClipSpec spec;
-        spec.digit = digit;
-        spec.direction = static_cast<Direction>(direction);
-        spec.colour = static_cast<Colour>(colour);
-        said.push_back(spec);
-        captions.push_back(Caption(spec, language, /*template_index=*/0));
-      }
-    }
-  }
+  for (const ClipSpec& spec : said) captions.push_back(Caption(spec, language, /*template_index=*/0));
   WANLITE_ASSIGN_OR_RETURN(const at::Tensor text, clip.EmbedCaptions(captions));
   return CatchTorch([&] {
     at::NoGradGuard no_grad;

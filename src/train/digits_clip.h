@@ -73,8 +73,9 @@ struct DigitsClip::Loaded {
   absl::StatusOr<at::Tensor> EmbedCaptions(const std::vector<std::string>& captions) const;
 };
 
-// Symmetric cross-entropy over all pairs of a batch. A caption counts as right for every clip that
-// it is true of, not only for its own: a batch holds several red threes that move left.
+// Symmetric cross-entropy between the clips of a batch and every caption of one wording, drawn anew
+// each time: against the captions of the batch alone (Radford et al. 2021) a small batch rarely asks to
+// tell digits apart. A caption is right for every clip that it is true of.
 class ClipObjective : public Objective {
  public:
   // What is pointed to must outlive it.

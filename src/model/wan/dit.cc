@@ -117,6 +117,40 @@ at::Tensor Dit::Unpatchify(const at::Tensor& x, const std::array<int64_t, 3>& gr
 
 at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& timestep,
                         const at::Tensor& encoder_hidden_states) const {
+  return Run({{"hidden_states", hidden_states},
+              {"timestep", timestep},
+              {"encoder_hidden_states", encoder_hidden_states}});
+}
+
+std::vector<std::string> Dit::Inputs() const {
+  return {"hidden_states", "timestep", "encoder_hidden_states"};
+}
+
+std::string Dit::Output() const { return "sample"; }
+
+std::vector<BlockProgram::Step> Dit::Steps() const {
+  std::vector<Step> steps;
+  steps.push_back({"", {"x", "context", "time", "head_time", "rotary"}});
+  for (int64_t i = 0; i < num_blocks(); ++i) {
+    steps.push_back({absl::StrCat("blocks.", i), {"x"}, /*residual=*/true});
+  }
+  steps.push_back({"", {"sample"}});
+  return steps;
+}
+
+void Dit::RunStep(size_t step, Values& values) const {
+  const auto blocks = static_cast<size_t>(num_blocks());
+  TORCH_CHECK(step < blocks + 2, "step ", step, " of a program of ", blocks + 2);
+  if (step == 0) return Embed(values);
+  if (step == blocks + 1) return ApplyHead(values);
+  at::Tensor& x = values["x"];
+  TORCH_CHECK_VALUE(x.defined(), "no value 'x' was given");
+  x = block(static_cast<int64_t>(step) - 1)
+          .forward(x, ValueOf(values, "context"), ValueOf(values, "time"),
+                   ValueOf(values, "rotary"));
+}
+
+std::array<int64_t, 3> Dit::GridOf(const at::Tensor& hidden_states) const {
   TORCH_CHECK_VALUE(hidden_states.dim() == 5 && hidden_states.size(1) == config_.in_channels &&
                         hidden_states.is_floating_point(),
                     "hidden_states is ", hidden_states.scalar_type(), " ", hidden_states.sizes(),
@@ -130,15 +164,20 @@ at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& times
                       at::IntArrayRef(config_.patch_size));
     grid[axis] = size / config_.patch_size[axis];
   }
+  return grid;
+}
+
+void Dit::Embed(Values& values) const {
+  const at::Tensor& hidden_states = ValueOf(values, "hidden_states");
+  const at::Tensor& timestep = ValueOf(values, "timestep");
+  const at::Tensor& text = ValueOf(values, "encoder_hidden_states");
+  const std::array<int64_t, 3> grid = GridOf(hidden_states);
   const int64_t batch = hidden_states.size(0);
   const int64_t tokens = grid[0] * grid[1] * grid[2];
-  TORCH_CHECK_VALUE(encoder_hidden_states.dim() == 3 && encoder_hidden_states.size(0) == batch &&
-                        encoder_hidden_states.size(1) >= 1 &&
-                        encoder_hidden_states.size(2) == config_.text_dim &&
-                        encoder_hidden_states.is_floating_point(),
-                    "encoder_hidden_states is ", encoder_hidden_states.scalar_type(), " ",
-                    encoder_hidden_states.sizes(), ", wanted floating [", batch, ", text tokens, ",
-                    config_.text_dim, "]");
+  TORCH_CHECK_VALUE(text.dim() == 3 && text.size(0) == batch && text.size(1) >= 1 &&
+                        text.size(2) == config_.text_dim && text.is_floating_point(),
+                    "encoder_hidden_states is ", text.scalar_type(), " ", text.sizes(),
+                    ", wanted floating [", batch, ", text tokens, ", config_.text_dim, "]");
   const bool per_token = timestep.dim() == 2;
   TORCH_CHECK_VALUE((timestep.dim() == 1 || per_token) && timestep.size(0) == batch &&
                         (!per_token || timestep.size(1) == tokens),
@@ -153,26 +192,28 @@ at::Tensor Dit::forward(const at::Tensor& hidden_states, const at::Tensor& times
   time = time_embedding_->second()->forward(at::silu(time_embedding_->first()->forward(time)));
   if (!official) time = time.to(compute);
   const at::Tensor activated = at::silu(time);
-  at::Tensor block_time = official ? ApplyInFloat32(*time_projection_, activated)
-                                   : time_projection_->forward(activated);
+  const at::Tensor block_time = official ? ApplyInFloat32(*time_projection_, activated)
+                                         : time_projection_->forward(activated);
   const int64_t steps = per_token ? tokens : 1;
-  block_time = block_time.to(at::kFloat).view({batch, steps, 6, -1});
-  time = time.to(at::kFloat).view({batch, steps, 1, -1});
+  values["time"] = block_time.to(at::kFloat).view({batch, steps, 6, -1});
+  values["head_time"] = time.to(at::kFloat).view({batch, steps, 1, -1});
 
-  at::Tensor context = text_embedding_->first()->forward(encoder_hidden_states.to(compute));
-  context = text_embedding_->second()->forward(at::gelu(context, "tanh"));
+  const at::Tensor context = text_embedding_->first()->forward(text.to(compute));
+  values["context"] = text_embedding_->second()->forward(at::gelu(context, "tanh"));
 
   at::Tensor x = EmbedPatches(hidden_states.to(compute));
   if (official) x = x.to(at::kFloat);
-  const at::Tensor rotary = rotary_.Table(grid, x.device());
-  for (int64_t i = 0; i < num_blocks(); ++i) {
-    x = block(i).forward(x, context, block_time, rotary);
-  }
+  values["rotary"] = rotary_.Table(grid, x.device());
+  values["x"] = std::move(x);
+}
 
-  const std::vector<at::Tensor> e = (head_modulation_.to(at::kFloat) + time).unbind(2);
-  x = ModulatedLayerNorm(x, e[0], e[1], config_.eps);
-  x = official ? ApplyInFloat32(*head_, x) : head_->forward(x.to(compute));
-  return Unpatchify(x, grid);
+void Dit::ApplyHead(Values& values) const {
+  const bool official = numerics_ == Numerics::kOfficial;
+  const std::vector<at::Tensor> e =
+      (head_modulation_.to(at::kFloat) + ValueOf(values, "head_time")).unbind(2);
+  at::Tensor x = ModulatedLayerNorm(ValueOf(values, "x"), e[0], e[1], config_.eps);
+  x = official ? ApplyInFloat32(*head_, x) : head_->forward(x.to(compute_dtype()));
+  values["sample"] = Unpatchify(x, GridOf(ValueOf(values, "hidden_states")));
 }
 
 void Dit::InitParameters(uint64_t seed) {

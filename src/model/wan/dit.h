@@ -8,11 +8,15 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "src/model/wan/dit_block.h"
 #include "src/model/wan/rope.h"
+#include "wanlite/block_program.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
 
@@ -24,7 +28,7 @@ namespace wanlite::wan {
 // the constructor takes no memory. Values are not initialised: load them or call InitParameters().
 //
 // The compute dtype is that of patch_embedding.weight. Concurrent calls of forward() are safe.
-class Dit : public torch::nn::Module, public nn::Describable {
+class Dit : public torch::nn::Module, public nn::Describable, public BlockProgram {
  public:
   explicit Dit(const DitConfig& config, at::ScalarType dtype = at::kFloat);
 
@@ -60,7 +64,18 @@ class Dit : public torch::nn::Module, public nn::Describable {
 
   void Describe(TopologyBuilder& topology) const override;
 
+  // The steps of forward(), with its arguments as values: embeddings ("x": the residual stream, "context":
+  // the projected text, "time" and "head_time", "rotary"), each block (rewrites "x"), head ("sample").
+  std::vector<Step> Steps() const override;
+  std::vector<std::string> Inputs() const override;
+  std::string Output() const override;
+  void RunStep(size_t step, Values& values) const override;
+
  private:
+  // Frames, height and width in tokens.
+  std::array<int64_t, 3> GridOf(const at::Tensor& hidden_states) const;
+  void Embed(Values& values) const;
+  void ApplyHead(Values& values) const;
   // [batch, channels, frames, height, width] -> [batch, tokens, dim], tokens frame-major.
   at::Tensor EmbedPatches(const at::Tensor& x) const;
   // [batch, tokens, features] -> [batch, channels, frames, height, width] for a grid of tokens.

@@ -178,21 +178,51 @@ Umt5::Umt5(const Umt5Config& config) : Module("Umt5"), config_(config) {
 }
 
 at::Tensor Umt5::forward(const at::Tensor& input_ids, const at::Tensor& attention_mask) const {
+  return Run({{"input_ids", input_ids}, {"attention_mask", attention_mask}});
+}
+
+std::vector<std::string> Umt5::Inputs() const { return {"input_ids", "attention_mask?"}; }
+
+std::string Umt5::Output() const { return "last_hidden_state"; }
+
+std::vector<BlockProgram::Step> Umt5::Steps() const {
+  std::vector<Step> steps;
+  steps.push_back({"", {"x", "buckets", "keys"}});
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    steps.push_back({absl::StrCat("blocks.", i), {"x"}, /*residual=*/true});
+  }
+  steps.push_back({"", {"last_hidden_state"}});
+  return steps;
+}
+
+void Umt5::RunStep(size_t step, Values& values) const {
+  TORCH_CHECK(step < blocks_.size() + 2, "step ", step, " of a program of ", blocks_.size() + 2);
+  if (step == 0) return Embed(values);
+  const at::Tensor& x = ValueOf(values, "x");
+  if (step == blocks_.size() + 1) {
+    values["last_hidden_state"] = norm_->forward(x);
+    return;
+  }
+  values["x"] = blocks_[step - 1]->forward(x, ValueOf(values, "buckets"), values["keys"]);
+}
+
+void Umt5::Embed(Values& values) const {
+  const at::Tensor& input_ids = ValueOf(values, "input_ids");
   TORCH_CHECK(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) > 0,
               "Umt5: input_ids must be int64 [B, T > 0], found ", input_ids.scalar_type(), " ",
               input_ids.sizes());
-  at::Tensor keys;
+  const at::Tensor attention_mask = values["attention_mask"];
+  at::Tensor keys;  // undefined: every token
   if (attention_mask.defined()) {
     TORCH_CHECK(attention_mask.sizes() == input_ids.sizes(), "Umt5: attention_mask must be ",
                 input_ids.sizes(), " as input_ids, found ", attention_mask.sizes());
     keys = attention_mask.ne(0).to(token_embedding_.device()).unsqueeze(1).unsqueeze(1);
   }
-  const at::Tensor buckets =
+  values["keys"] = keys;
+  values["buckets"] =
       RelativePositionBuckets(input_ids.size(1), config_.num_buckets, config_.max_distance)
           .to(token_embedding_.device());
-  at::Tensor x = at::embedding(token_embedding_, input_ids.to(token_embedding_.device()));
-  for (const auto& block : blocks_) x = block->forward(x, buckets, keys);
-  return norm_->forward(x);
+  values["x"] = at::embedding(token_embedding_, input_ids.to(token_embedding_.device()));
 }
 
 void Umt5::InitParameters(uint64_t seed) {

@@ -12,10 +12,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "wanlite/block_program.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
 
@@ -61,7 +63,7 @@ class Umt5Block : public torch::nn::Module, public nn::Describable {
   at::Tensor position_bias_;                      // [num_buckets, N]
 };
 
-class Umt5 : public torch::nn::Module, public nn::Describable {
+class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgram {
  public:
   // InvalidArgument naming the field for a config that describes no network. Parameters are not
   // initialised; under an nn::HollowGuard they take no memory.
@@ -83,7 +85,15 @@ class Umt5 : public torch::nn::Module, public nn::Describable {
   Umt5Config CurrentConfig() const;
   void Describe(TopologyBuilder& topology) const override;
 
+  // The steps of forward(), with its arguments as values: embedding ("x", "buckets", "keys"), each block
+  // (rewrites "x"), norm ("last_hidden_state").
+  std::vector<Step> Steps() const override;
+  std::vector<std::string> Inputs() const override;
+  std::string Output() const override;
+  void RunStep(size_t step, Values& values) const override;
+
  private:
+  void Embed(Values& values) const;
   explicit Umt5(const Umt5Config& config);
 
   Umt5Config config_;

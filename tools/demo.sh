@@ -12,12 +12,15 @@ model=$root/examples/digits/model
 recipe=$root/examples/recipes/digits_int8.textproto
 prompt="a red digit 3 moves right"
 seed=7
-# Few, so that the demo ends soon; the report says what so few clips can tell.
-clips=${WANLITE_DEMO_CLIPS:-24}
+# Enough to tell the models from real clips; fewer end sooner, and the report says what they can
+# tell. The original's clips and what is known of real ones are kept beside the output, so that only
+# the first demo makes them.
+clips=${WANLITE_DEMO_CLIPS:-128}
 
 rm -rf "$2"
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
+cache=$(dirname "$out")/demo-cache
 
 bold="" plain=""
 if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); fi
@@ -48,7 +51,8 @@ for name in original int8; do
 done
 step "5. What was gained and what was lost" \
   evaluate --original "$model" --compressed "$out/checkpoints" \
-  --set "digits:$root/examples/digits" --set-clips "$clips" --report "$out/report.html"
+  --set "digits:$root/examples/digits" --set-clips "$clips" --cache "$cache" \
+  --report "$out/report.html"
 
 printf '\nThe same digit from both models (a browser shows them):\n'
 for file in "$out"/*.webp "$out"/*.png; do

@@ -71,8 +71,9 @@ struct GenerateRequest {
   std::optional<int64_t> height;  // multiples of the VAE's spatial stride times the patch size
   std::optional<int64_t> width;
   std::optional<double> guidance;  // 1 or less: none
-  std::optional<double>
-      guidance_2;  // of the low-noise expert; the same as guidance when neither says
+  // Of the low-noise expert; the same as guidance when neither says. As in diffusers, guidance of 1
+  // or less turns it off for both experts, so a guidance_2 above 1 beside it is refused.
+  std::optional<double> guidance_2;
   std::optional<double> shift;
   std::optional<double> boundary_ratio;  // in (0, 1), of a model with two experts
   std::optional<Sampler> sampler;
@@ -114,6 +115,8 @@ struct GenerateResult {
   at::Tensor frames;   // uint8 [F, H, W, 3]; undefined without decode
   // Forward passes by component, guidance branches counted each.
   std::map<std::string, int64_t> calls;
+  // What went otherwise than asked: a prompt that was cut to the model's text length.
+  std::vector<std::string> warnings;
   double text_seconds = 0, denoise_seconds = 0, decode_seconds = 0;
 };
 

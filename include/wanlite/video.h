@@ -18,8 +18,13 @@
 
 namespace wanlite {
 
+// Frames a second that every format that is written can carry: PNG holds a delay as a fraction of
+// 16-bit numbers, WebP in whole milliseconds.
+inline constexpr double kMinFps = 0.01;
+inline constexpr double kMaxFps = 240;
+
 struct VideoOptions {
-  double fps = 16;   // in (0, 240]
+  double fps = 16;   // in [kMinFps, kMaxFps]
   int quality = 90;  // 1 to 100, for WebP and MP4; WebP is lossless at 100
   int64_t upscale =
       1;  // every pixel becomes upscale x upscale pixels: small clips on large screens
@@ -43,8 +48,11 @@ absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& fram
                         const VideoOptions& options);
 
 // The checks of WriteVideo that need no frames, so that a long run does not end in a wrong file
-// name.
-absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options);
+// name, rate or size. height, width: of the frames to come; 0: not known yet.
+absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options, int64_t height = 0,
+                            int64_t width = 0);
+// The same for WriteContactSheet.
+absl::Status CheckSheetPath(absl::string_view path, const VideoOptions& options);
 
 // Endings that WriteVideo knows here, ".mp4" only where libav is found.
 std::vector<std::string> VideoFormats();
@@ -58,21 +66,24 @@ struct VideoClip {
   double fps = 0;     // 0: the file does not say, as a still image
 };
 
-// What ReadVideo takes at most; a larger file is InvalidArgument before memory is asked for.
-inline constexpr int64_t kMaxReadSide = 16384;
+// What ReadVideo takes at most; a larger clip is InvalidArgument before memory is asked for, since
+// a file of some kilobytes may promise any number of pixels. All frames together: 291 of 1280x720.
+inline constexpr int64_t kMaxReadPixels = int64_t{1} << 28;
+inline constexpr int64_t kMaxReadSide = 8192;
 inline constexpr int64_t kMaxReadFrames = 65536;
-inline constexpr int64_t kMaxReadBytes = int64_t{4} << 30;  // of all decoded frames
 
 // Reads a clip. The format is told from the first bytes, not from the ending:
 //   PNG, animated PNG   up to 8 bits a sample
 //   WebP                still or animated, lossy or lossless
-//   YUV4MPEG2           8 bits, 4:2:0, 4:2:2, 4:4:4 or mono, limited or full range, read as BT.601;
-//                       chroma is repeated, not interpolated
-//   MP4                 the first video stream, where this build has its libav module
-// Transparent pixels are shown on black. Formats that give each frame a duration of its own (PNG,
-// WebP) come back at one rate: a frame that lasts k ticks is repeated k times (WebP stores equal
-// neighbours as one longer frame), where a whole rate up to 240 fits the times to the millisecond;
-// else the frames as they are, at their mean rate.
+//   YUV4MPEG2           8 bits, 4:2:0, 4:2:2, 4:4:4 or mono, limited or full range, read as BT.601
+//                       at any size; chroma is repeated, not interpolated
+//   MP4                 the first video stream, where this build has its libav module; by the
+//                       matrix that the stream names, BT.601 at any size where it names none
+// GIF is not read. Transparent pixels are shown on black. Formats that give each frame a duration
+// of its own (PNG, WebP) come back with the frames that the file holds, at their mean rate. Only
+// where every duration is a multiple of the common one, a frame that lasts k times as long comes
+// back k times: WebP stores equal neighbours as one longer frame. WebP of WriteVideo comes back with
+// all its frames, merged or not.
 //
 // The file may be hostile. InvalidArgument names the file for broken, truncated and too large ones
 // and for unknown formats; Unimplemented for variants that are not read, and MP4 without libav.

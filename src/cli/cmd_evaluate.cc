@@ -5,8 +5,10 @@
 #include <cstdio>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "src/cli/child_process.h"
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
@@ -29,8 +31,9 @@ struct EvaluateArgs {
   std::vector<std::string> compressed;
   std::string save, report;
   std::vector<std::string> prompts;
-  std::string prompts_file, set, real, text_encoder;
-  int64_t seeds = 1, repeats = 3, set_clips = 48, set_seed = 1000;
+  std::string prompts_file, set, real, text_encoder, cache;
+  int64_t seeds = 1, repeats = 3, set_clips = 48;
+  uint64_t set_seed = 1000;
   bool no_memory = false;
   DeviceOptions device;
   RequestOptions request;
@@ -122,7 +125,14 @@ absl::StatusOr<std::vector<std::string>> ExpandCandidates(const std::vector<std:
 absl::StatusOr<std::vector<std::string>> AllPrompts(const EvaluateArgs& options, Session& session) {
   std::vector<std::string> prompts = options.prompts;
   if (options.prompts_file.empty()) return prompts;
-  WANLITE_ASSIGN_OR_RETURN(const std::string text, session.env().ReadFile(options.prompts_file));
+  WANLITE_ASSIGN_OR_RETURN(const std::string bytes, session.env().ReadFile(options.prompts_file));
+  absl::string_view text = bytes;
+  // A byte-order mark is not part of the first prompt; UTF-16 would be no prompt at all.
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  if (absl::StartsWith(text, "\xFF\xFE") || absl::StartsWith(text, "\xFE\xFF")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", options.prompts_file, "' is UTF-16, wanted UTF-8"));
+  }
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     line = absl::StripAsciiWhitespace(line);
     if (!line.empty()) prompts.emplace_back(line);
@@ -156,9 +166,9 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& optio
       return absl::InvalidArgumentError(
           absl::StrCat("--set is '", options.set, "', wanted digits:DIR"));
     }
-    WANLITE_ASSIGN_OR_RETURN(EvaluationSet made,
-                             MakeDigitsSet(session.env(), parts.second, options.set_clips,
-                                           static_cast<uint64_t>(options.set_seed)));
+    WANLITE_ASSIGN_OR_RETURN(
+        EvaluationSet made,
+        MakeDigitsSet(session.env(), parts.second, options.set_clips, options.set_seed));
     set = std::make_unique<EvaluationSet>(std::move(made));
     defaults.insert(defaults.begin(), "digits:" + JoinPath(parts.second, "classifier"));
   } else {
@@ -203,6 +213,7 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   evaluate.set = set.get();
   evaluate.seeds = options.seeds;
   evaluate.repeats = options.repeats;
+  evaluate.cache = options.cache;
   evaluate.distance.resamples = options.videos.resamples;
   WANLITE_ASSIGN_OR_RETURN(evaluate.distance.divisor, ParseDivisor(options.videos.divisor));
   if (!options.no_memory) {
@@ -234,9 +245,11 @@ absl::Status RunEvaluate(const EvaluateArgs& options, Session& session) {
         "two folders of clips and models are evaluated one at a time");
   }
   if (videos) return RunVideos(options.videos, session);
-  if (options.original.empty() || options.compressed.empty()) {
+  const bool alone = !options.set.empty() || !options.real.empty();
+  if (options.original.empty() || (options.compressed.empty() && !alone)) {
     return absl::InvalidArgumentError(
-        "wanted --original and --compressed, or --videos and --reference");
+        "wanted --original and --compressed, or --original and --set or --real for the original "
+        "alone, or --videos and --reference");
   }
   return CompareModels(options, session);
 }
@@ -257,12 +270,15 @@ Command AddEvaluate(CLI::App& root) {
       "the distances to real clips are measured too: distance of compressed to real minus that of\n"
       "original to real, and of compressed to original, each with its extractor, floor and "
       "interval.\n"
-      "A folder of model folders under --compressed stands for all of them.\n\n"
-      "JSON: original, compressed and paired (the first compressed model), candidates (all: "
-      "model,\n"
-      "paired, quality), set, settings, machine. psnr_db of identical clips counts as 100; psnr_db "
-      "and\n"
-      "ssim are null without a VAE. gflop_per_step counts 2 per multiply-add, INT8 or not;\n"
+      "A folder of model folders under --compressed stands for all of them. Without --compressed\n"
+      "the original alone is measured over the set: how far it is from real clips, and how many\n"
+      "times the floor between two sets of real clips that is.\n\n"
+      "JSON: original, compressed and paired (the first compressed model, null without one),\n"
+      "candidates (all: model, paired, quality), set, settings, warnings, machine. psnr_db of\n"
+      "identical clips counts as 100; psnr_db and ssim are null without a VAE. distances: "
+      "to_real,\n"
+      "over_floor (to_real / floor), to_original, delta (to_real minus the original's) and\n"
+      "delta_interval (paired bootstrap). gflop_per_step counts 2 per multiply-add, INT8 or not;\n"
       "int8_gop_per_step is the part of it that is INT8.\n\n" +
           VideosHelp());
   CLI::App* app = command.app;
@@ -292,6 +308,7 @@ Command AddEvaluate(CLI::App& root) {
       ->type_name("N")
       ->capture_default_str();
   app->add_option("--set-seed", options->set_seed, "of the set's prompts, clips and noise")
+      ->check(FitsUint64())
       ->type_name("N")
       ->capture_default_str();
   app->add_option("--real", options->real,
@@ -302,6 +319,10 @@ Command AddEvaluate(CLI::App& root) {
          "TorchScript file with encode_text(text: str) and encode_video(video: Tensor), for "
          "alignment scores in place of the set's own encoder")
       ->type_name("FILE");
+  app->add_option("--cache", options->cache,
+                  "folder that keeps the original's clips and the features of real ones, so that "
+                  "the next evaluation of this original makes neither again")
+      ->type_name("DIR");
   app->add_flag("--no-memory", options->no_memory, "do not measure peak memory");
   app->add_option("--save", options->save, "folder for the first clip of each, and side by side")
       ->type_name("DIR");

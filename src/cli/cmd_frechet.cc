@@ -191,7 +191,9 @@ Command AddFrechet(CLI::App& root) {
   command.app->add_option("--resamples", options->resamples, "of the bootstrap; 0: no interval")
       ->type_name("N")
       ->capture_default_str();
-  command.app->add_option("--seed", options->seed, "of the bootstrap")->capture_default_str();
+  command.app->add_option("--seed", options->seed, "of the bootstrap")
+      ->check(FitsUint64())
+      ->capture_default_str();
   command.run = [options](Session& session) { return RunFrechet(*options, session); };
   return command;
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include <cstdio>
+
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
 #include "src/runner/text_table.h"
@@ -45,11 +47,22 @@ absl::Status CheckOutputs(const GenerateArgs& options, Session& session) {
   if (options.prompt && !options.request.prompt_embeds.empty()) {
     return absl::InvalidArgumentError("--prompt and --prompt-embeds exclude each other");
   }
-  for (const std::string& path : {options.out, options.sheet}) {
-    if (!path.empty()) WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options.video));
+  if (!options.out.empty()) WANLITE_RETURN_IF_ERROR(CheckVideoPath(options.out, options.video));
+  if (!options.sheet.empty()) {
+    WANLITE_RETURN_IF_ERROR(CheckSheetPath(options.sheet, options.video));
   }
   for (const std::string& path : {options.out, options.sheet, options.save_latents}) {
     if (!path.empty()) WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), path));
+  }
+  return absl::OkStatus();
+}
+
+// What a format does not take is found before the work, not after it.
+absl::Status CheckSizes(const GenerateArgs& options, const GenerateSettings& settings) {
+  for (const std::string& path :
+       {options.out, std::string(options.vbench.empty() ? "" : "vbench.mp4")}) {
+    if (path.empty()) continue;
+    WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options.video, settings.height, settings.width));
   }
   return absl::OkStatus();
 }
@@ -62,13 +75,18 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
   runner_options.config_path = options.model.config;
   runner_options.free_text_encoder = true;
   request.prompt = options.prompt.value_or("");
-  request.decode = !options.out.empty() || !options.sheet.empty() ||
-                   !options.vbench.empty() || options.decode;
+  request.decode =
+      !options.out.empty() || !options.sheet.empty() || !options.vbench.empty() || options.decode;
   WANLITE_ASSIGN_OR_RETURN(
       const std::unique_ptr<Runner> runner,
       Runner::Open(session.env(), options.model.model, session.architectures(), runner_options));
+  WANLITE_ASSIGN_OR_RETURN(const GenerateSettings planned, runner->Resolve(request));
+  if (!options.fps) options.video.fps = planned.fps;
+  WANLITE_RETURN_IF_ERROR(CheckSizes(options, planned));
   WANLITE_ASSIGN_OR_RETURN(const GenerateResult result, runner->Generate(request));
-  if (!options.fps) options.video.fps = result.settings.fps;
+  for (const std::string& warning : result.warnings) {
+    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+  }
 
   std::vector<std::string> written;
   if (!options.save_latents.empty()) {
@@ -97,6 +115,7 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
                            {"settings", SettingsJson(result.settings)},
                            {"seed", request.seed},
                            {"calls", result.calls},
+                           {"warnings", result.warnings},
                            {"text_seconds", result.text_seconds},
                            {"denoise_seconds", result.denoise_seconds},
                            {"decode_seconds", result.decode_seconds},

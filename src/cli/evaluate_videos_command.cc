@@ -59,13 +59,17 @@ void AddVideosOptions(CLI::App* app, VideosOptions& options) {
                   "of the bootstrap interval of set distances; 0: no interval")
       ->type_name("N")
       ->check(CLI::Range(0, 100000))
+      ->check([](const std::string& text) {
+        return text == "1" ? std::string("is 1, it must be 0 (no interval) or at least 2") : "";
+      })
       ->capture_default_str();
 }
 
 std::string VideosHelp() {
   return "wanlite evaluate --videos DIR --reference DIR --json\n\n"
          "Scores two folders of clips (PNG, animated PNG, WebP, Y4M; MP4 where libav is), told by\n"
-         "content. Keys: videos and reference (clips, frames, height, width, fps, flicker), "
+         "content, or folders of frames (clip/frame1.png, clip/frame2.png, ...). GIF is not read.\n"
+         "Keys: videos and reference (clips, frames, height, width, fps, flicker), "
          "distances\n"
          "(one per extractor: name, digest, preprocessing, dim, covariance_divisor, distance, "
          "floor of\n"

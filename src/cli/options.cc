@@ -4,6 +4,11 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/runner/protocols.h"
@@ -17,6 +22,22 @@ CLI::App* AddCommand(CLI::App& root, const std::string& name, const std::string&
   CLI::App* app = root.add_subcommand(name, description);
   app->footer("\nExample:\n  " + example);
   return app;
+}
+
+CLI::Validator FitsUint64() {
+  return CLI::Validator(
+      [](std::string& text) {
+        std::string digits = text;  // as CLI11 reads them, with separators
+        digits.erase(std::remove_if(digits.begin(), digits.end(),
+                                    [](char c) { return c == '_' || c == '\''; }),
+                     digits.end());
+        errno = 0;
+        std::strtoull(digits.c_str(), nullptr, 0);
+        const bool fits = errno != ERANGE && !absl::StartsWith(digits, "-");
+        return fits ? std::string()
+                    : absl::StrCat("is ", text, ", it must lie in [0, 18446744073709551615]");
+      },
+      "");
 }
 
 void ModelOptions::Add(CLI::App* app) {
@@ -63,6 +84,7 @@ void RequestOptions::Add(CLI::App* app) {
       ->type_name("TEXT");
   app->add_option("--steps", steps, "denoising steps" + by_model)->type_name("N");
   app->add_option("--seed", seed, "of the noise, as torch.manual_seed (default: 0)")
+      ->check(FitsUint64())
       ->type_name("N");
   app->add_option("--frames", frames, "frames of the video, 4 k + 1 for Wan" + by_model)
       ->type_name("N");

@@ -36,6 +36,9 @@ struct DeviceOptions {
   absl::StatusOr<RunnerOptions> Resolve(Session& session) const;
 };
 
+// For options of 64 bits without a sign, whose larger values CLI11 cuts off without a word.
+CLI::Validator FitsUint64();
+
 // Appends an option and its value to arguments of the command line.
 void AppendArgument(const std::string& name, const std::string& value,
                     std::vector<std::string>& arguments);

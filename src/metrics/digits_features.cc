@@ -14,8 +14,7 @@
 namespace wanlite {
 namespace {
 
-constexpr int64_t kSize = 64;      // of the clips it was trained on
-constexpr int64_t kMinDigitsFrames = 5;  // for its strides over time
+constexpr int64_t kSize = 64;  // of the clips it was trained on
 
 class DigitsFeatures : public FeatureExtractor {
  public:
@@ -29,9 +28,10 @@ class DigitsFeatures : public FeatureExtractor {
 
   absl::StatusOr<at::Tensor> Extract(const at::Tensor& clip) const override {
     WANLITE_RETURN_IF_ERROR(CheckClip(clip));
-    if (clip.size(0) < kMinDigitsFrames) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ": the clip has ", clip.size(0), " frames, at least ", kMinDigitsFrames, " are wanted"));
+    if (clip.size(0) < train::VideoTrunk::kMinFrames) {
+      return absl::InvalidArgumentError(absl::StrCat(name_, ": the clip has ", clip.size(0),
+                                                     " frames, at least ",
+                                                     train::VideoTrunk::kMinFrames, " are wanted"));
     }
     return CatchTorch([&]() -> at::Tensor {
       const at::NoGradGuard no_grad;

@@ -111,15 +111,15 @@ absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& 
   });
 }
 
-absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tensor& generated,
-                                          CovarianceDivisor divisor, int resamples,
-                                          double confidence, uint64_t seed) {
-  if (resamples < 2 || !(confidence > 0 && confidence < 1)) {
+absl::StatusOr<std::vector<double>> FrechetResamples(const at::Tensor& real,
+                                                     const at::Tensor& generated,
+                                                     CovarianceDivisor divisor, int resamples,
+                                                     uint64_t seed) {
+  if (resamples < 2) {
     return absl::InvalidArgumentError(
-        absl::StrCat("bootstrap with ", resamples, " resamples at confidence ", confidence,
-                     "; wanted at least 2 and a confidence between 0 and 1"));
+        absl::StrCat("bootstrap with ", resamples, " resamples; wanted at least 2"));
   }
-  return CatchTorch([&]() -> absl::StatusOr<Interval> {
+  return CatchTorch([&]() -> absl::StatusOr<std::vector<double>> {
     at::NoGradGuard no_grad;
     WANLITE_RETURN_IF_ERROR(CheckPair(real, generated));
     at::Generator generator = at::detail::createCPUGenerator(seed);
@@ -137,18 +137,28 @@ absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tens
       const Gaussian resampled = resample(a);
       distances.push_back(Distance(resampled, resample(b)));
     }
-    std::sort(distances.begin(), distances.end());
-    const double tail = (1 - confidence) / 2;
-    const auto quantile = [&](double q) {
-      const double at = q * static_cast<double>(resamples - 1);
-      const size_t low = static_cast<size_t>(at);
-      const size_t high = std::min(low + 1, distances.size() - 1);
-      return distances[low] + (at - static_cast<double>(low)) * (distances[high] - distances[low]);
-    };
-    double sum = 0;
-    for (const double distance : distances) sum += distance;
-    return Interval{quantile(tail), quantile(1 - tail), sum / resamples};
+    return distances;
   });
+}
+
+absl::StatusOr<Interval> IntervalAround(double centre, std::vector<double> values,
+                                        double confidence) {
+  if (values.size() < 2 || !(confidence > 0 && confidence < 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an interval of ", values.size(), " values at confidence ", confidence,
+                     "; wanted at least 2 and a confidence between 0 and 1"));
+  }
+  std::sort(values.begin(), values.end());
+  double mean = 0;
+  for (const double value : values) mean += value / static_cast<double>(values.size());
+  const auto quantile = [&](double q) {
+    const double at = q * static_cast<double>(values.size() - 1);
+    const size_t low = static_cast<size_t>(at);
+    const size_t high = std::min(low + 1, values.size() - 1);
+    return values[low] + (at - static_cast<double>(low)) * (values[high] - values[low]);
+  };
+  const double tail = (1 - confidence) / 2, shift = centre - mean;
+  return Interval{quantile(tail) + shift, quantile(1 - tail) + shift, centre};
 }
 
 std::string SampleWarning(int64_t n_real, int64_t n_generated, int64_t dim) {

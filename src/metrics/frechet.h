@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,17 +43,24 @@ absl::StatusOr<double> FrechetDistance(const at::Tensor& real, const at::Tensor&
 // errors.
 absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& generated);
 
+// FrechetDistance of `resamples` pairs of sets, both drawn with replacement, in the order of the
+// draws. The draws are a function of the two sizes and the seed: generated sets of as many clips
+// are drawn alike, so differences of their distances, draw by draw, are a paired bootstrap. The
+// bias of small sets is in every resample, so resamples tell the spread, not the truth.
+absl::StatusOr<std::vector<double>> FrechetResamples(const at::Tensor& real,
+                                                     const at::Tensor& generated,
+                                                     CovarianceDivisor divisor, int resamples,
+                                                     uint64_t seed);
+
 struct Interval {
   double low = 0;
   double high = 0;
-  double centre = 0;  // mean of the resamples
+  double centre = 0;  // mean of the values
 };
-// Percentile bootstrap of FrechetDistance: both sets are resampled with replacement `resamples`
-// times. The bias of small sets is in every resample, so the interval tells the spread, not the
-// truth.
-absl::StatusOr<Interval> FrechetBootstrap(const at::Tensor& real, const at::Tensor& generated,
-                                          CovarianceDivisor divisor, int resamples,
-                                          double confidence, uint64_t seed);
+// What holds the middle `confidence` of the values, moved to have `centre` for the mean.
+// InvalidArgument for fewer than two values and a confidence that is not between 0 and 1.
+absl::StatusOr<Interval> IntervalAround(double centre, std::vector<double> values,
+                                        double confidence);
 
 // Empty when both sets are larger than the feature width, else a sentence that says which is not.
 std::string SampleWarning(int64_t n_real, int64_t n_generated, int64_t dim);

@@ -3,11 +3,14 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/metrics/other_ops.h"
+#include "src/metrics/size_step.h"
 #include "src/metrics/vae_ops.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
@@ -90,17 +93,14 @@ absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Comp
   return ops;
 }
 
-absl::Status CheckSize(absl::string_view what, int64_t value, int64_t step, int64_t offset) {
-  if (value < 1 || value > kMaxSize) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " is ", value, ", it must lie in [1, ", kMaxSize, "]"));
+// The patch embedding is the convolution that makes tokens: [D, C, pt, ph, pw].
+std::array<int64_t, 3> PatchOf(const std::map<std::string, at::Tensor>& tensors) {
+  std::array<int64_t, 3> patch{1, 1, 1};
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.dim() != 5) continue;
+    for (int i = 0; i < 3; ++i) patch[i] = tensor.size(2 + i);
   }
-  if ((value - offset) % step != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        what, " is ", value, ", it must be a multiple of ", step, offset != 0 ? " plus 1" : "",
-        " for this model; the nearest below is ", value - (value - offset) % step));
-  }
-  return absl::OkStatus();
+  return patch;
 }
 
 }  // namespace
@@ -109,17 +109,23 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
                                   const std::map<std::string, double>& nonzero) {
   VaeStrides strides;
   VaeTensors vae;
+  SizeSteps steps;
   for (const Component& component : model.components()) {
-    if (component.role != ComponentRole::kAutoencoder) continue;
-    vae = TensorsOf(model, component);
-    strides = StridesOf(vae);
+    if (component.role == ComponentRole::kAutoencoder) {
+      vae = TensorsOf(model, component);
+      strides = StridesOf(vae);
+    } else if (component.role == ComponentRole::kDenoiser) {
+      const std::array<int64_t, 3> patch = PatchOf(TensorsOf(model, component));
+      for (int i = 0; i < 3; ++i) steps.patch[i] = std::lcm(steps.patch[i], patch[i]);
+    }
   }
+  steps.temporal = strides.temporal;
+  steps.spatial = strides.spatial;
+  steps.max_frames = steps.max_side = kMaxSize;
+  WANLITE_RETURN_IF_ERROR(CheckVideoSize(shape.frames, shape.height, shape.width, steps));
+  WANLITE_RETURN_IF_ERROR(CheckSizeStep("text length", shape.text_tokens, 1, 0, kMaxSize));
 
   ModelOps ops;
-  WANLITE_RETURN_IF_ERROR(CheckSize("frames", shape.frames, strides.temporal, 1));
-  WANLITE_RETURN_IF_ERROR(CheckSize("height", shape.height, strides.spatial, 0));
-  WANLITE_RETURN_IF_ERROR(CheckSize("width", shape.width, strides.spatial, 0));
-  WANLITE_RETURN_IF_ERROR(CheckSize("text length", shape.text_tokens, 1, 0));
   ops.latent_frames = 1 + (shape.frames - 1) / strides.temporal;
   ops.latent_height = shape.height / strides.spatial;
   ops.latent_width = shape.width / strides.spatial;
@@ -127,22 +133,14 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
   for (const Component& component : model.components()) {
     switch (component.role) {
       case ComponentRole::kDenoiser: {
-        // The patch embedding is the convolution that makes tokens: [D, C, pt, ph, pw].
-        int64_t patch[3] = {1, 1, 1};
         const std::map<std::string, at::Tensor> tensors = TensorsOf(model, component);
+        const std::array<int64_t, 3> patch = PatchOf(tensors);
         OpCount embedding;  // of one token
         double embedded = 0;
         for (const auto& [name, tensor] : tensors) {
           if (tensor.dim() != 5) continue;
-          for (int i = 0; i < 3; ++i) patch[i] = tensor.size(2 + i);
           embedding += Plain(2.0 * static_cast<double>(tensor.numel()), BitsOf(tensor));
           embedded += static_cast<double>(tensor.size(0));
-        }
-        WANLITE_RETURN_IF_ERROR(CheckSize("height", shape.height, strides.spatial * patch[1], 0));
-        WANLITE_RETURN_IF_ERROR(CheckSize("width", shape.width, strides.spatial * patch[2], 0));
-        if (ops.latent_frames % patch[0] != 0) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              ops.latent_frames, " latent frames are no multiple of the patch's ", patch[0]));
         }
         ops.video_tokens = (ops.latent_frames / patch[0]) * (ops.latent_height / patch[1]) *
                            (ops.latent_width / patch[2]);

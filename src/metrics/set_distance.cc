@@ -146,30 +146,52 @@ absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const Fea
   result.n_generated = generated.features.size(0);
   result.dim = real.features.size(1);
   if (options.resamples != 0) {
-    WANLITE_ASSIGN_OR_RETURN(result.interval,
-                             FrechetBootstrap(real.features, generated.features, options.divisor,
-                                              options.resamples, options.confidence, options.seed));
+    WANLITE_ASSIGN_OR_RETURN(result.resamples,
+                             FrechetResamples(real.features, generated.features, options.divisor,
+                                              options.resamples, options.seed));
     // Resamples repeat clips, which makes their distances larger; the interval keeps their spread
     // and takes the distance itself for its centre.
-    const double shift = result.frechet - result.interval.centre;
-    result.interval.low = std::max(0.0, result.interval.low + shift);
-    result.interval.high += shift;
-    result.interval.centre += shift;
+    WANLITE_ASSIGN_OR_RETURN(result.interval,
+                             IntervalAround(result.frechet, result.resamples, options.confidence));
+    result.interval.low = std::max(0.0, result.interval.low);
   }
   return result;
 }
 
-absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor,
-                                               const ClipSet& real, const ClipSet& other,
-                                               const DistanceOptions& options,
-                                               FeatureSet* real_features, ProgressSink* progress,
-                                               const CancellationToken* cancel) {
+absl::StatusOr<DistanceChange> CompareDistances(const SetDistance& from, const SetDistance& to,
+                                                double confidence) {
+  if (from.n_real != to.n_real || from.n_generated != to.n_generated ||
+      from.resamples.size() != to.resamples.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("distances of ", from.n_generated, " clips from ", from.n_real, " with ",
+                     from.resamples.size(), " resamples, and of ", to.n_generated, " from ",
+                     to.n_real, " with ", to.resamples.size(), ", are not pairs"));
+  }
+  DistanceChange change;
+  change.frechet = to.frechet - from.frechet;
+  change.interval = {change.frechet, change.frechet, change.frechet};
+  if (from.resamples.empty()) return change;
+  std::vector<double> differences;
+  for (size_t i = 0; i < from.resamples.size(); ++i) {
+    differences.push_back(to.resamples[i] - from.resamples[i]);
+  }
+  WANLITE_ASSIGN_OR_RETURN(change.interval,
+                           IntervalAround(change.frechet, std::move(differences), confidence));
+  return change;
+}
+
+absl::StatusOr<RealFeatures> ExtractRealFeatures(const FeatureExtractor& extractor,
+                                                 const ClipSet& real, const ClipSet& other,
+                                                 const DistanceOptions& options,
+                                                 ProgressSink* progress,
+                                                 const CancellationToken* cancel) {
   if (real.count != other.count) {
     return absl::InvalidArgumentError(
         absl::StrCat("the floor needs two sets of as many real clips: ", real.name, " has ",
                      real.count, ", ", other.name, " has ", other.count));
   }
-  WANLITE_ASSIGN_OR_RETURN(FeatureSet of_real, ExtractFeatures(extractor, real, progress, cancel));
+  RealFeatures features;
+  WANLITE_ASSIGN_OR_RETURN(features.real, ExtractFeatures(extractor, real, progress, cancel));
   FeatureCollector plain(extractor, other.name), shuffled(extractor, other.name),
       frozen(extractor, other.name);
   const auto one = [&](int64_t i) -> absl::Status {
@@ -180,28 +202,36 @@ absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor
     return frozen.Add(DamageClip(clip, TemporalDamage::kFrozen, seed));
   };
   WANLITE_RETURN_IF_ERROR(ForEachClip(other, extractor, progress, cancel, one));
+  WANLITE_ASSIGN_OR_RETURN(features.other, plain.Finish());
+  WANLITE_ASSIGN_OR_RETURN(features.shuffled, shuffled.Finish());
+  WANLITE_ASSIGN_OR_RETURN(features.frozen, frozen.Finish());
+  return features;
+}
 
+absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor,
+                                               const RealFeatures& features,
+                                               const DistanceOptions& options,
+                                               const CancellationToken* cancel) {
+  const FeatureSet& real = features.real;
   ExtractorReport report;
   report.name = extractor.distance_name();
   report.digest = extractor.digest();
   report.preprocessing = extractor.preprocessing();
-  report.dim = of_real.features.size(1);
-  report.clips = real.count;
-  report.frames = of_real.frames;
-  report.height = of_real.height;
-  report.width = of_real.width;
+  report.clips = real.features.size(0);
+  report.dim = real.features.size(1);
+  report.frames = real.frames;
+  report.height = real.height;
+  report.width = real.width;
   report.divisor = std::string(CovarianceDivisorName(options.divisor));
-  for (const auto& [collected, distance] :
-       {std::pair(&plain, &report.floor), std::pair(&shuffled, &report.shuffled),
-        std::pair(&frozen, &report.frozen)}) {
+  for (const auto& [set, distance] :
+       {std::pair(&features.other, &report.floor), std::pair(&features.shuffled, &report.shuffled),
+        std::pair(&features.frozen, &report.frozen)}) {
     if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
-    WANLITE_ASSIGN_OR_RETURN(const FeatureSet set, collected->Finish());
-    WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(of_real, set, options));
+    WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(real, *set, options));
   }
   report.temporal_check = report.shuffled.frechet > report.floor.frechet &&
                           report.frozen.frechet > report.floor.frechet;
-  report.warning = SampleWarning(real.count, other.count, report.dim);
-  if (real_features != nullptr) *real_features = std::move(of_real);
+  report.warning = SampleWarning(report.clips, features.other.features.size(0), report.dim);
   return report;
 }
 

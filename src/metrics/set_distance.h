@@ -75,9 +75,22 @@ struct SetDistance {
   Interval interval;
   double kernel = 0;
   int64_t n_real = 0, n_generated = 0, dim = 0;
+  std::vector<double> resamples;  // distances of the bootstrap, in the order of the draws
 };
 absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const FeatureSet& generated,
                                                const DistanceOptions& options);
+
+// How much farther one generated set is from the real ones than another.
+struct DistanceChange {
+  double frechet = 0;
+  // Paired bootstrap: both sets are drawn by the same indices, against the same draws of real
+  // clips, so that what they share cancels. Without width where there was no bootstrap.
+  Interval interval;
+};
+// Of two distances from the same real set by the same options. InvalidArgument for sets of
+// different sizes, which have no pairs.
+absl::StatusOr<DistanceChange> CompareDistances(const SetDistance& from, const SetDistance& to,
+                                                double confidence);
 
 // An extractor and how it behaves on real clips alone. No distance is printed without it.
 struct ExtractorReport {
@@ -93,13 +106,19 @@ struct ExtractorReport {
   bool temporal_check = false;  // both are farther than the floor
   std::string warning;          // empty, or why the numbers only rank (SampleWarning)
 };
-// real, other: two disjoint sets of as many real clips. `real_features` gets the features of
-// `real`.
+// What an extractor sees in two disjoint sets of as many real clips.
+struct RealFeatures {
+  FeatureSet real, other;
+  FeatureSet shuffled, frozen;  // `other`, damaged
+};
+absl::StatusOr<RealFeatures> ExtractRealFeatures(const FeatureExtractor& extractor,
+                                                 const ClipSet& real, const ClipSet& other,
+                                                 const DistanceOptions& options,
+                                                 ProgressSink* progress = nullptr,
+                                                 const CancellationToken* cancel = nullptr);
 absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor,
-                                               const ClipSet& real, const ClipSet& other,
+                                               const RealFeatures& features,
                                                const DistanceOptions& options,
-                                               FeatureSet* real_features,
-                                               ProgressSink* progress = nullptr,
                                                const CancellationToken* cancel = nullptr);
 
 }  // namespace wanlite

@@ -46,7 +46,7 @@ class TorchScriptEncoder : public TextVideoEncoder {
     });
     if (!result.ok()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path_, ": ", method, " failed: ", result.status().message()));
+          absl::StrCat(path_, ": ", method, " failed: ", FailureText(result.status().message())));
     }
     const bool is_vector = result->defined() && result->is_floating_point() &&
                            result->numel() > 0 &&

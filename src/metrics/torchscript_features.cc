@@ -105,8 +105,9 @@ class TorchScriptFeatures : public FeatureExtractor {
       return absl::Status(
           absl::IsResourceExhausted(result.status()) ? absl::StatusCode::kResourceExhausted
                                                      : absl::StatusCode::kInvalidArgument,
-          absl::StrCat(path_, " failed on a clip [", absl::StrJoin(clip.sizes(), ", "),
-                       "]: ", result.status().message()));
+          absl::StrCat(path_, " failed on a clip of ", clip.size(0), " frames of ", clip.size(2),
+                       "x", clip.size(1), ", which may be too few or too small for this network: ",
+                       FailureText(result.status().message())));
     }
     if (!result->defined() || result->dim() != 2 || result->size(0) != 1 || result->size(1) < 1 ||
         !result->is_floating_point()) {

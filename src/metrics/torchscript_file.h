@@ -20,6 +20,10 @@ struct TorchScriptFile {
   std::string digest;         // SHA-256 of the file
 };
 
+// What a TorchScript program said as it failed: the line with the error alone, since its traceback
+// fills pages; all of it where the environment variable WANLITE_TRACEBACK is set and not empty.
+std::string FailureText(absl::string_view message);
+
 // InvalidArgument, with the path, for what LibTorch cannot read.
 absl::StatusOr<TorchScriptFile> LoadTorchScript(Env& env, absl::string_view path);
 

@@ -35,6 +35,7 @@ std::string Title(const EvaluateReport& report) {
   const std::string original =
       report.original.name.empty() ? Basename(report.original.dir) : report.original.name;
   const size_t count = report.candidates.size();
+  if (count == 0) return original;
   return count == 1 ? absl::StrCat(original, " and ", report::ModelsOf(report)[1].name)
                     : absl::StrCat(original, " and ", count, " compressed models");
 }

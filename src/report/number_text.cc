@@ -96,13 +96,6 @@ Interval ShareInterval(double share, int64_t count) {
   return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
 }
 
-Interval DifferenceInterval(double b, const Interval& b_interval, double a,
-                            const Interval& a_interval) {
-  const double half =
-      std::hypot((b_interval.high - b_interval.low) / 2, (a_interval.high - a_interval.low) / 2);
-  return {b - a - half, b - a + half};
-}
-
 Unit BytesUnit(double largest) { return UnitOf(largest, {"B", "kB", "MB", "GB", "TB"}); }
 
 Unit OperationsUnit(double largest, absl::string_view name) {

@@ -36,13 +36,6 @@ int DecimalsFor(double value);
 // Wilson score interval of a share of `count` trials at 95 %. count >= 1.
 Interval ShareInterval(double share, int64_t count);
 
-// Of b - a, when each has an interval of its own: the half widths add in quadrature, as for
-// independent estimates. Sets that share prompts and real clips vary together, so this is wider
-// than needed. Centred on b - a: the bias that a percentile interval of a small set carries
-// cancels.
-Interval DifferenceInterval(double b, const Interval& b_interval, double a,
-                            const Interval& a_interval);
-
 // A unit and how many base units it holds, so that `largest` has one to three digits before the
 // point.
 struct Unit {

@@ -69,20 +69,31 @@ std::string Sentence(const EvaluateReport& report, const NamedModel& original,
   }
   const int64_t leading = LeadingExtractor(report);
   const SetDistance* to_real = DistanceToReal(other.quality, leading);
-  const SetDistance* original_to_real = DistanceToReal(original.quality, leading);
-  if (to_real != nullptr && original_to_real != nullptr) {
-    const int decimals = std::min(DecimalsFor(original_to_real->frechet), 3);
-    const Interval interval = DifferenceInterval(
-        to_real->frechet, to_real->interval, original_to_real->frechet, original_to_real->interval);
+  const DistanceChange* change = ChangeOfDistance(other.quality, leading);
+  if (to_real != nullptr && change != nullptr) {
+    const int decimals = std::min(DecimalsFor(to_real->frechet - change->frechet), 3);
     const ExtractorReport& extractor = report.extractors[leading];
     absl::StrAppend(&text, ", ", Escape(extractor.name), " to real clips <b>",
-                    Signed(to_real->frechet - original_to_real->frechet, decimals), "</b> ",
-                    IntervalText(interval, decimals),
+                    Signed(change->frechet, decimals), "</b> ",
+                    IntervalText(change->interval, decimals),
                     !extractor.temporal_check    ? " (fails its temporal check)"
                     : !extractor.warning.empty() ? " (few clips: ranks only, see the caution)"
                                                  : "");
   }
   return text + ".";
+}
+
+// Of an original that nothing is compared with.
+std::string AloneSentence(const EvaluateReport& report, const NamedModel& original) {
+  const int64_t leading = LeadingExtractor(report);
+  const SetDistance* to_real = DistanceToReal(original.quality, leading);
+  if (to_real == nullptr) return "";
+  const ExtractorReport& extractor = report.extractors[leading];
+  return absl::StrCat("<p class=\"verdict ", SeriesClass('c', original.series), "\">",
+                      ModelLabel(original), ": ", Escape(extractor.name), " to real clips <b>",
+                      Fixed(to_real->frechet, std::min(DecimalsFor(to_real->frechet), 3)),
+                      "</b>, <b>", Ratio(to_real->frechet, extractor.floor.frechet),
+                      "</b> of the floor between two sets of real clips.</p>\n");
 }
 
 // One figure for all models.
@@ -178,6 +189,12 @@ const SetDistance* DistanceToReal(const SetQuality* quality, int64_t extractor) 
   return extractor < static_cast<int64_t>(all.size()) ? &all[extractor] : nullptr;
 }
 
+const DistanceChange* ChangeOfDistance(const SetQuality* quality, int64_t extractor) {
+  if (quality == nullptr || extractor < 0) return nullptr;
+  const auto& all = quality->change;
+  return extractor < static_cast<int64_t>(all.size()) ? &all[extractor] : nullptr;
+}
+
 const SetDistance* DistanceToOriginal(const SetQuality* quality, int64_t extractor) {
   if (quality == nullptr || extractor < 0) return nullptr;
   const auto& all = quality->to_original;
@@ -187,6 +204,7 @@ const SetDistance* DistanceToOriginal(const SetQuality* quality, int64_t extract
 std::string VerdictHtml(const EvaluateReport& report) {
   const std::vector<NamedModel> models = ModelsOf(report);
   std::string out;
+  if (models.size() == 1) out = AloneSentence(report, models.front());
   for (size_t i = 1; i < models.size(); ++i) {
     absl::StrAppend(&out, "<p class=\"verdict ", SeriesClass('c', models[i].series), "\">",
                     Sentence(report, models.front(), models[i]), "</p>\n");

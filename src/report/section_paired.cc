@@ -133,6 +133,7 @@ std::string ParetoChart(const std::vector<NamedModel>& models, const QualityAxis
 
 std::string PairedHtml(const EvaluateReport& report) {
   const std::vector<NamedModel> models = ModelsOf(report);
+  if (models.size() == 1) return "";
   Table table;
   table.head = {"", "clips", "PSNR, dB", "SSIM", "latent MSE", "bit for bit"};
   for (size_t i = 1; i < models.size(); ++i) {
@@ -157,6 +158,8 @@ std::string PairedHtml(const EvaluateReport& report) {
 
 std::string ParetoHtml(const EvaluateReport& report) {
   const std::vector<NamedModel> models = ModelsOf(report);
+  if (models.size() == 1)
+    return NoteHtml("The original alone: there is nothing to compare it with.");
   const QualityAxis quality = ChooseQuality(report, models);
   const auto positive = [](double value) { return value > 0 ? value : std::nan(""); };
   const std::vector<CostAxis> costs{

@@ -17,12 +17,10 @@ std::string DistanceText(const SetDistance* distance, int decimals) {
                       interval.empty() ? "" : absl::StrCat("<small>", interval, "</small>"));
 }
 
-std::string DeltaText(const SetDistance* other, const SetDistance* original, int decimals) {
-  if (other == nullptr || original == nullptr) return NotMeasured();
-  const std::string interval = IntervalText(
-      DifferenceInterval(other->frechet, other->interval, original->frechet, original->interval),
-      decimals);
-  return absl::StrCat(Signed(other->frechet - original->frechet, decimals),
+std::string ChangeText(const DistanceChange* change, int decimals) {
+  if (change == nullptr) return NotMeasured();
+  const std::string interval = IntervalText(change->interval, decimals);
+  return absl::StrCat(Signed(change->frechet, decimals),
                       interval.empty() ? "" : absl::StrCat("<small>", interval, "</small>"));
 }
 
@@ -50,13 +48,14 @@ std::string OneExtractor(const EvaluateReport& report, const std::vector<NamedMo
   Table table;
   table.head = {"",
                 "to real clips",
+                "of the floor",
                 "minus the original's",
                 "to the original's clips",
                 "kernel distance to real",
                 "clips: real, generated"};
   table.rows.push_back(
       {{"floor: real against other real clips", DistanceText(&extractor.floor, decimals), "", "",
-        Number(extractor.floor.kernel, 3),
+        "", Number(extractor.floor.kernel, 3),
         absl::StrCat(extractor.floor.n_real, ", ", extractor.floor.n_generated)}});
   for (const NamedModel& model : models) {
     const SetDistance* real = DistanceToReal(model.quality, index);
@@ -64,7 +63,8 @@ std::string OneExtractor(const EvaluateReport& report, const std::vector<NamedMo
     const bool other = model.paired != nullptr;
     table.rows.push_back(
         {{ModelLabel(model), DistanceText(real, decimals),
-          other ? DeltaText(real, original, decimals) : "",
+          real == nullptr ? NotMeasured() : Ratio(real->frechet, extractor.floor.frechet),
+          other ? ChangeText(ChangeOfDistance(model.quality, index), decimals) : "",
           other ? DistanceText(DistanceToOriginal(model.quality, index), decimals) : "",
           real == nullptr ? NotMeasured() : Number(real->kernel, 3),
           real == nullptr ? NotMeasured() : absl::StrCat(real->n_real, ", ", real->n_generated)}});
@@ -135,9 +135,9 @@ std::string DistancesHtml(const EvaluateReport& report) {
   const std::vector<NamedModel> models = ModelsOf(report);
   std::string out = NoteHtml(
       "Fr\u00e9chet distances between sets of clips; lower is better, and the floor is "
-      "what real clips score against other real ones: a distance below it says that the clips vary "
-      "less "
-      "than real ones or are too few. Intervals are bootstrap intervals over clips.");
+      "what real clips score against other real ones of the same prompts: a distance below it says "
+      "that the clips vary less than real ones or are too few. Intervals are bootstrap intervals "
+      "over clips.");
   for (size_t i = 0; i < report.extractors.size(); ++i) {
     absl::StrAppend(&out, OneExtractor(report, models, static_cast<int64_t>(i)));
   }
@@ -192,7 +192,8 @@ std::string ReadingHtml(const EvaluateReport& report) {
   Table table;
   table.head = {"", "clips", "alignment", "retrieval"};
   if (reading)
-    table.head.insert(table.head.end(), {"digit right", "direction right", "colour right"});
+    table.head.insert(table.head.end(), {"digit right", "direction right", "colour right",
+                                         "same digit in every third"});
   for (const std::string& language : languages) {
     table.rows.push_back({{Quoted(language)}, true});
     for (const Reader& reader : readers) {
@@ -206,7 +207,7 @@ std::string ReadingHtml(const EvaluateReport& report) {
             {absl::StrCat(row->clips),
              row->has_alignment ? Fixed(row->alignment, 3) : NotMeasured(),
              row->has_alignment ? ShareText(row->retrieval, row->clips) : NotMeasured()});
-        for (double share : {row->digit, row->direction, row->colour}) {
+        for (double share : {row->digit, row->direction, row->colour, row->digit_consistency}) {
           if (reading) {
             cells.cells.push_back(row->has_reading ? ShareText(share, row->clips) : NotMeasured());
           }
@@ -221,7 +222,9 @@ std::string ReadingHtml(const EvaluateReport& report) {
           "Alignment: mean cosine of clip and prompt in " +
           (report.encoder_name.empty() ? "a text-video encoder" : Escape(report.encoder_name)) +
           ". Retrieval: share of clips that no other prompt of the set in the same language fits "
-          "better. Small "
+          "better. Same digit in every third: share of clips whose first, middle and last third "
+          "are "
+          "read as one digit, right or wrong. Small "
           "print: 95\u00a0% Wilson intervals in per cent. Real clips are the row to compare "
           "with: networks that read clips make mistakes on them too."));
 }

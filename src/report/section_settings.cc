@@ -84,22 +84,24 @@ std::string CaveatsHtml(const EvaluateReport& report) {
       "<b>Fr\u00e9chet distances</b> depend on the network that reads the clips, its "
       "preprocessing, the number, length and size of the clips and the divisor of the covariance. "
       "Numbers compare only where all of these agree, so none here compares with published tables.",
-      "<b>The floor</b> is the distance of real clips from other real clips at the same count. "
-      "With "
-      "no more clips than features a covariance is singular and the distance biased upwards: "
+      "<b>The floor</b> is the distance of real clips from other real clips of the same prompts, "
+      "where the set knows them, at the same count. With no more clips than features a covariance "
+      "is singular and the distance biased upwards: "
       "then it ranks models, and says little about how far they are from real.",
       "<b>Intervals of distances</b> are percentiles of a bootstrap over clips. Resampling repeats "
       "clips, which raises the distance of small sets, so they are moved to have the measured "
       "value for their mean: they tell the spread, and nothing of the bias. The interval of a "
-      "difference is the "
-      "difference \u00b1 the half widths of both added in quadrature, as if they were independent; "
-      "models share real clips and prompts, so they are not.",
+      "difference from the original is of a paired bootstrap: both models are resampled by the "
+      "same prompts, against the same real clips.",
       "<b>The temporal check</b> damages real clips in time only (frames shuffled; first frame "
       "frozen). A distance that does not rise says nothing about motion and is marked.",
       "<b>FVD</b> is written only for the I3D network whose file has the pinned SHA-256. "
       "Everything "
       "else carries the name of its own network.",
       "<b>Not measured</b> means just that. It is never a zero."};
+  for (const std::string& warning : report.warnings) {
+    items.push_back("<b>In this report</b> " + Escape(warning) + ".");
+  }
   bool caution = false;
   for (const ExtractorReport& e : report.extractors) caution = caution || !e.warning.empty();
   if (caution) {

@@ -34,6 +34,7 @@ double MedianSeconds(const Spread& spread);
 int64_t LeadingExtractor(const EvaluateReport& report);
 // nullptr where the set has no such distance.
 const SetDistance* DistanceToReal(const SetQuality* quality, int64_t extractor);
+const DistanceChange* ChangeOfDistance(const SetQuality* quality, int64_t extractor);
 const SetDistance* DistanceToOriginal(const SetQuality* quality, int64_t extractor);
 
 // One sentence for each compressed model, of numbers alone. Markup.

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A folder of clips, read when asked for.
+// A folder of clips, read when asked for. A clip is a file, or a folder of frames.
 #ifndef WANLITE_SRC_RUNNER_CLIP_FOLDER_H_
 #define WANLITE_SRC_RUNNER_CLIP_FOLDER_H_
 
@@ -19,8 +19,10 @@ namespace wanlite {
 
 class ClipFolder {
  public:
-  // Lists the folder: files of a known format by content, in the order of names. InvalidArgument
-  // for a file whose ending is that of a video and whose content is not.
+  // Lists the folder, in the order of names: files of a known format by content, and folders that
+  // hold still pictures of these formats (frame1.png, frame2.png, ... in the order of their
+  // numbers). InvalidArgument for a file whose ending is that of a video and whose content is not,
+  // Unimplemented for GIF.
   static absl::StatusOr<ClipFolder> Open(Env& env, const std::string& dir);
 
   const std::string& dir() const { return dir_; }
@@ -28,6 +30,8 @@ class ClipFolder {
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<std::string>& skipped() const { return skipped_; }
   std::string path(int64_t index) const { return JoinPath(dir_, names_[index]); }
+  // The name without the ending of a file: what pairs the clips of two folders.
+  std::string stem(int64_t index) const;
   // Frames a second of a clip that was read; 0: it does not say.
   double fps(int64_t index) const { return fps_[index]; }
 
@@ -42,7 +46,12 @@ class ClipFolder {
 
   Env* env_;
   std::string dir_;
+  // Fills `pictures` with the paths of the frames in folder `path`; left empty when there are none.
+  absl::Status ListFrames(const std::string& path, std::vector<std::string>& pictures) const;
+  absl::StatusOr<at::Tensor> ReadFrames(int64_t index) const;
+
   std::vector<std::string> names_, skipped_;
+  std::vector<std::vector<std::string>> frames_;  // paths of a folder's pictures; none for a file
   std::vector<double> fps_;
   std::vector<at::Tensor> kept_;
   int64_t kept_bytes_ = 0;

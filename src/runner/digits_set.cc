@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/sha256.h"
 #include "src/metrics/extractors.h"
 #include "src/runner/clip_folder.h"
 #include "src/train/digits_classifier.h"
@@ -37,8 +38,24 @@ absl::StatusOr<ClipReading> ReadClip(const Digits& digits, int64_t prompt, const
   return CatchTorch([&] {
     const train::ReadingAccuracy accuracy = train::Read(
         *digits.classifier, ClipToVideo(clip), {digits.specs[static_cast<size_t>(prompt)]});
-    return ClipReading{accuracy.digit > 0, accuracy.direction > 0, accuracy.colour > 0};
+    return ClipReading{accuracy.digit > 0, accuracy.direction > 0, accuracy.colour > 0,
+                       accuracy.digit_consistency > 0};
   });
+}
+
+// Another clip of what `spec` shows: the same digit, direction and colour, by another hand, in
+// another place.
+train::ClipSpec SampleAlike(const Digits& digits, const train::ClipSpec& spec, uint64_t seed) {
+  constexpr uint64_t kPatience = 1 << 17;  // where there is no other scan of the digit
+  for (uint64_t draw = 0;; ++draw) {
+    const train::ClipSpec other =
+        train::SampleClip(digits.scans, digits.geometry, train::Split::kHeldOut,
+                          train::Combinations::kAll, train::MixSeed(seed, {draw}));
+    if (other.digit == spec.digit && other.direction == spec.direction &&
+        other.colour == spec.colour && (other.scan != spec.scan || draw >= kPatience)) {
+      return other;
+    }
+  }
 }
 
 // A wording that names the colour, so that every prompt says all that is read.
@@ -55,16 +72,19 @@ std::string Prompt(const train::ClipSpec& spec, train::Language language, uint64
 
 absl::StatusOr<EvaluationSet> MakeDigitsSet(Env& env, const std::string& dir, int64_t count,
                                             uint64_t seed) {
-  if (count < 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an evaluation set of ", count, " clips; at least 2 are needed"));
+  constexpr int64_t kFewest = 2, kMost = 100000;
+  if (count < kFewest || count > kMost) {
+    return absl::InvalidArgumentError(absl::StrCat("an evaluation set of ", count,
+                                                   " clips; at least ", kFewest, " and at most ",
+                                                   kMost, " are taken"));
   }
   auto digits = std::make_shared<Digits>();
   WANLITE_ASSIGN_OR_RETURN(const TrainOptions options,
                            train::LoadTrainOptions(env, JoinPath(dir, "train.textproto")));
   WANLITE_ASSIGN_OR_RETURN(digits->geometry, train::CheckedGeometry(options.data()));
-  WANLITE_ASSIGN_OR_RETURN(
-      digits->scans, train::DigitScans::Load(env, JoinPath(dir, options.data().scans_file())));
+  const std::string scans_path = JoinPath(dir, options.data().scans_file());
+  WANLITE_ASSIGN_OR_RETURN(digits->scans, train::DigitScans::Load(env, scans_path));
+  WANLITE_ASSIGN_OR_RETURN(const std::string scans_bytes, env.ReadFile(scans_path));
   WANLITE_ASSIGN_OR_RETURN(digits->classifier,
                            train::DigitsClassifier::Load(env, JoinPath(dir, "classifier")));
   WANLITE_ASSIGN_OR_RETURN(train::DigitsClip::Loaded loaded,
@@ -73,14 +93,15 @@ absl::StatusOr<EvaluationSet> MakeDigitsSet(Env& env, const std::string& dir, in
 
   EvaluationSet set;
   set.name = "digits";
+  set.fingerprint = Sha256Hex(absl::StrCat("digits,", count, ",", seed, ",",
+                                           options.data().SerializeAsString(), ",", scans_bytes));
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t id = static_cast<uint64_t>(i);
-    const auto sample = [&](Stream stream) {
-      return train::SampleClip(digits->scans, digits->geometry, train::Split::kHeldOut,
-                               train::Combinations::kAll, train::MixSeed(seed, {stream, id}));
-    };
-    digits->specs.push_back(sample(kSpecs));
-    digits->other_specs.push_back(sample(kOtherSpecs));
+    digits->specs.push_back(train::SampleClip(digits->scans, digits->geometry,
+                                              train::Split::kHeldOut, train::Combinations::kAll,
+                                              train::MixSeed(seed, {kSpecs, id})));
+    digits->other_specs.push_back(
+        SampleAlike(*digits, digits->specs.back(), train::MixSeed(seed, {kOtherSpecs, id})));
     const auto language = static_cast<train::Language>(i % train::kLanguages);
     set.prompts.push_back(
         {Prompt(digits->specs.back(), language, train::MixSeed(seed, {kWording, id})),
@@ -131,10 +152,10 @@ absl::StatusOr<EvaluationSet> MakeFolderSet(Env& env, const std::string& dir,
   const int64_t half = folder->size() / 2;
   const auto part = [&](const char* name, int64_t first) {
     return ClipSet{name, half,
-                   [folder, first](int64_t index) { return folder->Clip(first + index); }};
+                   [folder, first](int64_t index) { return folder->Clip(2 * index + first); }};
   };
   set.real = part("real clips", 0);
-  set.other_real = part("other real clips", half);
+  set.other_real = part("other real clips", 1);
   return set;
 }
 

@@ -4,10 +4,12 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/runner/evaluate_cache.h"
 #include "src/runner/evaluate_layers.h"
 #include "src/runner/hollow_model.h"
 #include "src/runner/set_scorer.h"
@@ -23,6 +25,7 @@ struct Contender {
   ModelReport report;
   std::unique_ptr<Runner> runner;
   std::vector<double> seconds, denoise_seconds, decode_seconds;
+  std::vector<std::string> warnings;
 };
 
 // A prompt and a seed.
@@ -38,11 +41,6 @@ struct TrajectoryPoint {
   at::Tensor latents;
   at::Tensor
       velocity;  // of the original, flat fp64; undefined until the first candidate is compared
-};
-
-// Kept of the original for the candidates after the first, which do not run it again for quality.
-struct KeptResult {
-  at::Tensor latents, frames;
 };
 
 absl::StatusOr<Contender> OpenContender(Env& env, const ArchitectureRegistry& architectures,
@@ -89,6 +87,8 @@ absl::StatusOr<GenerateResult> Run(Contender& contender, const GenerateRequest& 
                                    bool timed) {
   absl::StatusOr<GenerateResult> result = contender.runner->Generate(request);
   if (!result.ok()) return Annotate(result.status(), contender.report.dir);
+  contender.warnings.insert(contender.warnings.end(), result->warnings.begin(),
+                            result->warnings.end());
   if (timed) {
     contender.seconds.push_back(result->text_seconds + result->denoise_seconds +
                                 result->decode_seconds);
@@ -99,7 +99,7 @@ absl::StatusOr<GenerateResult> Run(Contender& contender, const GenerateRequest& 
 }
 
 // Adds one case to the sums in `paired`.
-absl::Status Compare(const KeptResult& original, const GenerateResult& compressed,
+absl::Status Compare(const KeptClip& original, const GenerateResult& compressed,
                      PairedReport& paired) {
   WANLITE_ASSIGN_OR_RETURN(const double mse, LatentMse(original.latents, compressed.latents));
   paired.latent_mse += mse;
@@ -119,7 +119,11 @@ absl::Status Compare(const KeptResult& original, const GenerateResult& compresse
 class Evaluation {
  public:
   Evaluation(Env& env, const ArchitectureRegistry& architectures, const EvaluateOptions& options)
-      : env_(env), architectures_(architectures), options_(options), request_(options.request) {}
+      : env_(env),
+        architectures_(architectures),
+        options_(options),
+        request_(options.request),
+        cache_(env, options.cache) {}
 
   absl::StatusOr<EvaluateReport> Run() {
     WANLITE_RETURN_IF_ERROR(Check());
@@ -129,6 +133,8 @@ class Evaluation {
     WANLITE_ASSIGN_OR_RETURN(original_.report.layers,
                              ReportLayers(original_.runner->folder(), nullptr, cancel()));
     WANLITE_RETURN_IF_ERROR(CheckRealClips());
+    WANLITE_RETURN_IF_ERROR(NameClips());
+    if (options_.candidates.empty()) WANLITE_RETURN_IF_ERROR(EvaluateOriginal());
     for (const std::string& dir : options_.candidates) {
       WANLITE_RETURN_IF_ERROR(EvaluateCandidate(dir));
     }
@@ -159,8 +165,9 @@ class Evaluation {
                                                      options_.repeats,
                                                      ", both must be at least 1"));
     }
-    if (options_.candidates.empty()) {
-      return absl::InvalidArgumentError("no compressed model is named");
+    if (options_.candidates.empty() && options_.set == nullptr) {
+      return absl::InvalidArgumentError(
+          "no compressed model is named; an original alone is evaluated over a set");
     }
     if (options_.set != nullptr && options_.set->prompts.empty()) {
       return absl::InvalidArgumentError(
@@ -186,6 +193,7 @@ class Evaluation {
     request_.guidance = settings.guidance;
     request_.guidance_2 = settings.guidance_2;
     request_.shift = settings.shift;
+    if (settings.boundary_ratio > 0) request_.boundary_ratio = settings.boundary_ratio;
     request_.sampler = settings.sampler;
     report_.first_seed = options_.request.seed;
     if (options_.set != nullptr) {
@@ -222,12 +230,25 @@ class Evaluation {
     if (options_.set == nullptr) return absl::OkStatus();
     const EvaluationSet& set = *options_.set;
     for (const auto& extractor : set.extractors) {
-      FeatureSet features;
+      const MachineInfo machine = DescribeMachine();
+      const std::string key =
+          absl::StrCat("real clips\n", machine.wanlite, "\n", machine.commit, "\n", set.fingerprint,
+                       "\n", extractor->distance_name(), "\n", extractor->digest(), "\n",
+                       extractor->preprocessing(), "\n", options_.distance.seed);
+      std::optional<RealFeatures> features;
+      if (!set.fingerprint.empty()) features = cache_.ReadFeatures(key);
+      if (!features.has_value()) {
+        WANLITE_ASSIGN_OR_RETURN(
+            features, ExtractRealFeatures(*extractor, set.real, set.other_real, options_.distance,
+                                          &progress(), cancel()));
+        if (!set.fingerprint.empty()) {
+          WANLITE_RETURN_IF_ERROR(cache_.WriteFeatures(key, *features));
+        }
+      }
       WANLITE_ASSIGN_OR_RETURN(ExtractorReport extractor_report,
-                               CheckExtractor(*extractor, set.real, set.other_real,
-                                              options_.distance, &features, &progress(), cancel()));
+                               CheckExtractor(*extractor, *features, options_.distance, cancel()));
       report_.extractors.push_back(std::move(extractor_report));
-      real_features_.push_back(std::move(features));
+      real_features_.push_back(std::move(features->real));
     }
     if (set.real_follows_prompts) {
       SetScorer scorer(set, /*with_features=*/false);
@@ -238,6 +259,85 @@ class Evaluation {
       WANLITE_ASSIGN_OR_RETURN(report_.real_quality, scorer.Finish());
     }
     return absl::OkStatus();
+  }
+
+  // The key of the original's clips in the cache: all that decides them but prompt and seed.
+  absl::Status NameClips() {
+    const bool given = request_.prompt_embeds.defined() || request_.initial_latents.defined();
+    if (!cache_.enabled() || given) return absl::OkStatus();
+    const MachineInfo machine = DescribeMachine();
+    WANLITE_ASSIGN_OR_RETURN(const std::string digest,
+                             FolderDigest(env_, options_.original, cancel()));
+    const GenerateSettings& s = report_.settings;
+    clips_key_ = absl::StrCat(
+        "original\n", machine.wanlite, "\n", machine.commit, "\n", machine.cpu, "\n",
+        at::get_num_threads(), "\n", options_.runner.device.str(), "\n",
+        c10::toString(options_.runner.dtype), "\n", static_cast<int>(options_.runner.numerics),
+        "\n", digest, "\n", s.negative_prompt, "\n", s.steps, " ", s.frames, " ", s.height, " ",
+        s.width, " ", s.guidance, " ", s.guidance_2, " ", s.shift, " ", SamplerName(s.sampler), " ",
+        s.boundary_ratio, " ", request_.decode);
+    return absl::OkStatus();
+  }
+
+  std::string ClipName(int64_t index) const {
+    const Case& one = cases_[static_cast<size_t>(index)];
+    return absl::StrCat(one.seed, " ", one.prompt);
+  }
+
+  // The original's clip of an earlier evaluation, for a run that nobody times.
+  std::optional<KeptClip> EarlierClip(int64_t run, int64_t index) const {
+    if (run < options_.repeats || clips_key_.empty()) return std::nullopt;
+    return cache_.ReadClip(clips_key_, ClipName(index));
+  }
+
+  // Takes the original's clip of a case, as it was made now or earlier.
+  absl::Status TakeOriginal(int64_t index, std::optional<KeptClip> earlier,
+                            const GenerateResult& made, SetScorer* scorer) {
+    if (!earlier.has_value()) {
+      earlier = KeptClip{made.latents, made.frames};
+      if (!clips_key_.empty()) {
+        WANLITE_RETURN_IF_ERROR(cache_.WriteClip(clips_key_, ClipName(index), *earlier));
+      }
+    }
+    kept_.push_back(*std::move(earlier));
+    const at::Tensor& frames = kept_.back().frames;
+    AddExample(index, frames, report_.original_examples);
+    return scorer != nullptr ? scorer->Add(frames) : absl::OkStatus();
+  }
+
+  absl::Status FinishOriginal(SetScorer& scorer) {
+    WANLITE_ASSIGN_OR_RETURN(report_.original_quality, scorer.Finish());
+    original_features_ = scorer.features();
+    return MeasureDistances(original_features_, /*to_original=*/false, *report_.original_quality);
+  }
+
+  // Alone, over the set.
+  absl::Status EvaluateOriginal() {
+    SetScorer scorer(*options_.set, /*with_features=*/true);
+    const int64_t cases = static_cast<int64_t>(cases_.size());
+    const int64_t runs = std::max(cases, options_.repeats);
+    progress().Begin(absl::StrCat("evaluate ", original_.report.dir), runs + 1);
+    // Run -1 warms up on the first case.
+    for (int64_t run = -1; run < runs; ++run) {
+      const int64_t index = std::max<int64_t>(run, 0) % cases;
+      GenerateRequest request = request_;
+      request.prompt = cases_[static_cast<size_t>(index)].prompt;
+      request.seed = cases_[static_cast<size_t>(index)].seed;
+      std::optional<KeptClip> earlier = EarlierClip(run, index);
+      GenerateResult made;
+      if (!earlier.has_value()) {
+        WANLITE_ASSIGN_OR_RETURN(made, wanlite::Run(original_, request, run >= 0));
+      }
+      progress().Update(run + 2, "");
+      if (cancel() != nullptr) WANLITE_RETURN_IF_ERROR(cancel()->Check());
+      if (run == -1) {
+        WANLITE_RETURN_IF_ERROR(CountContender(original_, made, request));
+      } else if (run < cases) {
+        WANLITE_RETURN_IF_ERROR(TakeOriginal(index, std::move(earlier), made, &scorer));
+      }
+    }
+    progress().End();
+    return FinishOriginal(scorer);
   }
 
   absl::Status EvaluateCandidate(const std::string& dir) {
@@ -273,7 +373,9 @@ class Evaluation {
       request.seed = cases_[static_cast<size_t>(index)].seed;
       const bool needed = run < cases;
       // The original's clips are the same beside every candidate: it runs again only to be timed.
-      const bool run_original = first() || run < options_.repeats;
+      std::optional<KeptClip> earlier;
+      if (first()) earlier = EarlierClip(run, index);
+      const bool run_original = (first() && !earlier.has_value()) || run < options_.repeats;
       absl::StatusOr<GenerateResult> a = GenerateResult{}, b;
       const bool original_first = run % 2 == 0;
       const auto run_a = [&] {
@@ -295,9 +397,8 @@ class Evaluation {
       if (run_original) ratios.push_back(candidate.seconds.back() / original_.seconds.back());
       if (!needed) continue;
       if (first()) {
-        kept_.push_back({a->latents, a->frames});
-        if (original_scorer) WANLITE_RETURN_IF_ERROR(original_scorer->Add(a->frames));
-        AddExample(index, a->frames, report_.original_examples);
+        WANLITE_RETURN_IF_ERROR(TakeOriginal(index, std::move(earlier), *a,
+                                             original_scorer ? &*original_scorer : nullptr));
       }
       WANLITE_RETURN_IF_ERROR(Compare(kept_[static_cast<size_t>(index)], *b, result.paired));
       if (scorer) WANLITE_RETURN_IF_ERROR(scorer->Add(b->frames));
@@ -311,10 +412,7 @@ class Evaluation {
     result.paired.latency_ratio = SpreadOf(ratios);
     WANLITE_RETURN_IF_ERROR(CompareVelocity(candidate, result.paired));
     if (original_scorer) {
-      WANLITE_ASSIGN_OR_RETURN(report_.original_quality, original_scorer->Finish());
-      original_features_ = original_scorer->features();
-      WANLITE_RETURN_IF_ERROR(
-          MeasureDistances(original_features_, /*to_original=*/false, *report_.original_quality));
+      WANLITE_RETURN_IF_ERROR(FinishOriginal(*original_scorer));
     }
     if (scorer) {
       WANLITE_ASSIGN_OR_RETURN(result.quality, scorer->Finish());
@@ -385,11 +483,19 @@ class Evaluation {
           const SetDistance original,
           MeasureSetDistance(original_features_[e], features[e], options_.distance));
       quality.to_original.push_back(original);
+      WANLITE_ASSIGN_OR_RETURN(DistanceChange change,
+                               CompareDistances(report_.original_quality->to_real[e], real,
+                                                options_.distance.confidence));
+      quality.change.push_back(change);
     }
     return absl::OkStatus();
   }
 
-  void Close(Contender& contender) const {
+  void Close(Contender& contender) {
+    for (const std::string& warning : contender.warnings) {
+      auto& all = report_.warnings;
+      if (std::find(all.begin(), all.end(), warning) == all.end()) all.push_back(warning);
+    }
     contender.report.latency = SpreadOf(contender.seconds);
     contender.report.denoise_latency = SpreadOf(contender.denoise_seconds);
     contender.report.decode_latency = SpreadOf(contender.decode_seconds);
@@ -422,7 +528,9 @@ class Evaluation {
   Contender original_;
   EvaluateReport report_;
   std::vector<Case> cases_;
-  std::vector<KeptResult> kept_;
+  EvaluateCache cache_;
+  std::string clips_key_;       // empty: the original's clips are not kept
+  std::vector<KeptClip> kept_;  // of the original, for the candidates after the first too
   std::vector<TrajectoryPoint> trajectory_;
   std::vector<FeatureSet> real_features_, original_features_;
 };

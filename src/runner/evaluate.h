@@ -99,6 +99,8 @@ struct LanguageQuality {
   double retrieval = 0;
   bool has_reading = false;  // by the classifier of the set: shares that are as the prompt says
   double digit = 0, direction = 0, colour = 0;
+  // Share of clips whose first, middle and last third are read as the same digit, right or wrong.
+  double digit_consistency = 0;
 };
 
 // One model over an evaluation set (see evaluation_set.h).
@@ -109,6 +111,7 @@ struct SetQuality {
   // One entry per extractor, in the order of EvaluateReport::extractors.
   std::vector<SetDistance> to_real;
   std::vector<SetDistance> to_original;  // empty for the original
+  std::vector<DistanceChange> change;    // of to_real from the original's; empty for the original
 };
 
 struct ExampleClip {
@@ -128,7 +131,7 @@ struct EvaluateReport {
   ModelReport original;
   std::optional<SetQuality> original_quality;
   std::vector<ExampleClip> original_examples;
-  std::vector<CandidateReport> candidates;  // at least one
+  std::vector<CandidateReport> candidates;  // none: the original alone, over a set
 
   // With an evaluation set: what it was measured with, and how real clips score.
   std::string set_name;      // empty: no set
@@ -142,11 +145,12 @@ struct EvaluateReport {
   int64_t seeds = 0;
   int threads = 1;
   MachineInfo machine;
+  std::vector<std::string> warnings;  // of the runs: prompts that were cut
 };
 
 struct EvaluateOptions {
   std::string original;                 // model folders
-  std::vector<std::string> candidates;  // compressed ones
+  std::vector<std::string> candidates;  // compressed ones; may be empty with a set
   RunnerOptions runner;
   // Settings of every run; prompt and seed come from the lists below unless embeddings are given.
   GenerateRequest request;
@@ -158,6 +162,9 @@ struct EvaluateOptions {
   int64_t examples = 3;                // clips kept for the report
   const EvaluationSet* set = nullptr;  // null: no distances, no reading
   DistanceOptions distance;
+  // Folder that keeps the original's clips and the features of real ones for the next evaluation
+  // (evaluate_cache.h); empty: nothing is kept. Runs that are timed are made all the same.
+  std::string cache;
   // Peak memory of one generation in a process of its own. Not measured when null.
   std::function<absl::StatusOr<int64_t>(const EvaluateReport& so_far, const std::string& dir)>
       peak_rss;

@@ -109,9 +109,7 @@ Json DistanceJson(const SetDistance& distance) {
               {"dim", distance.dim}};
 }
 
-// original: null for the original itself.
-Json QualityJson(const EvaluateReport& report, const SetQuality& quality,
-                 const SetQuality* original) {
+Json QualityJson(const EvaluateReport& report, const SetQuality& quality) {
   Json languages = Json::object();
   for (const LanguageQuality& row : quality.languages) {
     Json& language = languages[row.language];
@@ -124,6 +122,7 @@ Json QualityJson(const EvaluateReport& report, const SetQuality& quality,
       language["digit"] = row.digit;
       language["direction"] = row.direction;
       language["colour"] = row.colour;
+      language["digit_consistency"] = row.digit_consistency;
     }
   }
   Json json{{"clips", quality.clips},
@@ -136,9 +135,13 @@ Json QualityJson(const EvaluateReport& report, const SetQuality& quality,
   for (size_t e = 0; e < quality.to_real.size(); ++e) {
     Json& entry = distances[report.extractors[e].name];
     entry["to_real"] = DistanceJson(quality.to_real[e]);
-    if (original == nullptr) continue;
+    const double floor = report.extractors[e].floor.frechet;
+    entry["over_floor"] = floor > 0 ? Number(quality.to_real[e].frechet / floor) : Json();
+    if (quality.change.empty()) continue;
+    const DistanceChange& change = quality.change[e];
     entry["to_original"] = DistanceJson(quality.to_original[e]);
-    entry["delta"] = Number(quality.to_real[e].frechet - original->to_real[e].frechet);
+    entry["delta"] = Number(change.frechet);
+    entry["delta_interval"] = {Number(change.interval.low), Number(change.interval.high)};
   }
   if (!distances.empty()) json["distances"] = distances;
   return json;
@@ -179,7 +182,7 @@ Json MachineJson(const EvaluateReport& report) {
 Json CandidateJson(const EvaluateReport& report, const CandidateReport& candidate) {
   Json json{{"model", ModelJson(candidate.model)}, {"paired", PairedJson(candidate.paired)}};
   if (candidate.quality.has_value()) {
-    json["quality"] = QualityJson(report, *candidate.quality, &*report.original_quality);
+    json["quality"] = QualityJson(report, *candidate.quality);
   }
   return json;
 }
@@ -188,12 +191,12 @@ Json CandidateJson(const EvaluateReport& report, const CandidateReport& candidat
 
 std::string EvaluationJson(const EvaluateReport& report) {
   const GenerateSettings& settings = report.settings;
-  const CandidateReport& first = report.candidates.front();
+  Json json{{"original", ModelJson(report.original)}};
   // The first candidate also stands under "compressed" and "paired", where most runs have one
   // alone.
-  Json json{{"original", ModelJson(report.original)},
-            {"compressed", ModelJson(first.model)},
-            {"paired", PairedJson(first.paired)}};
+  const bool any = !report.candidates.empty();
+  json["compressed"] = any ? ModelJson(report.candidates.front().model) : Json();
+  json["paired"] = any ? PairedJson(report.candidates.front().paired) : Json();
   json["candidates"] = Json::array();
   for (const CandidateReport& candidate : report.candidates) {
     json["candidates"].push_back(CandidateJson(report, candidate));
@@ -206,9 +209,9 @@ std::string EvaluationJson(const EvaluateReport& report) {
     for (const ExtractorReport& extractor : report.extractors) {
       set["extractors"].push_back(ExtractorJson(extractor));
     }
-    set["original"] = QualityJson(report, *report.original_quality, nullptr);
+    set["original"] = QualityJson(report, *report.original_quality);
     if (report.real_quality.has_value()) {
-      set["real"] = QualityJson(report, *report.real_quality, nullptr);
+      set["real"] = QualityJson(report, *report.real_quality);
     }
     json["set"] = set;
   }
@@ -225,6 +228,7 @@ std::string EvaluationJson(const EvaluateReport& report) {
                       {"shift", settings.shift},
                       {"boundary_ratio", settings.boundary_ratio},
                       {"sampler", std::string(SamplerName(settings.sampler))}};
+  json["warnings"] = report.warnings;
   json["machine"] = MachineJson(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -108,8 +108,9 @@ std::string GainsTable(const EvaluateReport& report) {
 
 std::string PairedText(const EvaluateReport& report) {
   std::string text;
+  if (report.candidates.empty()) return text;
   const GenerateSettings& settings = report.settings;
-  absl::StrAppend(&text, "Same noise, same prompts (", report.candidates.front().paired.cases,
+  absl::StrAppend(&text, "\nSame noise, same prompts (", report.candidates.front().paired.cases,
                   " clips of ", settings.frames, " frames ", settings.width, "x", settings.height,
                   ", ", settings.steps, " steps):");
   for (const CandidateReport& candidate : report.candidates) {
@@ -141,27 +142,37 @@ std::string DistancesText(const EvaluateReport& report) {
   for (size_t e = 0; e < report.extractors.size(); ++e) {
     const ExtractorReport& extractor = report.extractors[e];
     std::vector<std::vector<std::string>> rows{
-        {extractor.name, "distance", "95 % interval", "kernel", "change", "to the original"}};
-    const auto add = [&](const std::string& name, const SetDistance& distance,
-                         const std::string& change, const std::string& to_original) {
-      rows.push_back({name, FormatFixed(distance.frechet, 3),
-                      absl::StrCat(FormatFixed(distance.interval.low, 3), " to ",
-                                   FormatFixed(distance.interval.high, 3)),
-                      FormatFixed(distance.kernel, 4), change, to_original});
-    };
-    const SetDistance& original = report.original_quality->to_real[e];
-    add("original to real", original, "", "");
-    for (const CandidateReport& candidate : report.candidates) {
-      const SetDistance& distance = candidate.quality->to_real[e];
-      add(absl::StrCat(candidate.model.name, " to real"), distance,
-          Signed(distance.frechet - original.frechet, 3),
-          FormatFixed(candidate.quality->to_original[e].frechet, 3));
+        {extractor.name, "distance", "95 % interval", "of the floor", "kernel"}};
+    const bool compared = !report.candidates.empty();
+    if (compared) {
+      rows.front().insert(rows.front().end(), {"change", "95 % interval", "to original"});
     }
-    add("real to other real (floor)", extractor.floor, "", "");
-    add("  frames shuffled", extractor.shuffled, "", "");
-    add("  first frame frozen", extractor.frozen, "", "");
+    const auto range = [](const Interval& interval) {
+      if (!(interval.low < interval.high)) return std::string("-");
+      return absl::StrCat(FormatFixed(interval.low, 3), " to ", FormatFixed(interval.high, 3));
+    };
+    const auto add = [&](const std::string& name, const SetDistance& distance) {
+      const double floor = extractor.floor.frechet;
+      rows.push_back({name, FormatFixed(distance.frechet, 3), range(distance.interval),
+                      floor > 0 ? FormatRatio(distance.frechet, floor) : "-",
+                      FormatFixed(distance.kernel, 4)});
+      if (compared) rows.back().resize(rows.front().size());
+    };
+    add("original to real", report.original_quality->to_real[e]);
+    for (const CandidateReport& candidate : report.candidates) {
+      const SetQuality& quality = *candidate.quality;
+      add(absl::StrCat(candidate.model.name, " to real"), quality.to_real[e]);
+      const DistanceChange& change = quality.change[e];
+      rows.back()[5] = Signed(change.frechet, 3);
+      rows.back()[6] = range(change.interval);
+      rows.back()[7] = FormatFixed(quality.to_original[e].frechet, 3);
+    }
+    add("real to other real (floor)", extractor.floor);
+    add("  frames shuffled", extractor.shuffled);
+    add("  first frame frozen", extractor.frozen);
     absl::StrAppend(&text, "\n", FormatTable(rows));
-    absl::StrAppend(&text, extractor.preprocessing, "; ", extractor.clips, " clips of ",
+    if (compared) text += "Change: distance minus the original's, by a paired bootstrap.\n";
+    absl::StrAppend(&text, extractor.preprocessing, ".\n", extractor.clips, " clips of ",
                     extractor.frames, " frames ", extractor.width, "x", extractor.height, ", ",
                     extractor.dim, " features, covariance divisor ", extractor.divisor,
                     ", weights ", extractor.digest.substr(0, 12), ".\n");
@@ -176,8 +187,8 @@ std::string DistancesText(const EvaluateReport& report) {
 }
 
 std::string ReadingText(const EvaluateReport& report) {
-  std::vector<std::vector<std::string>> rows{
-      {"as the prompt says", "clips", "digit", "direction", "colour", "alignment", "best match"}};
+  std::vector<std::vector<std::string>> rows{{"as the prompt says", "clips", "digit", "direction",
+                                              "colour", "consistency", "alignment", "best match"}};
   const auto add = [&](const std::string& name, const SetQuality& quality) {
     for (const LanguageQuality& row : quality.languages) {
       if (!row.has_reading && !row.has_alignment) continue;
@@ -185,6 +196,7 @@ std::string ReadingText(const EvaluateReport& report) {
       rows.push_back({absl::StrCat(name, ", ", row.language), absl::StrCat(row.clips),
                       share(row.has_reading, row.digit), share(row.has_reading, row.direction),
                       share(row.has_reading, row.colour),
+                      share(row.has_reading, row.digit_consistency),
                       row.has_alignment ? FormatFixed(row.alignment, 3) : "-",
                       share(row.has_alignment, row.retrieval)});
     }
@@ -196,6 +208,13 @@ std::string ReadingText(const EvaluateReport& report) {
   if (report.real_quality.has_value()) add("real clips", *report.real_quality);
   if (rows.size() == 1) return "";
   std::string text = absl::StrCat("\n", FormatTable(rows));
+  bool any_reading = false;
+  for (const LanguageQuality& row : report.original_quality->languages) {
+    any_reading = any_reading || row.has_reading;
+  }
+  if (any_reading) {
+    text += "Consistency: the same digit is read from the first, middle and last third.\n";
+  }
   if (!report.encoder_name.empty()) {
     absl::StrAppend(&text, "Alignment by ", report.encoder_name, ".\n");
   }
@@ -218,13 +237,16 @@ std::string ReadingText(const EvaluateReport& report) {
 }  // namespace
 
 std::string EvaluationTable(const EvaluateReport& report) {
-  std::string text = absl::StrCat(GainsTable(report), "\n", PairedText(report));
+  std::string text = absl::StrCat(GainsTable(report), PairedText(report));
   if (report.original_quality.has_value()) {
     absl::StrAppend(&text, DistancesText(report), ReadingText(report));
   }
   absl::StrAppend(&text,
-                  "Operations are 2 per multiply-add and the same in INT8. Zero weights save no "
+                  "\nOperations are 2 per multiply-add and the same in INT8. Zero weights save no "
                   "time: no kernel of this build skips them.\n");
+  for (const std::string& warning : report.warnings) {
+    absl::StrAppend(&text, "Warning: ", warning, ".\n");
+  }
   return text;
 }
 

@@ -68,9 +68,11 @@ class VideosEvaluation {
   static absl::Status CheckCount(const ClipFolder& folder) {
     if (folder.size() >= kMinClips) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(
-        "'", folder.dir(), "' holds ", folder.size(), " clips (PNG, WebP, Y4M, MP4)",
+        "'", folder.dir(), "' holds ", folder.size(),
+        " clips (PNG, WebP, Y4M, MP4, folders of PNG or WebP frames)",
         folder.skipped().empty() ? ""
-                                 : absl::StrCat(" and ", folder.skipped().size(), " other files"),
+                                 : absl::StrCat(" and ", folder.skipped().size(),
+                                                " other entries, e.g. ", folder.skipped().front()),
         "; at least ", kMinClips, " are needed"));
   }
 
@@ -107,12 +109,11 @@ class VideosEvaluation {
     return report;
   }
 
-  // Index by name without ending; -1 where a folder has it twice, since a pair must be certain.
+  // Index by stem; -1 where a folder has it twice, since a pair must be certain.
   static std::map<std::string, int64_t> Stems(const ClipFolder& folder) {
     std::map<std::string, int64_t> stems;
     for (int64_t i = 0; i < folder.size(); ++i) {
-      const std::string& name = folder.names()[i];
-      const auto [at, added] = stems.emplace(name.substr(0, name.rfind('.')), i);
+      const auto [at, added] = stems.emplace(folder.stem(i), i);
       if (!added) at->second = -1;
     }
     return stems;
@@ -180,18 +181,19 @@ class VideosEvaluation {
     const std::vector<int64_t> chosen = EvenlySpread(2 * half, reference_.size());
     std::vector<int64_t> first, second;
     for (int64_t i = 0; i < 2 * half; ++i) (i % 2 == 0 ? first : second).push_back(chosen[i]);
-    FeatureSet first_features;
     WANLITE_ASSIGN_OR_RETURN(
-        distance.check,
-        CheckExtractor(extractor,
-                       reference_.Subset(absl::StrCat(reference_.dir(), " (first half)"), first),
-                       reference_.Subset(absl::StrCat(reference_.dir(), " (second half)"), second),
-                       options_.distance, &first_features, &progress_, options_.cancel));
+        const RealFeatures halves,
+        ExtractRealFeatures(
+            extractor, reference_.Subset(absl::StrCat(reference_.dir(), " (first half)"), first),
+            reference_.Subset(absl::StrCat(reference_.dir(), " (second half)"), second),
+            options_.distance, &progress_, options_.cancel));
+    WANLITE_ASSIGN_OR_RETURN(distance.check,
+                             CheckExtractor(extractor, halves, options_.distance, options_.cancel));
     FeatureSet some = generated;
     some.features =
         generated.features.index_select(0, torch::tensor(EvenlySpread(half, videos_.size())));
     WANLITE_ASSIGN_OR_RETURN(distance.at_floor_size,
-                             MeasureSetDistance(first_features, some, options_.distance));
+                             MeasureSetDistance(halves.real, some, options_.distance));
     return distance;
   }
 

@@ -31,13 +31,13 @@ struct EvaluateVideosOptions {
   const CancellationToken* cancel = nullptr;
 };
 
-// One folder. Its clips are the files of a format that ReadVideo knows, in the order of names;
-// names that begin with a dot and folders are passed over.
+// One folder. Its clips are those of ClipFolder: files of a format that ReadVideo knows and folders
+// of frames, in the order of names; names that begin with a dot are passed over.
 struct VideoFolderReport {
   std::string path;
   int64_t clips = 0, frames = 0, height = 0, width = 0;
   double fps = 0;                            // of the first clip; 0: it does not say
-  std::vector<std::string> skipped;          // files of other formats
+  std::vector<std::string> skipped;          // files of other formats, and folders without frames
   std::optional<FlickerStatistics> flicker;  // absent for clips of fewer than 3 frames
 };
 

@@ -106,7 +106,7 @@ std::string ExtractorText(const VideoDistance& distance, const VideosReport& rep
   }
   std::string text = absl::StrCat(
       "\n", FormatTable(rows), "weights ", distance.digest.substr(0, 16), ", ", distance.dim,
-      " features, covariance by ", distance.divisor, "; ", distance.preprocessing, "\n");
+      " features, covariance by ", distance.divisor, "\n", distance.preprocessing, "\n");
   if (!distance.check) {
     absl::StrAppend(&text, "no floor: the reference needs at least 4 clips to be split\n");
   } else if (distance.check->temporal_check) {
@@ -150,7 +150,7 @@ std::string VideosTable(const VideosReport& report) {
   for (const VideoFolderReport* folder : {&report.videos, &report.reference}) {
     if (folder->skipped.empty()) continue;
     absl::StrAppend(&text, "passed over in ", folder->path, ": ", folder->skipped.size(),
-                    " files of other formats\n");
+                    " entries that are no clips, e.g. ", folder->skipped.front(), "\n");
   }
   for (const VideoDistance& distance : report.distances) {
     text += ExtractorText(distance, report);

@@ -27,13 +27,19 @@ struct SetPrompt {
 // What a network reads from one clip, compared with what the prompt asked for.
 struct ClipReading {
   bool digit = false, direction = false, colour = false;  // right
+  bool digit_consistent =
+      false;  // the same digit in the first, middle and last third, right or not
 };
 
 struct EvaluationSet {
   std::string name;  // "digits"
   std::vector<SetPrompt> prompts;
+  // Of what decides the two sets of real clips, so that their features can be kept; empty: unknown.
+  std::string fingerprint;
   // Two disjoint sets of real clips, best each of as many as there are prompts, of the size and
-  // length that the models generate.
+  // length that the models generate. Best both show what the prompts say, clip by clip: otherwise
+  // the floor between them holds the difference of two sets of prompts, which a model that is given
+  // the prompts of `real` does not have.
   ClipSet real, other_real;
   // The i-th clip of `real` shows what the i-th prompt says, so that it can be read like a
   // generated one.

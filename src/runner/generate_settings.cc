@@ -9,8 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/metrics/size_step.h"
 #include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
+#include "wanlite/video.h"
 
 namespace wanlite {
 namespace {
@@ -34,16 +36,6 @@ absl::Status CheckFinite(absl::string_view what, double value, double low, doubl
       absl::StrCat(what, " is ", value, ", it must lie in [", low, ", ", high, "]"));
 }
 
-// Names the values that fit just below and above.
-absl::Status CheckStep(absl::string_view what, int64_t value, int64_t step, int64_t offset) {
-  const int64_t rest = (value - offset) % step;
-  if (rest == 0) return absl::OkStatus();
-  const int64_t below = value - rest;
-  return absl::InvalidArgumentError(absl::StrCat(
-      what, " is ", value, ", this model takes multiples of ", step, offset != 0 ? " plus 1" : "",
-      ": ", below >= 1 ? absl::StrCat(below, " or ") : "", below + step));
-}
-
 // The list "prompts" of wanlite_defaults.
 absl::StatusOr<std::vector<std::string>> ReadPrompts(const nlohmann::json& defaults) {
   std::vector<std::string> prompts;
@@ -58,6 +50,25 @@ absl::StatusOr<std::vector<std::string>> ReadPrompts(const nlohmann::json& defau
   }
   for (const auto& prompt : *found) prompts.push_back(prompt.get<std::string>());
   return prompts;
+}
+
+// A second guidance that would be dropped is refused: it was asked for.
+absl::Status CheckSecondGuidance(const GenerateRequest& request, const LatentGeometry& geometry,
+                                 GenerateSettings& settings) {
+  if (!geometry.two_experts) {
+    if (request.guidance_2 && *request.guidance_2 != settings.guidance) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "guidance 2 is ", *request.guidance_2,
+          ", which needs two experts; this model has one, guided by ", settings.guidance));
+    }
+    settings.guidance_2 = settings.guidance;
+  } else if (settings.guidance <= 1 && settings.guidance_2 > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("guidance 2 is ", settings.guidance_2, ", but guidance ", settings.guidance,
+                     " turns guidance off for both experts, as in diffusers; give a guidance "
+                     "above 1, or guidance 2 of 1 as well"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -97,6 +108,8 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
       guidance_2_given = !std::isnan(guidance_2);
       if (guidance_2_given) settings.guidance_2 = guidance_2;
       WANLITE_RETURN_IF_ERROR(fields.Double({"fps"}, settings.fps));
+      WANLITE_RETURN_IF_ERROR(
+          CheckFinite("model_index.json: wanlite_defaults.fps", settings.fps, kMinFps, kMaxFps));
       WANLITE_RETURN_IF_ERROR(fields.String({"negative_prompt"}, settings.negative_prompt));
       WANLITE_ASSIGN_OR_RETURN(settings.prompts, ReadPrompts(*own));
     }
@@ -125,6 +138,7 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
   // As diffusers: a guidance that is given holds for both experts unless the second one is given
   // too.
   settings.guidance_2 = request.guidance_2.value_or(request.guidance.value_or(defaults.guidance_2));
+  WANLITE_RETURN_IF_ERROR(CheckSecondGuidance(request, geometry, settings));
   settings.shift = request.shift.value_or(defaults.shift);
   settings.sampler = request.sampler.value_or(defaults.sampler);
   if (request.boundary_ratio) {
@@ -158,17 +172,11 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
     settings.height = latents.size(3) * geometry.spatial_stride;
     settings.width = latents.size(4) * geometry.spatial_stride;
   }
-  WANLITE_RETURN_IF_ERROR(CheckRange("frames", settings.frames, 1, kMaxFrames));
-  WANLITE_RETURN_IF_ERROR(CheckRange("height", settings.height, 1, kMaxSide));
-  WANLITE_RETURN_IF_ERROR(CheckRange("width", settings.width, 1, kMaxSide));
-  WANLITE_RETURN_IF_ERROR(CheckStep("frames", settings.frames, geometry.temporal_stride, 1));
   WANLITE_RETURN_IF_ERROR(
-      CheckStep("height", settings.height, geometry.spatial_stride * geometry.patch[1], 0));
-  WANLITE_RETURN_IF_ERROR(
-      CheckStep("width", settings.width, geometry.spatial_stride * geometry.patch[2], 0));
+      CheckVideoSize(settings.frames, settings.height, settings.width,
+                     SizeSteps{geometry.temporal_stride, geometry.spatial_stride, geometry.patch,
+                               kMaxFrames, kMaxSide}));
   const int64_t latent_frames = 1 + (settings.frames - 1) / geometry.temporal_stride;
-  WANLITE_RETURN_IF_ERROR(
-      CheckStep("number of latent frames", latent_frames, geometry.patch[0], 0));
   const int64_t values = geometry.channels * latent_frames *
                          (settings.height / geometry.spatial_stride) *
                          (settings.width / geometry.spatial_stride);

@@ -217,6 +217,38 @@ absl::StatusOr<at::Tensor> Runner::EncodePrompt(const std::string& prompt) {
   return embeds.ok() ? embeds : Annotate(embeds.status(), "text_encoder");
 }
 
+absl::Status Runner::Rep::WarnIfCut(absl::string_view what, const std::string& prompt,
+                                    std::vector<std::string>& warnings) const {
+  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, DenoiserConfig());
+  // Inside a character of UTF-8.
+  const auto inside = [&](size_t at) {
+    return at < prompt.size() && (static_cast<unsigned char>(prompt[at]) & 0xC0) == 0x80;
+  };
+  const auto fits = [&](size_t bytes) -> absl::StatusOr<bool> {
+    while (bytes > 0 && inside(bytes)) --bytes;
+    WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text,
+                             tokenizer->Encode(prompt.substr(0, bytes), dit.text_len + 1));
+    return text.attention_mask.sum().item<int64_t>() <= dit.text_len;
+  };
+  WANLITE_ASSIGN_OR_RETURN(const bool whole, fits(prompt.size()));
+  if (whole) return absl::OkStatus();
+  // Where the text that is read ends.
+  size_t low = 0, high = prompt.size();
+  while (low + 1 < high) {
+    const size_t middle = low + (high - low) / 2;
+    WANLITE_ASSIGN_OR_RETURN(const bool read, fits(middle));
+    (read ? low : high) = middle;
+  }
+  while (low > 0 && inside(low)) --low;
+  constexpr size_t kShown = 120;
+  size_t end = std::min(prompt.size(), low + kShown);
+  while (inside(end)) ++end;
+  warnings.push_back(absl::StrCat(
+      "the ", what, " is longer than the ", dit.text_len, " tokens that this model reads; cut: '",
+      prompt.substr(low, end - low), end < prompt.size() ? "…" : "", "'"));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) {
   Rep& rep = *rep_;
   GenerateResult result;
@@ -233,9 +265,12 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   if (!text.defined()) {
     WANLITE_ASSIGN_OR_RETURN(text, EncodePrompt(request.prompt));
     ++result.calls["text_encoder"];
+    WANLITE_RETURN_IF_ERROR(rep.WarnIfCut("prompt", request.prompt, result.warnings));
   }
   if (guided && !negative.defined()) {
     WANLITE_ASSIGN_OR_RETURN(negative, EncodePrompt(settings.negative_prompt));
+    WANLITE_RETURN_IF_ERROR(
+        rep.WarnIfCut("negative prompt", settings.negative_prompt, result.warnings));
     ++result.calls["text_encoder"];
   }
   WANLITE_RETURN_IF_ERROR(CheckEmbeds("prompt_embeds", text, dit_config.text_dim));
@@ -265,7 +300,7 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   WANLITE_ASSIGN_OR_RETURN(const std::vector<wan::SampleStep> plan, wan::PlanSampling(sample));
   for (const wan::SampleStep& step : plan) {
     const bool is_high = step.expert == wan::Expert::kHighNoise;
-    result.calls[is_high ? "transformer" : "transformer_2"] += guided ? 2 : 1;
+    result.calls[is_high ? "transformer" : "transformer_2"] += step.guided() ? 2 : 1;
   }
   const auto denoiser = [&](const std::shared_ptr<wan::Dit>& dit) -> wan::Denoiser {
     if (dit == nullptr) return nullptr;

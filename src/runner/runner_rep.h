@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/model/wan/dit.h"
@@ -61,6 +62,10 @@ struct Runner::Rep {
                                                  shapes.FindComponent(component)->architecture));
   }
   absl::StatusOr<std::shared_ptr<wan::Dit>> LoadDenoiser(const std::string& component);
+
+  // Adds a warning for a prompt that EncodePrompt() cut, with what was cut. After EncodePrompt().
+  absl::Status WarnIfCut(absl::string_view what, const std::string& prompt,
+                         std::vector<std::string>& warnings) const;
 
   absl::StatusOr<LatentGeometry> Geometry() const;
   absl::StatusOr<FolderDefaults> Defaults() const;

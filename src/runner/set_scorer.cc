@@ -86,9 +86,10 @@ absl::StatusOr<SetQuality> SetScorer::Finish() {
       sum.digit += row.reading.digit;
       sum.direction += row.reading.direction;
       sum.colour += row.reading.colour;
+      sum.digit_consistency += row.reading.digit_consistent;
     }
-    for (double* share :
-         {&sum.alignment, &sum.retrieval, &sum.digit, &sum.direction, &sum.colour}) {
+    for (double* share : {&sum.alignment, &sum.retrieval, &sum.digit, &sum.direction, &sum.colour,
+                          &sum.digit_consistency}) {
       *share /= static_cast<double>(std::max<int64_t>(1, sum.clips));
     }
     return sum;

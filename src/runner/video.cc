@@ -16,7 +16,8 @@
 namespace wanlite {
 namespace {
 
-constexpr int64_t kMaxSide = 1 << 15;
+constexpr int64_t kMaxWriteSide = 1 << 15;
+constexpr int64_t kMaxWebpSide = 16383;  // 14 bits in its header
 
 std::string Ending(absl::string_view path) {
   const std::string name = Basename(path);
@@ -24,15 +25,40 @@ std::string Ending(absl::string_view path) {
   return dot == std::string::npos ? "" : absl::AsciiStrToLower(name.substr(dot));
 }
 
-// Exact for whole rates and hundredths; 23.976 comes out as 2398:100. Small numbers, since PNG has
-// 16 bits.
+// Exact for whole rates; others by the most decimals that the 16 bits of PNG hold: 23.976 comes out
+// as 23976:1000.
 FrameRate ToRate(double fps) {
   const double rounded = std::round(fps);
-  if (std::abs(fps - rounded) < 1e-9) return FrameRate{static_cast<int>(rounded), 1};
-  return FrameRate{static_cast<int>(std::lround(fps * 100)), 100};
+  if (rounded >= 1 && std::abs(fps - rounded) < 1e-9) {
+    return FrameRate{static_cast<int>(rounded), 1};
+  }
+  int denominator = 10000;
+  while (fps * denominator > 65535) denominator /= 10;
+  return FrameRate{static_cast<int>(std::lround(fps * denominator)), denominator};
 }
 
-absl::Status CheckFrames(const at::Tensor& frames, const VideoOptions& options) {
+// Where the written picture would be too large, or of a size that the format does not take.
+absl::Status CheckWrittenSize(absl::string_view path, absl::string_view ending, int64_t height,
+                              int64_t width) {
+  if (std::max(height, width) > kMaxWriteSide) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': frames of ", width, "x", height,
+                                                   " pixels are larger than ", kMaxWriteSide,
+                                                   " a side"));
+  }
+  if (ending == ".webp" && std::max(height, width) > kMaxWebpSide) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': WebP takes at most ",
+                                                   kMaxWebpSide, " pixels a side, found ", width,
+                                                   "x", height));
+  }
+  if (ending == ".mp4" && (width % 2 != 0 || height % 2 != 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': MP4 needs even sizes, found ",
+                                                   width, "x", height,
+                                                   "; write .png or .webp instead"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFrames(const at::Tensor& frames) {
   if (!frames.defined() || frames.dim() != 4 || frames.size(3) != 3 || frames.numel() == 0 ||
       frames.scalar_type() != at::kByte || !frames.device().is_cpu()) {
     return absl::InvalidArgumentError(
@@ -40,13 +66,6 @@ absl::Status CheckFrames(const at::Tensor& frames, const VideoOptions& options) 
                      frames.defined() ? absl::StrCat(at::toString(frames.scalar_type()), " [",
                                                      absl::StrJoin(frames.sizes(), ", "), "]")
                                       : "none"));
-  }
-  for (const int64_t side : {frames.size(1), frames.size(2)}) {
-    if (side > kMaxSide / options.upscale) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("frames of ", frames.size(2), "x", frames.size(1), " pixels times ",
-                       options.upscale, " are larger than ", kMaxSide, " pixels a side"));
-    }
   }
   return absl::OkStatus();
 }
@@ -78,10 +97,13 @@ std::vector<std::string> VideoFormats() {
   return formats;
 }
 
-absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options) {
-  if (!(options.fps > 0 && options.fps <= 240)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("fps is ", options.fps, ", it must lie in (0, 240]"));
+absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options, int64_t height,
+                            int64_t width) {
+  const std::string ending = Ending(path);
+  if (!(options.fps >= kMinFps && options.fps <= kMaxFps)) {
+    return absl::InvalidArgumentError(absl::StrCat("fps is ", options.fps, ", ",
+                                                   ending.empty() ? "a video" : ending, " carries ",
+                                                   kMinFps, " to ", kMaxFps));
   }
   if (options.quality < 1 || options.quality > 100) {
     return absl::InvalidArgumentError(
@@ -91,22 +113,33 @@ absl::Status CheckVideoPath(absl::string_view path, const VideoOptions& options)
     return absl::InvalidArgumentError(
         absl::StrCat("upscale is ", options.upscale, ", it must lie in [1, 64]"));
   }
-  const std::string ending = Ending(path);
-  for (const absl::string_view known : {".png", ".apng", ".webp", ".y4m"}) {
-    if (ending == std::string(known)) return absl::OkStatus();
+  bool known = ending == ".mp4";
+  for (const absl::string_view one : {".png", ".apng", ".webp", ".y4m"}) {
+    known = known || ending == std::string(one);
   }
-  if (ending == ".mp4") {
-    return Mp4Available() ? absl::OkStatus() : EncodeMp4(RgbFrames{}, FrameRate{}, 1).status();
+  if (!known) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", path, "': the ending names the video format and must be one of ",
+                     absl::StrJoin(VideoFormats(), ", ")));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", path, "': the ending names the video format and must be one of ",
-                   absl::StrJoin(VideoFormats(), ", ")));
+  if (ending == ".mp4" && !Mp4Available()) {
+    return EncodeMp4(RgbFrames{}, FrameRate{}, 1).status();
+  }
+  return CheckWrittenSize(path, ending, height * options.upscale, width * options.upscale);
+}
+
+absl::Status CheckSheetPath(absl::string_view path, const VideoOptions& options) {
+  if (Ending(path) != ".png") {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': a contact sheet is a .png"));
+  }
+  return CheckVideoPath(path, options);
 }
 
 absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& frames,
                         const VideoOptions& options) {
   WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options));
-  WANLITE_RETURN_IF_ERROR(CheckFrames(frames, options));
+  WANLITE_RETURN_IF_ERROR(CheckFrames(frames));
+  WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options, frames.size(1), frames.size(2)));
   const at::Tensor pixels = Upscale(frames, options.upscale);
   const RgbFrames rgb = Borrow(pixels);
   const FrameRate rate = ToRate(options.fps);
@@ -117,11 +150,6 @@ absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& fram
   } else if (ending == ".y4m") {
     bytes = EncodeY4m(rgb, rate);
   } else if (ending == ".mp4") {
-    if (rgb.width % 2 != 0 || rgb.height % 2 != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("'", path, "': MP4 needs even sizes, found ",
-                                                     rgb.width, "x", rgb.height,
-                                                     "; write .png or .webp instead"));
-    }
     bytes = EncodeMp4(rgb, rate, options.quality);
   } else {
     bytes = EncodePng(rgb, rate);
@@ -132,11 +160,8 @@ absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& fram
 
 absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tensor& frames,
                                int64_t columns, const VideoOptions& options) {
-  WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options));
-  WANLITE_RETURN_IF_ERROR(CheckFrames(frames, options));
-  if (Ending(path) != ".png") {
-    return absl::InvalidArgumentError(absl::StrCat("'", path, "': a contact sheet is a .png"));
-  }
+  WANLITE_RETURN_IF_ERROR(CheckSheetPath(path, options));
+  WANLITE_RETURN_IF_ERROR(CheckFrames(frames));
   const int64_t count = frames.size(0), height = frames.size(1), width = frames.size(2);
   if (columns <= 0) {
     columns = static_cast<int64_t>(std::ceil(std::sqrt(

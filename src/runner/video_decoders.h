@@ -15,7 +15,8 @@
 
 namespace wanlite {
 
-enum class VideoFormat { kUnknown, kPng, kWebp, kY4m, kMp4 };
+// kGif is known by name only, for a message that helps.
+enum class VideoFormat { kUnknown, kPng, kWebp, kY4m, kMp4, kGif };
 VideoFormat FormatOf(absl::string_view bytes);
 
 absl::StatusOr<VideoClip> DecodePng(absl::string_view bytes);
@@ -31,8 +32,10 @@ struct ConstantRate {
   double fps = 0;                // 0: there are no durations
   std::vector<int64_t> repeats;  // of each frame, at least 1
 };
-// milliseconds: of each frame, not negative. The lowest whole rate up to 240 whose ticks meet every
-// change of frames to half a millisecond (WebP's clock), else the mean rate without repeats.
+// milliseconds: of each frame, not negative. Where every duration is a multiple of the most common
+// one, within the millisecond to which WebP rounds, frames are repeated to that tick; else there
+// are no repeats. The rate is the mean, or the whole rate beside it that meets every change of
+// frames to half a millisecond.
 ConstantRate FindConstantRate(const std::vector<double>& milliseconds);
 
 // Colours over black. rgba, rgb: `pixels` times 4 and 3 bytes; alpha is not premultiplied.

@@ -35,6 +35,10 @@ std::string EncodeY4m(const RgbFrames& frames, FrameRate rate);
 absl::StatusOr<std::string> EncodeMp4(const RgbFrames& frames, FrameRate rate, int quality);
 bool Mp4Available();
 
+// A chunk of WebP files whose encoder merged equal frames: the number of frames, and the numerator
+// and denominator of the rate, in decimal with spaces between.
+inline constexpr char kWebpTimesChunk[] = "WLFR";
+
 }  // namespace wanlite
 
 #endif  // WANLITE_SRC_RUNNER_VIDEO_ENCODERS_H_

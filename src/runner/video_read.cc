@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -15,7 +16,8 @@
 namespace wanlite {
 namespace {
 
-constexpr int kMaxRate = 240;  // as VideoOptions::fps
+// WebP's clock, and that of programs which round the delays of PNG to it.
+constexpr double kClockMilliseconds = 1 + 1e-6;
 
 absl::string_view Bytes(const FileMapping& mapping) {
   return absl::string_view(mapping.data().data(), mapping.data().size());
@@ -31,6 +33,10 @@ absl::StatusOr<VideoClip> Decode(absl::string_view bytes) {
       return DecodeY4m(bytes);
     case VideoFormat::kMp4:
       return DecodeMp4(bytes);
+    case VideoFormat::kGif:
+      return absl::UnimplementedError(
+          "GIF is not read, since its 256 colours would be scored as a fault of the model; convert "
+          "it, e.g. ffmpeg -i clip.gif -f apng clip.png");
     case VideoFormat::kUnknown:
       break;
   }
@@ -39,20 +45,55 @@ absl::StatusOr<VideoClip> Decode(absl::string_view bytes) {
                    " bytes and begins with '", absl::CHexEscape(bytes.substr(0, 12)), "'"));
 }
 
-// Whether ticks of `rate` meet every change of frames; fills the repeats of each frame.
-bool TicksMeet(const std::vector<double>& milliseconds, double rate,
-               std::vector<int64_t>& repeats) {
-  constexpr double kTolerance = 0.5 + 1e-6;
+// The most common duration; durations that differ by the rounding of a clock count as one. The
+// shortest of several that are as common.
+double CommonDuration(std::vector<double> milliseconds) {
+  std::sort(milliseconds.begin(), milliseconds.end());
+  double common = milliseconds.front();
+  size_t most = 0;
+  for (size_t first = 0, end = 0; first < milliseconds.size(); ++first) {
+    while (end < milliseconds.size() &&
+           milliseconds[end] <= milliseconds[first] + kClockMilliseconds) {
+      ++end;
+    }
+    if (end - first <= most) continue;
+    most = end - first;
+    const auto begin = milliseconds.begin();
+    common = std::accumulate(begin + static_cast<int64_t>(first), begin + static_cast<int64_t>(end),
+                             0.0) /
+             static_cast<double>(most);
+  }
+  return common;
+}
+
+// How often each frame is shown at a tick of the common duration; empty where one duration is no
+// multiple of it.
+std::vector<int64_t> RepeatsAt(const std::vector<double>& milliseconds) {
+  const double common = CommonDuration(milliseconds);
+  std::vector<int64_t> repeats;
   double time = 0;
   int64_t ticks = 0;
-  repeats.clear();
   for (const double duration : milliseconds) {
+    if (!(common > 0) || duration / common > static_cast<double>(kMaxReadFrames)) return {};
+    repeats.push_back(std::llround(duration / common));
+    ticks += repeats.back();
     time += duration;
-    const int64_t tick = std::llround(time * rate / 1000);
-    if (tick <= ticks) return false;
-    if (std::abs(time - 1000 * static_cast<double>(tick) / rate) > kTolerance) return false;
-    repeats.push_back(tick - ticks);
-    ticks = tick;
+  }
+  for (size_t i = 0; i < repeats.size(); ++i) {
+    const double wanted = time / static_cast<double>(ticks) * static_cast<double>(repeats[i]);
+    if (repeats[i] < 1 || std::abs(milliseconds[i] - wanted) > kClockMilliseconds) return {};
+  }
+  return repeats;
+}
+
+// Whether a clock of milliseconds shows these durations at `rate`.
+bool MeetsRate(const std::vector<double>& milliseconds, const std::vector<int64_t>& repeats,
+               double rate) {
+  double time = 0, ticks = 0;
+  for (size_t i = 0; i < milliseconds.size(); ++i) {
+    time += milliseconds[i];
+    ticks += static_cast<double>(repeats[i]);
+    if (std::abs(time - 1000 * ticks / rate) > kClockMilliseconds / 2) return false;
   }
   return true;
 }
@@ -66,6 +107,9 @@ VideoFormat FormatOf(absl::string_view bytes) {
   }
   if (absl::StartsWith(bytes, "YUV4MPEG2 ")) return VideoFormat::kY4m;
   if (bytes.size() >= 8 && bytes.substr(4, 4) == "ftyp") return VideoFormat::kMp4;
+  if (absl::StartsWith(bytes, "GIF87a") || absl::StartsWith(bytes, "GIF89a")) {
+    return VideoFormat::kGif;
+  }
   return VideoFormat::kUnknown;
 }
 
@@ -82,12 +126,12 @@ absl::Status CheckClipSize(int64_t frames, int64_t height, int64_t width) {
     return absl::InvalidArgumentError(
         absl::StrCat(frames, " frames; at most ", kMaxReadFrames, " are read"));
   }
-  // No overflow: 2^16 * 2^14 * 2^14 * 3.
-  const int64_t bytes = frames * height * width * 3;
-  if (bytes > kMaxReadBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(frames, " frames of ", width, "x", height, " pixels are ", bytes,
-                     " bytes decoded; at most ", kMaxReadBytes, " are read"));
+  // No overflow: 2^16 * 2^13 * 2^13.
+  const int64_t pixels = frames * height * width;
+  if (pixels > kMaxReadPixels) {
+    return absl::InvalidArgumentError(absl::StrCat(frames, " frames of ", width, "x", height,
+                                                   " are ", pixels, " pixels; at most ",
+                                                   kMaxReadPixels, " are read from one clip"));
   }
   return absl::OkStatus();
 }
@@ -95,19 +139,13 @@ absl::Status CheckClipSize(int64_t frames, int64_t height, int64_t width) {
 ConstantRate FindConstantRate(const std::vector<double>& milliseconds) {
   ConstantRate found;
   const double total = std::accumulate(milliseconds.begin(), milliseconds.end(), 0.0);
-  if (total <= 0) {
-    found.repeats.assign(milliseconds.size(), 1);
-    return found;
-  }
-  const double mean = 1000 * static_cast<double>(milliseconds.size()) / total;
-  for (int rate = 1; rate <= kMaxRate; ++rate) {
-    if (TicksMeet(milliseconds, rate, found.repeats)) {
-      found.fps = rate;
-      return found;
-    }
-  }
-  found.repeats.assign(milliseconds.size(), 1);
-  found.fps = mean;
+  if (total > 0) found.repeats = RepeatsAt(milliseconds);
+  if (found.repeats.empty()) found.repeats.assign(milliseconds.size(), 1);
+  if (total <= 0) return found;
+  const auto count = std::accumulate(found.repeats.begin(), found.repeats.end(), int64_t{0});
+  found.fps = 1000 * static_cast<double>(count) / total;
+  const double whole = std::round(found.fps);
+  if (whole >= 1 && MeetsRate(milliseconds, found.repeats, whole)) found.fps = whole;
   return found;
 }
 
@@ -127,7 +165,8 @@ absl::StatusOr<VideoClip> ReadVideo(Env& env, absl::string_view path) {
 
 absl::StatusOr<bool> IsVideo(Env& env, absl::string_view path) {
   WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<const FileMapping> mapping, env.Map(path));
-  return FormatOf(Bytes(*mapping)) != VideoFormat::kUnknown;
+  const VideoFormat format = FormatOf(Bytes(*mapping));
+  return format != VideoFormat::kUnknown && format != VideoFormat::kGif;
 }
 
 }  // namespace wanlite

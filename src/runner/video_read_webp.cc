@@ -3,12 +3,20 @@
 #include <torch/torch.h>
 #include <webp/demux.h>
 
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "src/runner/video_decoders.h"
+#include "src/runner/video_encoders.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -30,6 +38,38 @@ struct FrameIterator : WebPIterator {
 
 absl::Status Broken(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("WebP: ", what));
+}
+
+// The frames as they were before our encoder merged equal ones; nothing where the file does not
+// say, or says what its durations do not bear out.
+std::optional<ConstantRate> WrittenRate(WebPDemuxer* demuxer,
+                                        const std::vector<double>& milliseconds) {
+  WebPChunkIterator chunk;
+  std::memset(&chunk, 0, sizeof(chunk));
+  if (!WebPDemuxGetChunk(demuxer, kWebpTimesChunk, 1, &chunk)) return std::nullopt;
+  const std::vector<std::string> fields = absl::StrSplit(
+      absl::string_view(reinterpret_cast<const char*>(chunk.chunk.bytes), chunk.chunk.size), ' ');
+  WebPDemuxReleaseChunkIterator(&chunk);
+  std::array<int64_t, 3> numbers{};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (fields.size() != numbers.size() || !absl::SimpleAtoi(fields[i], &numbers[i]) ||
+        numbers[i] < 1 || numbers[i] > kMaxReadFrames) {
+      return std::nullopt;
+    }
+  }
+  ConstantRate rate;
+  rate.fps = static_cast<double>(numbers[1]) / static_cast<double>(numbers[2]);
+  double time = 0;
+  int64_t ticks = 0;
+  for (const double duration : milliseconds) {
+    time += duration;
+    const int64_t tick = std::llround(time * rate.fps / 1000);
+    rate.repeats.push_back(tick - ticks);
+    ticks = tick;
+    if (rate.repeats.back() < 1 && milliseconds.size() > 1) return std::nullopt;
+  }
+  if (milliseconds.size() == 1) rate.repeats = {ticks = numbers[0]};
+  return ticks == numbers[0] ? std::optional(rate) : std::nullopt;
 }
 
 }  // namespace
@@ -54,7 +94,8 @@ absl::StatusOr<VideoClip> DecodeWebp(absl::string_view bytes) {
   if (static_cast<int64_t>(milliseconds.size()) != stored) {
     return Broken(absl::StrCat(milliseconds.size(), " frames of ", stored));
   }
-  const ConstantRate rate = FindConstantRate(milliseconds);
+  const ConstantRate rate =
+      WrittenRate(demuxer.get(), milliseconds).value_or(FindConstantRate(milliseconds));
   const int64_t count = std::accumulate(rate.repeats.begin(), rate.repeats.end(), int64_t{0});
   WANLITE_RETURN_IF_ERROR(CheckClipSize(count, height, width));
 

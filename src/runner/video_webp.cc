@@ -16,14 +16,37 @@ struct EncoderDeleter {
   void operator()(WebPAnimEncoder* encoder) const { WebPAnimEncoderDelete(encoder); }
 };
 
+struct MuxDeleter {
+  void operator()(WebPMux* mux) const { WebPMuxDelete(mux); }
+};
+
+// The encoder stores equal neighbours as one frame of as long, and a clip that stands still as a
+// picture without a duration. Where it did, a chunk of our own says how many frames there were, and
+// at what rate; other programs pass over it.
+absl::StatusOr<std::string> WithFrameTimes(const WebPData& file, int64_t count, FrameRate rate) {
+  const std::unique_ptr<WebPMux, MuxDeleter> mux(WebPMuxCreate(&file, /*copy_data=*/0));
+  if (mux == nullptr) return absl::InternalError("WebP: the file just made cannot be read");
+  int stored = 0;
+  if (WebPMuxNumChunks(mux.get(), WEBP_CHUNK_ANMF, &stored) != WEBP_MUX_OK || stored == count ||
+      count == 1) {
+    return std::string(reinterpret_cast<const char*>(file.bytes), file.size);
+  }
+  const std::string text = absl::StrCat(count, " ", rate.numerator, " ", rate.denominator);
+  const WebPData payload{reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+  WebPData whole;
+  WebPDataInit(&whole);
+  if (WebPMuxSetChunk(mux.get(), kWebpTimesChunk, &payload, /*copy_data=*/1) != WEBP_MUX_OK ||
+      WebPMuxAssemble(mux.get(), &whole) != WEBP_MUX_OK) {
+    return absl::InternalError("WebP: adding the times of the frames failed");
+  }
+  std::string bytes(reinterpret_cast<const char*>(whole.bytes), whole.size);
+  WebPDataClear(&whole);
+  return bytes;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> EncodeWebp(const RgbFrames& frames, FrameRate rate, int quality) {
-  if (frames.width > WEBP_MAX_DIMENSION || frames.height > WEBP_MAX_DIMENSION) {
-    return absl::InvalidArgumentError(absl::StrCat("WebP takes at most ", WEBP_MAX_DIMENSION,
-                                                   " pixels a side; found ", frames.width, "x",
-                                                   frames.height));
-  }
   const auto failed = [](absl::string_view step, absl::string_view why) {
     return absl::InternalError(absl::StrCat("WebP: ", step, " failed: ", why));
   };
@@ -61,7 +84,7 @@ absl::StatusOr<std::string> EncodeWebp(const RgbFrames& frames, FrameRate rate, 
       !WebPAnimEncoderAssemble(encoder.get(), &data)) {
     return failed("assembly", WebPAnimEncoderGetError(encoder.get()));
   }
-  std::string bytes(reinterpret_cast<const char*>(data.bytes), data.size);
+  absl::StatusOr<std::string> bytes = WithFrameTimes(data, frames.count, rate);
   WebPDataClear(&data);
   return bytes;
 }

@@ -13,6 +13,22 @@
 
 namespace wanlite::train {
 
+namespace {
+
+std::vector<double*> Shares(ReadingAccuracy& accuracy) {
+  return {&accuracy.digit,
+          &accuracy.direction,
+          &accuracy.colour,
+          &accuracy.digit_and_direction,
+          &accuracy.digit_in_third[0],
+          &accuracy.digit_in_third[1],
+          &accuracy.digit_in_third[2],
+          &accuracy.digit_in_all_thirds,
+          &accuracy.digit_consistency};
+}
+
+}  // namespace
+
 DigitsClassifier::DigitsClassifier(int64_t width) : VideoTrunk(width) {
   digit_ = register_module("digit", std::make_shared<nn::Linear>(feature_width(), kDigits));
   direction_ =
@@ -84,6 +100,13 @@ ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video
   const DigitsLogits logits = classifier.forward(video);
   const at::Tensor digit = logits.digit.argmax(1), direction = logits.direction.argmax(1),
                    colour = logits.colour.argmax(1);
+  const int64_t frames = video.size(2);
+  const int64_t third = std::max((frames + 2) / 3, VideoTrunk::kMinFrames);
+  std::array<at::Tensor, 3> thirds;
+  for (int64_t i = 0; i < 3; ++i) {
+    thirds[i] =
+        classifier.forward(video.narrow(2, i * (frames - third) / 2, third)).digit.argmax(1);
+  }
   ReadingAccuracy result;
   result.clips = static_cast<int64_t>(specs.size());
   for (int64_t i = 0; i < result.clips; ++i) {
@@ -94,9 +117,17 @@ ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video
     result.direction += direction_right;
     result.digit_and_direction += digit_right && direction_right;
     result.colour += colour[i].item<int64_t>() == static_cast<int64_t>(specs[i].colour);
+    bool all_right = true, agree = true;
+    for (size_t t = 0; t < thirds.size(); ++t) {
+      const int64_t read = thirds[t][i].item<int64_t>();
+      result.digit_in_third[t] += read == specs[i].digit;
+      all_right = all_right && read == specs[i].digit;
+      agree = agree && read == thirds[0][i].item<int64_t>();
+    }
+    result.digit_in_all_thirds += all_right;
+    result.digit_consistency += agree;
   }
-  for (double* share :
-       {&result.digit, &result.direction, &result.colour, &result.digit_and_direction}) {
+  for (double* share : Shares(result)) {
     *share /= static_cast<double>(std::max<int64_t>(1, result.clips));
   }
   return result;
@@ -105,13 +136,11 @@ ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video
 ReadingAccuracy Join(const std::vector<ReadingAccuracy>& parts) {
   ReadingAccuracy all;
   for (const ReadingAccuracy& part : parts) all.clips += part.clips;
-  for (const ReadingAccuracy& part : parts) {
+  for (ReadingAccuracy part : parts) {
     const double weight =
         static_cast<double>(part.clips) / static_cast<double>(std::max<int64_t>(1, all.clips));
-    all.digit += weight * part.digit;
-    all.direction += weight * part.direction;
-    all.colour += weight * part.colour;
-    all.digit_and_direction += weight * part.digit_and_direction;
+    const std::vector<double*> sums = Shares(all), shares = Shares(part);
+    for (size_t i = 0; i < sums.size(); ++i) *sums[i] += weight * *shares[i];
   }
   return all;
 }

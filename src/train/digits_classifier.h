@@ -8,6 +8,7 @@
 
 #include <torch/nn/module.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -65,8 +66,14 @@ struct ReadingAccuracy {
   int64_t clips = 0;
   double digit = 0, direction = 0, colour = 0;  // shares read right
   double digit_and_direction = 0;
+  // The same reader on the first, middle and last third of each clip alone (on 5 frames at least,
+  // so the thirds of short clips overlap): does the digit stay one? A third shows less than the
+  // whole, so real clips are the measure.
+  std::array<double, 3> digit_in_third{};  // shares whose digit is read right from this third
+  double digit_in_all_thirds = 0;          // ... from each of the three
+  double digit_consistency = 0;            // share whose three readings agree, right or wrong
 };
-// How often the classifier reads what `specs` say. video: [specs, 3, F, H, W].
+// How often the classifier reads what `specs` say. video: [specs, 3, F >= 5, H, W].
 ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video,
                      const std::vector<ClipSpec>& specs);
 // Sums shares weighted by clips.

@@ -60,14 +60,20 @@ nlohmann::ordered_json ToJson(const ReadingAccuracy& accuracy) {
           {"digit", accuracy.digit},
           {"direction", accuracy.direction},
           {"digit_and_direction", accuracy.digit_and_direction},
-          {"colour", accuracy.colour}};
+          {"colour", accuracy.colour},
+          {"digit_in_thirds", accuracy.digit_in_third},
+          {"digit_in_all_thirds", accuracy.digit_in_all_thirds},
+          {"digit_consistency", accuracy.digit_consistency}};
 }
 
 std::string ToText(const ReadingAccuracy& accuracy) {
   return absl::StrFormat(
-      "digit %.1f %%, direction %.1f %%, both %.1f %%, colour %.1f %% of %d clips",
+      "digit %.1f %%, direction %.1f %%, both %.1f %%, colour %.1f %% of %d clips; digit by thirds "
+      "of the clip %.1f, %.1f, %.1f %%, right in all %.1f %%, the same in all %.1f %%",
       100 * accuracy.digit, 100 * accuracy.direction, 100 * accuracy.digit_and_direction,
-      100 * accuracy.colour, accuracy.clips);
+      100 * accuracy.colour, accuracy.clips, 100 * accuracy.digit_in_third[0],
+      100 * accuracy.digit_in_third[1], 100 * accuracy.digit_in_third[2],
+      100 * accuracy.digit_in_all_thirds, 100 * accuracy.digit_consistency);
 }
 
 // Calls task(i) for 0 <= i < count on as many threads as there are cores.

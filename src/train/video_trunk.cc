@@ -52,8 +52,8 @@ VideoTrunk::VideoTrunk(int64_t width) : width_(width) {
 }
 
 at::Tensor VideoTrunk::Features(const at::Tensor& video) const {
-  TORCH_CHECK(video.dim() == 5 && video.size(1) == 3 && video.size(2) >= 5 && video.size(3) >= 32 &&
-                  video.size(4) >= 32,
+  TORCH_CHECK(video.dim() == 5 && video.size(1) == 3 && video.size(2) >= kMinFrames &&
+                  video.size(3) >= 32 && video.size(4) >= 32,
               "video must be [B, 3, F >= 5, H >= 32, W >= 32], found ", video.sizes());
   // Scans have 8x8 pixels; half the resolution still shows all of them.
   at::Tensor x = at::avg_pool3d(video, {1, 2, 2});

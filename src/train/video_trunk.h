@@ -23,6 +23,7 @@ class VideoTrunk : public torch::nn::Module {
  public:
   static constexpr int64_t kNormGroups = 4;
   static constexpr int64_t kMaxWidth = 1024;
+  static constexpr int64_t kMinFrames = 5;  // for its strides over time
   // InvalidArgument for a width that is no multiple of kNormGroups in [kNormGroups, kMaxWidth].
   static absl::Status CheckWidth(int64_t width);
 

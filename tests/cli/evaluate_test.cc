@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/tiny_wan.h"
 #include "wanlite/env.h"
 
 namespace wanlite {
@@ -50,6 +52,8 @@ TEST_CASE("a folder of checkpoints is evaluated over a set, as numbers and as on
         distance["to_real"]["frechet"].get<double>() -
         json["set"]["original"]["distances"]["FD-Digits"]["to_real"]["frechet"].get<double>();
     CHECK(distance["delta"].get<double>() == Approx(delta).margin(1e-9));
+    CHECK(distance["delta_interval"][0].get<double>() <= distance["delta"].get<double>());
+    CHECK(distance["delta_interval"][1].get<double>() >= distance["delta"].get<double>());
     CHECK(candidate["paired"]["velocity"].size() == 4);
     for (const Json& step : candidate["paired"]["velocity"]) {
       CHECK(step["cosine"].get<double>() > 0.8);
@@ -85,6 +89,68 @@ TEST_CASE("a model against itself is identical, its velocities too") {
   }
 }
 
+TEST_CASE("an original alone is measured against real clips and their floor, once for many runs") {
+  const TempFolder temp;
+  const auto evaluate = [&] {
+    return RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--set", kSet,
+                           "--set-clips", "4", "--steps", "2", "--repeats", "1", "--no-memory",
+                           "--extractor", "digits:examples/digits/classifier", "--report",
+                           temp / "report.html", "--cache", temp / "cache"});
+  };
+  const Json first = evaluate();
+  CHECK(first["candidates"].empty());
+  CHECK(first["compressed"].is_null());
+  CHECK(first["paired"].is_null());
+  const Json& distance = first["set"]["original"]["distances"]["FD-Digits"];
+  const double floor = first["set"]["extractors"][0]["floor"]["frechet"].get<double>();
+  CHECK(floor > 0);
+  CHECK(distance["over_floor"].get<double>() ==
+        Approx(distance["to_real"]["frechet"].get<double>() / floor));
+  CHECK(first["set"]["original"]["languages"]["all"]["digit_consistency"].is_number());
+  CHECK(first["set"]["real"]["languages"]["English"]["digit_consistency"].is_number());
+  CHECK(first["original"]["latency_s"]["runs"] == 4);
+  CHECK(PosixEnv().FileExists(temp / "report.html"));
+
+  // What was kept is not made again: only the run that is timed is.
+  const Json second = evaluate();
+  CHECK(second["original"]["latency_s"]["runs"] == 1);
+  CHECK(second["set"] == first["set"]);
+}
+
+TEST_CASE("all models switch experts where the original does, whatever their folders say") {
+  const TempFolder temp;
+  for (const char* name : {"original", "other"}) {
+    REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / name));
+  }
+  const std::string index = temp / "other/model_index.json";
+  ASSERT_OK_AND_ASSIGN(const std::string text, PosixEnv().ReadFile(index));
+  REQUIRE(absl::StrContains(text, "0.875"));
+  testing::Write(index, absl::StrReplaceAll(text, {{"0.875", "0.3"}}));
+  const Json json =
+      RunWanliteJson({"evaluate", "--quiet", "--original", temp / "original", "--compressed",
+                      temp / "other", "--repeats", "1", "--no-memory"});
+  CHECK(json["original"]["calls"] == json["compressed"]["calls"]);
+  CHECK(json["paired"]["identical"] == true);
+}
+
+TEST_CASE("a byte-order mark is no part of the first prompt") {
+  const TempFolder temp;
+  testing::Write(temp / "prompts.txt",
+                 "\xEF\xBB\xBF"
+                 "a red digit 3 moves left\r\n\n");
+  const Json json = RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--compressed",
+                                    kModel, "--steps", "1", "--repeats", "1", "--prompts-file",
+                                    temp / "prompts.txt", "--no-memory"});
+  CHECK(json["settings"]["prompts"] == Json::array({"a red digit 3 moves left"}));
+  testing::Write(temp / "utf16.txt", std::string("\xFF\xFE"
+                                                 "a\0",
+                                                 4));
+  const Outcome utf16 = RunWanlite({"evaluate", "--original", kModel, "--compressed", kModel,
+                                    "--prompts-file", temp / "utf16.txt"});
+  CHECK(utf16.code == 3);
+  CHECK(absl::StrContains(utf16.err, "UTF-16"));
+}
+
 TEST_CASE("evaluations that cannot be meant are refused") {
   const TempFolder temp;
   const auto refused = [](std::vector<std::string> arguments, const std::string& said) {
@@ -110,6 +176,8 @@ TEST_CASE("evaluations that cannot be meant are refused") {
   refused({"--original", kModel, "--compressed", kModel, "--report", temp / "no/such/r.html"},
           "no folder");
   refused({"--original", kModel, "--compressed", kModel, "--protocol", "none"}, "mlperf");
+  refused({"--original", kModel, "--set", kSet, "--resamples", "1"}, "at least 2");
+  refused({"--original", kModel, "--set", kSet, "--set-clips", "99999999999"}, "at most");
   refused({"--videos", temp / "", "--original", kModel}, "one at a time");
 }
 

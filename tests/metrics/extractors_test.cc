@@ -194,8 +194,15 @@ TEST_CASE("a result of another shape, and a module that fails, are errors of the
            "returned Float [1, 3, 5], wanted floating [1, features]");
   Contains(message("def forward(self, x):\n  return x[:, 0, 0, 0].long()\n"),
            "returned Long [1, 7]");
-  Contains(message("def forward(self, x):\n  return x.reshape([7, 5, 5])\n"),
-           "bad.pt failed on a clip [5, 6, 7, 3]");
+  const std::string failed = message("def forward(self, x):\n  return x.reshape([7, 5, 5])\n");
+  Contains(failed, "bad.pt failed on a clip of 5 frames of 7x6");
+  Contains(failed, "shape '[7, 5, 5]' is invalid");
+  // One line with the error, not the pages of TorchScript's traceback, unless they are asked for.
+  CHECK(failed.find('\n') == std::string::npos);
+  CHECK(failed.find("Traceback") == std::string::npos);
+  setenv("WANLITE_TRACEBACK", "1", 1);
+  Contains(message("def forward(self, x):\n  return x.reshape([7, 5, 5])\n"), "Traceback");
+  unsetenv("WANLITE_TRACEBACK");
 }
 
 TEST_CASE("broken TorchScript files are refused, never a crash") {

@@ -97,11 +97,12 @@ TEST_CASE("the kernel distance is unbiased: near zero for two samples of one dis
 
 TEST_CASE("the bootstrap interval holds the distance of large sets and narrows with them") {
   const auto width = [](int64_t n) {
-    const auto interval = FrechetBootstrap(Features(n, 4, 1), Features(n, 4, 2, 0.5),
-                                           CovarianceDivisor::kUnbiased, 50, 0.9, 3);
-    REQUIRE_OK(interval);
-    CHECK(interval->low < interval->high);
-    return interval->high - interval->low;
+    ASSERT_OK_AND_ASSIGN(const std::vector<double> distances,
+                         FrechetResamples(Features(n, 4, 1), Features(n, 4, 2, 0.5),
+                                          CovarianceDivisor::kUnbiased, 50, 3));
+    ASSERT_OK_AND_ASSIGN(const Interval interval, IntervalAround(7, distances, 0.9));
+    CHECK((interval.low < 7 && 7 < interval.high && interval.centre == 7));
+    return interval.high - interval.low;
   };
   CHECK(width(2000) < width(50));
 }
@@ -113,17 +114,22 @@ TEST_CASE("the bootstrap equals distances of sets drawn with replacement") {
     return x.index_select(
         0, at::randint(x.size(0), {x.size(0)}, generator, at::TensorOptions().dtype(at::kLong)));
   };
-  double low = 1e300, high = 0;
-  for (int i = 0; i < 2; ++i) {
+  ASSERT_OK_AND_ASSIGN(const std::vector<double> resamples,
+                       FrechetResamples(a, b, CovarianceDivisor::kUnbiased, 3, 7));
+  REQUIRE(resamples.size() == 3);
+  for (const double distance : resamples) {
     const at::Tensor drawn = draw(a);
-    const double distance = *FrechetDistance(drawn, draw(b));
-    low = std::min(low, distance), high = std::max(high, distance);
+    CHECK(distance == Approx(*FrechetDistance(drawn, draw(b))).epsilon(1e-9));
   }
-  const double confidence = 0.5;  // of two values, a quarter of the way in from each
-  ASSERT_OK_AND_ASSIGN(const Interval interval,
-                       FrechetBootstrap(a, b, CovarianceDivisor::kUnbiased, 2, confidence, 7));
-  CHECK(interval.low == Approx(low + 0.25 * (high - low)).epsilon(1e-9));
-  CHECK(interval.high == Approx(low + 0.75 * (high - low)).epsilon(1e-9));
+}
+
+TEST_CASE("an interval holds the middle of its values, around the centre that is asked for") {
+  // Of two values, half of the confidence is a quarter of the way in from each.
+  ASSERT_OK_AND_ASSIGN(const Interval interval, IntervalAround(10, {6, 2}, 0.5));
+  CHECK(interval.low == Approx(9));
+  CHECK(interval.high == Approx(11));
+  CHECK(absl::IsInvalidArgument(IntervalAround(0, {1}, 0.5).status()));
+  CHECK(absl::IsInvalidArgument(IntervalAround(0, {1, 2}, 1).status()));
 }
 
 TEST_CASE("bad features are refused with what is wrong") {

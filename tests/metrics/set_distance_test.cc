@@ -11,6 +11,7 @@
 
 #include "src/metrics/extractors.h"
 #include "tests/testing/catch.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
@@ -52,6 +53,15 @@ class MeanColour : public FeatureExtractor {
  private:
   std::string name_ = "mean colour";
 };
+
+absl::StatusOr<ExtractorReport> Check(const FeatureExtractor& extractor, const ClipSet& real,
+                                      const ClipSet& other, const DistanceOptions& options,
+                                      FeatureSet* real_features) {
+  WANLITE_ASSIGN_OR_RETURN(const RealFeatures features,
+                           ExtractRealFeatures(extractor, real, other, options));
+  if (real_features != nullptr) *real_features = features.real;
+  return CheckExtractor(extractor, features, options);
+}
 
 class CountingSink : public ProgressSink {
  public:
@@ -170,6 +180,29 @@ TEST_CASE("a distance between sets is the one of its features, with an interval 
         "48x64");
 }
 
+TEST_CASE("a change of distance is bootstrapped in pairs, so what both sets share cancels") {
+  FeatureSet real, a, b;
+  real.features = at::randn({40, 5}, at::detail::createCPUGenerator(1));
+  a.features = at::randn({40, 5}, at::detail::createCPUGenerator(2)) + 0.5;
+  // The same clips, all a little farther: clip by clip the models differ by next to nothing.
+  b.features = a.features * 1.02;
+  DistanceOptions options;
+  ASSERT_OK_AND_ASSIGN(const SetDistance from, MeasureSetDistance(real, a, options));
+  ASSERT_OK_AND_ASSIGN(const SetDistance to, MeasureSetDistance(real, b, options));
+  ASSERT_OK_AND_ASSIGN(const DistanceChange change, CompareDistances(from, to, options.confidence));
+  CHECK(change.frechet == Approx(to.frechet - from.frechet).epsilon(1e-12));
+  CHECK(change.interval.low < change.frechet);
+  CHECK(change.frechet < change.interval.high);
+  const double width = change.interval.high - change.interval.low;
+  CHECK(width < 0.2 * (from.interval.high - from.interval.low));
+  ASSERT_OK_AND_ASSIGN(const DistanceChange none, CompareDistances(from, from, options.confidence));
+  CHECK((none.frechet == 0 && none.interval.low == 0 && none.interval.high == 0));
+
+  SetDistance fewer = to;
+  fewer.n_generated = 30;
+  CHECK(absl::IsInvalidArgument(CompareDistances(from, fewer, 0.95).status()));
+}
+
 TEST_CASE("an extractor that sees motion passes the temporal check, one that does not fails it") {
   DistanceOptions options;
   options.resamples = 10;
@@ -177,7 +210,7 @@ TEST_CASE("an extractor that sees motion passes the temporal check, one that doe
   const auto extractor = Random3d();
   ASSERT_OK_AND_ASSIGN(
       const ExtractorReport report,
-      CheckExtractor(*extractor, Squares("a", 16), Squares("b", 16, 16), options, &features));
+      Check(*extractor, Squares("a", 16), Squares("b", 16, 16), options, &features));
   CHECK(report.name == "FD-random3d");
   CHECK(report.digest == extractor->digest());
   CHECK(report.divisor == "n-1");
@@ -188,15 +221,13 @@ TEST_CASE("an extractor that sees motion passes the temporal check, one that doe
   CHECK(report.frozen.frechet > report.floor.frechet);
   CHECK(features.features.equal(ExtractFeatures(*extractor, Squares("a", 16))->features));
 
-  ASSERT_OK_AND_ASSIGN(
-      const ExtractorReport blind,
-      CheckExtractor(MeanColour(), Squares("a", 16), Squares("b", 16, 16), options, nullptr));
+  ASSERT_OK_AND_ASSIGN(const ExtractorReport blind, Check(MeanColour(), Squares("a", 16),
+                                                          Squares("b", 16, 16), options, nullptr));
   CHECK_FALSE(blind.temporal_check);
   CHECK(blind.warning.empty());
   CHECK(blind.shuffled.frechet == Approx(blind.floor.frechet).margin(1e-3));
 
-  const auto unequal =
-      CheckExtractor(MeanColour(), Squares("a", 4), Squares("b", 5), options, nullptr);
+  const auto unequal = Check(MeanColour(), Squares("a", 4), Squares("b", 5), options, nullptr);
   CHECK(std::string(unequal.status().message()).find("a has 4, b has 5") != std::string::npos);
 }
 

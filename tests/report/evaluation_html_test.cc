@@ -96,8 +96,9 @@ TEST_CASE("The balance checker finds what is wrong") {
   CHECK(FirstUnbalancedTag("<p><b>x</b>") == "<p>");
 }
 
-TEST_CASE("A report is a whole page for one and for five models, with and without parts") {
-  for (int candidates : {1, 5}) {
+TEST_CASE(
+    "A report is a whole page for the original alone, one and five models, all parts or few") {
+  for (int candidates : {0, 1, 5}) {
     for (bool set : {true, false}) {
       for (bool vae : {true, false}) {
         CAPTURE(candidates, set, vae);
@@ -120,8 +121,20 @@ TEST_CASE("The verdict gives ratios, quality and the distance with its interval"
   CHECK(absl::StrContains(text, "\u00d70.69 of the size, \u00d71.00 of the operations"));
   CHECK(absl::StrContains(text, "\u00d71.02 of the latency (0.95 to 1.11)"));
   CHECK(absl::StrContains(text, "PSNR 46.0\u00a0dB against the original"));
-  // 42.5 - 41.3, and both half widths are 0.8 * 2.4.
-  CHECK(absl::StrContains(text, "FD-TransNetV2 to real clips +1.20 [\u22121.52, 3.92]"));
+  // By the paired bootstrap, not by the intervals of both distances.
+  CHECK(absl::StrContains(text, "FD-TransNetV2 to real clips +1.20 [0.30, 2.30]"));
+}
+
+TEST_CASE("An original alone is told by its distance in floors, and no pairs are claimed") {
+  const std::string text = VisibleText(EvaluationHtml(SyntheticReport({0, true, false, false})));
+  CHECK(absl::StrContains(text, "FD-TransNetV2 to real clips 41.30, \u00d73.39 of the floor"));
+  CHECK(!absl::StrContains(text, "clip by clip"));
+}
+
+TEST_CASE("Warnings of the runs stand in the report") {
+  EvaluateReport report = SyntheticReport({1, true, false, false});
+  report.warnings = {"the prompt is longer than the 26 tokens"};
+  CHECK(absl::StrContains(VisibleText(EvaluationHtml(report)), report.warnings[0]));
 }
 
 TEST_CASE("Hostile texts from files and prompts stay texts") {
@@ -172,7 +185,7 @@ TEST_CASE("Values that are no numbers never reach the page") {
   report.candidates[0].model.layers[0].relative_error = nan;
   report.candidates[0].paired.velocity[2].cosine = nan;
   report.candidates[0].paired.psnr_db = report.candidates[0].paired.latent_mse = INFINITY;
-  report.candidates[0].quality->to_real[0] = {nan, {nan, nan}, nan, 256, 256, 448};
+  report.candidates[0].quality->to_real[0] = {nan, {nan, nan}, nan, 256, 256, 448, {}};
   report.candidates[0].quality->languages[0].alignment = nan;
   report.candidates[0].quality->languages[0].digit = nan;
   report.candidates[0].model.latency.median = nan;

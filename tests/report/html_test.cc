@@ -65,12 +65,5 @@ TEST_CASE("Intervals of shares are Wilson's") {
   CHECK(std::abs(ShareInterval(1, 10).high - 1) < 1e-12);
 }
 
-TEST_CASE("The interval of a difference adds half widths in quadrature around the difference") {
-  // The measured values lie below their own percentile intervals, as those of small sets do.
-  const Interval interval = DifferenceInterval(12, {13, 19}, 10, {11, 19});
-  CHECK(std::abs(interval.low - (2 - 5)) < 1e-12);
-  CHECK(std::abs(interval.high - (2 + 5)) < 1e-12);
-}
-
 }  // namespace
 }  // namespace wanlite::report

@@ -70,10 +70,15 @@ SetQuality Quality(double damage, bool original) {
     row.digit = 0.28 - damage / 200;
     row.direction = std::min(0.97 - damage / 100, 0.995);
     row.colour = 0.99;
+    row.digit_consistency = 0.52 - damage / 200;
     quality.languages.push_back(row);
   }
   quality.flicker = {256, 0.0213 + damage / 5000, 0.0177, 0.118 + damage / 1000};
   quality.to_real = {Distance(41.3 + damage, 2.4), Distance(6.1 + damage / 4, 0.5)};
+  if (!original) {
+    quality.change = {{damage, {damage - 0.9, damage + 1.1, damage}},
+                      {damage / 4, {damage / 4 - 0.2, damage / 4 + 0.2, damage / 4}}};
+  }
   if (!original) quality.to_original = {Distance(damage, 0.4), Distance(damage / 6, 0.1)};
   return quality;
 }

@@ -138,7 +138,68 @@ TEST_CASE("Other files, folders and hidden files are passed over and told") {
   REQUIRE_OK(env->CreateFolders("videos/more.png"));
   ASSERT_OK_AND_ASSIGN(const VideosReport report, EvaluateVideos(*env, Options()));
   CHECK(report.videos.clips == 2);
+  CHECK(report.videos.skipped == std::vector<std::string>{"more.png/", "notes.txt"});
+}
+
+// The frames of a clip as files of their own, in a folder, by these names.
+void WriteFrames(Env& env, const std::string& dir, const at::Tensor& clip,
+                 const std::vector<std::string>& names) {
+  REQUIRE_OK(env.CreateFolders(dir));
+  for (size_t i = 0; i < names.size(); ++i) {
+    REQUIRE_OK(WriteVideo(env, JoinPath(dir, names[i]),
+                          clip.narrow(0, static_cast<int64_t>(i), 1).contiguous(), {}));
+  }
+}
+
+TEST_CASE("A folder of frames is a clip, in the order of the numbers, and pairs by its name") {
+  const auto env = NewMemEnv();
+  WriteClips(*env, "reference", 3, 1);
+  WriteClips(*env, "videos", 2, 1);
+  REQUIRE_OK(env->WriteFileAtomically("videos/notes.txt", "seeds"));
+  // As text, frame10 would come before frame8; clip2 is the third clip of the reference.
+  WriteFrames(*env, "videos/clip2", Clip(3),
+              {"frame8.png", "frame9.png", "frame10.webp", "frame11.png", "frame012.png"});
+  REQUIRE_OK(env->WriteFileAtomically("videos/clip2/info.json", "{}"));
+  VideoOptions lossless;
+  lossless.quality = 100;
+  REQUIRE_OK(WriteVideo(*env, "videos/clip2/frame10.webp", Clip(3).narrow(0, 2, 1).contiguous(),
+                        lossless));
+  ASSERT_OK_AND_ASSIGN(const VideosReport report, EvaluateVideos(*env, Options()));
+  CHECK(report.videos.clips == 3);
   CHECK(report.videos.skipped == std::vector<std::string>{"notes.txt"});
+  REQUIRE(report.paired.has_value());
+  CHECK(report.paired->pairs == 3);
+  CHECK(report.paired->identical == 3);
+}
+
+TEST_CASE("A folder of frames that are no clip is refused with the file") {
+  const auto env = NewMemEnv();
+  WriteClips(*env, "reference", 3, 1);
+  WriteClips(*env, "videos", 2, 1);
+  WriteFrames(*env, "videos/other", Clip(3), {"1.png", "2.png", "3.png", "4.png"});
+  const auto refused = [&](const std::string& word) {
+    const auto report = EvaluateVideos(*env, Options());
+    INFO(report.status());
+    CHECK(!report.ok());
+    CHECK(absl::StrContains(report.status().ToString(), word));
+  };
+  SECTION("of another size") {
+    REQUIRE_OK(WriteVideo(*env, "videos/other/5.png",
+                          Clip(3).narrow(0, 4, 1).narrow(1, 0, 12).contiguous(), {}));
+    refused("other/1.png has 16x16, videos/other/5.png has 16x12");
+  }
+  SECTION("an animation among them") {
+    REQUIRE_OK(WriteVideo(*env, "videos/other/5.png", Clip(3), {}));
+    refused("videos/other/5.png has 5 frames");
+  }
+  SECTION("a broken one") {
+    REQUIRE_OK(env->WriteFileAtomically("videos/other/5.png", "no picture"));
+    refused("videos/other/5.png");
+  }
+  SECTION("a GIF beside the clips") {
+    REQUIRE_OK(env->WriteFileAtomically("videos/clip.gif", "GIF89a..."));
+    refused("videos/clip.gif: GIF is not read");
+  }
 }
 
 TEST_CASE("What cannot be scored is refused with names") {

@@ -102,6 +102,85 @@ TEST_CASE("Requests that cannot be are refused with what would fit") {
   });
 }
 
+TEST_CASE("A second guidance that would be dropped is refused") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  GenerateRequest request;
+  request.guidance = 1;
+  request.guidance_2 = 3;
+  absl::Status status = OpenTiny(*env)->Resolve(request).status();
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(Says(status, "guidance 2 is 3, but guidance 1 turns guidance off for both"));
+  request.guidance_2 = 1;
+  REQUIRE_OK(OpenTiny(*env)->Resolve(request));
+
+  testing::TinyWanOptions one_expert;
+  one_expert.two_experts = false;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny", one_expert));
+  REQUIRE_OK(env->RemoveAll("tiny/transformer_2"));
+  const auto one = OpenTiny(*env);
+  request.guidance = 4;
+  request.guidance_2 = 3;
+  status = one->Resolve(request).status();
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(Says(status, "needs two experts"));
+  request.guidance_2 = 4;
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings settings, one->Resolve(request));
+  CHECK(settings.guidance_2 == 4);
+}
+
+TEST_CASE("Forwards are counted as they run: an expert without guidance runs once a step") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  GenerateRequest request;
+  request.prompt = "a";
+  request.steps = 6;
+  request.guidance = 3;
+  request.decode = false;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult both, OpenTiny(*env)->Generate(request));
+  REQUIRE(both.calls.at("transformer") > 0);
+  REQUIRE(both.calls.at("transformer_2") > 0);
+  request.guidance_2 = 1;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult high, OpenTiny(*env)->Generate(request));
+  CHECK(high.calls.at("transformer") == both.calls.at("transformer"));
+  CHECK(2 * high.calls.at("transformer_2") == both.calls.at("transformer_2"));
+}
+
+TEST_CASE("A prompt that is longer than the text length is told, with what was cut") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  const auto runner = OpenTiny(*env);
+  GenerateRequest request;
+  request.prompt = "a red digit moves right";
+  request.decode = false;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult fits, runner->Generate(request));
+  CHECK(fits.warnings.empty());
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += " 数 digit";
+  request.prompt += text;
+  request.negative_prompt = text;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult cut, runner->Generate(request));
+  REQUIRE(cut.warnings.size() == 2);
+  CHECK(absl::StrContains(cut.warnings[0], "the prompt is longer than the 16 tokens"));
+  CHECK(absl::StrContains(cut.warnings[1], "the negative prompt is longer than the 16 tokens"));
+  // What was cut begins with a whole character, and what was read is not in it.
+  const size_t quote = cut.warnings[0].find('\'');
+  CHECK((static_cast<unsigned char>(cut.warnings[0][quote + 1]) & 0xC0) != 0x80);
+  CHECK_FALSE(absl::StrContains(cut.warnings[0], "red"));
+}
+
+TEST_CASE("A folder's own rate must be one that videos carry") {
+  for (const char* fps : {"0", "0.004", "-2", "1000"}) {
+    INFO(fps);
+    const absl::Status status =
+        ParseFolderDefaults(std::string(R"({"wanlite_defaults": {"fps": )") + fps + "}}", "", false)
+            .status();
+    CHECK(absl::IsInvalidArgument(status));
+    CHECK(Says(status, "wanlite_defaults.fps"));
+    CHECK(Says(status, "[0.01, 240]"));
+  }
+}
+
 TEST_CASE("The same request gives the same video, another seed another one") {
   const auto env = NewMemEnv();
   REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));

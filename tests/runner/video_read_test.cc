@@ -6,8 +6,11 @@
 #include <png.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/runner/ffmpeg/colour_matrix.h"
 #include "src/runner/png_chunks.h"
 #include "src/runner/video_decoders.h"
 #include "tests/testing/catch.h"
@@ -83,6 +86,58 @@ TEST_CASE("Equal neighbours, which WebP stores as one longer frame, come back as
   }
 }
 
+TEST_CASE("A WebP of ours comes back whole, however much of it stands still") {
+  const at::Tensor different = Noise(3, 8, 8);
+  for (const std::vector<int64_t>& order :
+       std::vector<std::vector<int64_t>>{{0, 0, 1, 1, 2, 2, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 1}}) {
+    const at::Tensor frames =
+        different.index_select(0, torch::tensor(order, at::kLong)).contiguous();
+    for (const double fps : {0.25, 16.0, 23.976}) {
+      INFO(order.size() << " frames at " << fps);
+      ASSERT_OK_AND_ASSIGN(const VideoClip clip, ReadBytes(Written("clip.webp", frames, fps)));
+      CHECK(clip.fps == Approx(fps));
+      REQUIRE(clip.frames.sizes() == frames.sizes());
+      CHECK(at::equal(clip.frames, frames));
+    }
+  }
+}
+
+TEST_CASE("Frames that another program rounded to milliseconds come back as the file holds them") {
+  // 16 frames a second, cut to 62 ms each; every whole rate drifts from that.
+  const ConstantRate cut = FindConstantRate(std::vector<double>(17, 62));
+  CHECK(cut.repeats == std::vector<int64_t>(17, 1));
+  CHECK(cut.fps == Approx(1000.0 / 62));
+  const at::Tensor frames = Noise(17, 4, 4);
+  ASSERT_OK_AND_ASSIGN(const VideoClip webp, ReadBytes(Written("clip.webp", frames, 1000.0 / 62)));
+  REQUIRE(webp.frames.sizes() == frames.sizes());
+  CHECK(at::equal(webp.frames, frames));
+  CHECK(webp.fps == Approx(1000.0 / 62));
+  // 30000 / 1001 a second, by turns of 33 and 34 ms.
+  std::vector<double> turns;
+  for (int i = 1; i <= 90; ++i) {
+    turns.push_back(std::round(i * 1001 / 30.0) - std::round((i - 1) * 1001 / 30.0));
+  }
+  const ConstantRate ntsc = FindConstantRate(turns);
+  CHECK(ntsc.repeats == std::vector<int64_t>(90, 1));
+  CHECK(ntsc.fps == Approx(29.97).epsilon(1e-4));
+}
+
+TEST_CASE("A pause of a multiple of the common duration is as many frames, another one is not") {
+  for (const double pause : {186.0, 187.0}) {
+    INFO(pause);
+    const ConstantRate merged = FindConstantRate({62, 62, pause, 62, 62});
+    CHECK(merged.repeats == std::vector<int64_t>{1, 1, 3, 1, 1});
+    CHECK(merged.fps == Approx(16).epsilon(0.02));
+  }
+  const ConstantRate rest = FindConstantRate({62, 62, 150, 62, 62});
+  CHECK(rest.repeats == std::vector<int64_t>(5, 1));
+  CHECK(rest.fps == Approx(5000.0 / 398));
+  // The common duration counts, not the shortest: 16 frames are not twice as many for one of half.
+  const ConstantRate hurry = FindConstantRate({20, 20, 20, 10, 20});
+  CHECK(hurry.repeats == std::vector<int64_t>(5, 1));
+  CHECK(hurry.fps == Approx(5000.0 / 90));
+}
+
 TEST_CASE("Frame times that no whole rate meets keep the frames and give the mean rate") {
   const ConstantRate rate = FindConstantRate({7.3, 1001.9, 13.1});
   CHECK(rate.repeats == std::vector<int64_t>{1, 1, 1});
@@ -144,14 +199,14 @@ class HandMade {
 
   // A square of one colour.
   void Add(int side, uint32_t x, uint32_t y, const std::vector<uint8_t>& rgba, char dispose,
-           char blend) {
+           char blend, uint32_t delay_numerator = 1, uint32_t delay_denominator = 10) {
     std::string control;
     for (const uint32_t value :
          {sequence_++, static_cast<uint32_t>(side), static_cast<uint32_t>(side), x, y}) {
       png::AppendU32(control, value);
     }
-    png::AppendU16(control, 1);
-    png::AppendU16(control, 10);
+    png::AppendU16(control, delay_numerator);
+    png::AppendU16(control, delay_denominator);
     control.append({dispose, blend});
     png::AppendChunk(bytes_, "fcTL", control);
     std::string data;
@@ -219,6 +274,26 @@ TEST_CASE("Animated PNG honours offsets, disposal and blending") {
   CHECK(Reds(clip, 5) == std::vector<int>{0, 100, 40, 120});
 }
 
+TEST_CASE("Animated PNG with delays of rounded milliseconds holds the frames it names") {
+  HandMade file(2, 17);
+  for (uint8_t i = 0; i < 17; ++i) file.Add(2, 0, 0, {i, 0, 0, 255}, 0, 0, i == 5 ? 63 : 62, 1000);
+  ASSERT_OK_AND_ASSIGN(const VideoClip clip, ReadBytes(file.Finish()));
+  REQUIRE(clip.frames.size(0) == 17);
+  for (int64_t i = 0; i < 17; ++i) CHECK(Reds(clip, i)[0] == i);
+  CHECK(clip.fps == Approx(17000.0 / (17 * 62 + 1)));
+}
+
+TEST_CASE("Delays that would make more frames than the budget are refused before any is decoded") {
+  HandMade larger(128, 3);
+  for (const uint32_t delay : {1, 60000, 1}) {
+    larger.Add(128, 0, 0, {9, 0, 0, 255}, 0, 0, delay, 1000);
+  }
+  const auto refused = ReadBytes(larger.Finish());
+  REQUIRE(absl::IsInvalidArgument(refused.status()));
+  CHECK(absl::StrContains(refused.status().ToString(), "60002 frames of 128x128"));
+  CHECK(absl::StrContains(refused.status().ToString(), absl::StrCat(kMaxReadPixels)));
+}
+
 TEST_CASE("A default image outside of the animation is left out") {
   HandMade file(2, 2);
   file.AddDefault({1, 1, 1, 255});
@@ -266,6 +341,22 @@ TEST_CASE("Y4M subsampling is read for odd sizes too") {
   CHECK(full.frames.eq(126).all().item<bool>());
 }
 
+TEST_CASE("Y4M is BT.601 at any height, and MP4 what its stream names, BT.601 for none") {
+  ASSERT_OK_AND_ASSIGN(const VideoClip tall,
+                       ReadBytes(Y4m("W2 H720 C444", 2 * 720, 2 * 720, 81, 90, 90)));
+  ASSERT_OK_AND_ASSIGN(const VideoClip low, ReadBytes(Y4m("W2 H2 C444", 4, 4, 81, 90, 90)));
+  CHECK(at::equal(tall.frames[0][719][1], low.frames[0][1][1]));
+
+  CHECK(MatrixFor(kMatrixUnspecified) == kMatrixBt601);
+  CHECK(MatrixFor(kMatrixBt709) == kMatrixBt709);
+  CHECK(MatrixFor(kMatrixBt601) == kMatrixBt601);
+  CHECK(MatrixFor(6) == kMatrixBt601);  // SMPTE 170M: the same numbers
+  CHECK(MatrixFor(kMatrixFcc) == kMatrixFcc);
+  CHECK(MatrixFor(kMatrixSmpte240M) == kMatrixSmpte240M);
+  CHECK(MatrixFor(kMatrixBt2020) == kMatrixBt2020);
+  CHECK(MatrixFor(kMatrixBt2020Constant) == kMatrixBt2020);
+}
+
 TEST_CASE("Y4M chroma belongs to the pixels it was taken from") {
   std::string file = "YUV4MPEG2 W4 H2 F16:1 C420jpeg\nFRAME\n";
   file += std::string(8, static_cast<char>(126));
@@ -295,7 +386,7 @@ TEST_CASE("Sizes beyond the limits are refused by their headers") {
     CHECK(absl::StrContains(clip.status().ToString(), "hostile"));
     CHECK(absl::StrContains(clip.status().ToString(), reason));
   };
-  refused("YUV4MPEG2 W16385 H2\nFRAME\n", "16385x2");
+  refused("YUV4MPEG2 W8193 H2\nFRAME\n", "8193x2");
   refused("YUV4MPEG2 W99999999999999999999 H2\nFRAME\n", "not a size");
   refused("YUV4MPEG2 W-4 H2\nFRAME\n", "empty");
   refused(std::string("YUV4MPEG2 ") + std::string(5000, 'x'), "no line");
@@ -310,8 +401,11 @@ TEST_CASE("Sizes beyond the limits are refused by their headers") {
   HandMade many(2, 0xffffffff);
   refused(many.Finish(), "4294967295 frames");
 
-  REQUIRE_OK(CheckClipSize(5, 16384, 16384));
-  CHECK(absl::IsInvalidArgument(CheckClipSize(6, 16384, 16384)));
+  // A picture that a few kilobytes can promise: three gigabytes to decode.
+  CHECK(absl::IsInvalidArgument(CheckClipSize(1, 16384, 16384)));
+  REQUIRE_OK(CheckClipSize(4, 8192, 8192));
+  CHECK(absl::IsInvalidArgument(CheckClipSize(5, 8192, 8192)));
+  REQUIRE_OK(CheckClipSize(81, 720, 1280));
   CHECK(absl::IsInvalidArgument(CheckClipSize(65537, 1, 1)));
 }
 
@@ -325,6 +419,8 @@ std::vector<std::pair<std::string, std::string>> SmallFiles() {
           {"apng", Written("a.png", frames, 16)},
           {"hand-made apng", animated.Finish()},
           {"lossless webp", Written("a.webp", frames, 16)},
+          {"webp of merged frames",
+           Written("a.webp", frames.index_select(0, torch::tensor({0, 0, 1, 1}, at::kLong)), 16)},
           {"still webp", Written("a.webp", frames.narrow(0, 0, 1), 16)},
           {"lossy webp", Written("a.webp", frames, 16, 50)},
           {"y4m", Written("a.y4m", frames, 16)}};
@@ -359,7 +455,7 @@ TEST_CASE("A flipped byte anywhere is an error or a clip within the limits") {
         const auto clip = ReadBytes(broken);
         if (clip.ok()) {
           CHECK(clip->frames.dim() == 4);
-          CHECK(clip->frames.numel() <= kMaxReadBytes);
+          CHECK(clip->frames.numel() <= 3 * kMaxReadPixels);
           CHECK(!absl::StrContains(kind, "png"));  // its checksums see everything
         } else {
           CHECK((absl::IsInvalidArgument(clip.status()) || absl::IsUnimplemented(clip.status())));
@@ -378,16 +474,27 @@ TEST_CASE("The content names the format, not the ending") {
   ASSERT_OK_AND_ASSIGN(bool video, IsVideo(*env, "clip.txt"));
   CHECK(video);
 
-  REQUIRE_OK(env->WriteFileAtomically("clip.png", "GIF89a and more"));
+  REQUIRE_OK(env->WriteFileAtomically("clip.png", "BM89a and more"));
   ASSERT_OK_AND_ASSIGN(video, IsVideo(*env, "clip.png"));
   CHECK_FALSE(video);
   const auto unknown = ReadVideo(*env, "clip.png");
   REQUIRE(absl::IsInvalidArgument(unknown.status()));
   CHECK(absl::StrContains(unknown.status().ToString(), "clip.png: not a PNG"));
-  CHECK(absl::StrContains(unknown.status().ToString(), "GIF89a"));
+  CHECK(absl::StrContains(unknown.status().ToString(), "BM89a"));
   REQUIRE_OK(env->WriteFileAtomically("riff", "RIFF"));
   CHECK(absl::IsInvalidArgument(ReadVideo(*env, "riff").status()));
   CHECK(absl::IsNotFound(ReadVideo(*env, "absent.png").status()));
+}
+
+TEST_CASE("GIF is not read, and the message says what to do") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(env->WriteFileAtomically("clip.gif", "GIF89a and more"));
+  const absl::Status status = ReadVideo(*env, "clip.gif").status();
+  CHECK(absl::IsUnimplemented(status));
+  CHECK(absl::StrContains(status.ToString(), "clip.gif: GIF is not read"));
+  CHECK(absl::StrContains(status.ToString(), "convert"));
+  ASSERT_OK_AND_ASSIGN(const bool video, IsVideo(*env, "clip.gif"));
+  CHECK_FALSE(video);
 }
 
 TEST_CASE("MP4 without libav is Unimplemented and names the file") {

@@ -7,6 +7,7 @@
 #include <webp/demux.h>
 #include <zlib.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/match.h"
@@ -202,6 +203,45 @@ TEST_CASE("Decoded values become bytes by round(clamp((x + 1) / 2) * 255)") {
   REQUIRE(frames.sizes() == at::IntArrayRef({1, 1, 5, 3}));
   const std::vector<int> wanted{0, 0, 128, 255, 255};
   for (int64_t x = 0; x < 5; ++x) CHECK(frames[0][0][x][0].item<int>() == wanted[x]);
+}
+
+TEST_CASE("A rate that a format cannot carry is refused by its range, before there are frames") {
+  VideoOptions options;
+  for (const char* path : {"clip.png", "clip.apng", "clip.webp", "clip.y4m"}) {
+    for (const double fps : {0.0, 0.004, -1.0, 240.5, std::nan("")}) {
+      INFO(path << " at " << fps);
+      options.fps = fps;
+      const absl::Status status = CheckVideoPath(path, options);
+      REQUIRE(absl::IsInvalidArgument(status));
+      CHECK(absl::StrContains(std::string(status.message()), "carries 0.01 to 240"));
+    }
+  }
+}
+
+TEST_CASE("Slow rates come back as they were asked for") {
+  const auto env = NewMemEnv();
+  VideoOptions options;
+  for (const char* path : {"clip.png", "clip.webp", "clip.y4m"}) {
+    for (const double fps : {0.01, 0.015, 0.25, 2.5, 23.976}) {
+      INFO(path << " at " << fps);
+      options.fps = fps;
+      REQUIRE_OK(WriteVideo(*env, path, MovingFrames(3, 6, 6), options));
+      ASSERT_OK_AND_ASSIGN(const VideoClip clip, ReadVideo(*env, path));
+      CHECK(clip.frames.size(0) == 3);
+      CHECK(clip.fps == Approx(fps).epsilon(0.005));
+    }
+  }
+}
+
+TEST_CASE("Sizes that a format does not take are found without frames") {
+  VideoOptions options;
+  REQUIRE_OK(CheckVideoPath("clip.webp", options, 16383, 16383));
+  CHECK(absl::IsInvalidArgument(CheckVideoPath("clip.webp", options, 16384, 16)));
+  options.upscale = 4;
+  CHECK(absl::IsInvalidArgument(CheckVideoPath("clip.webp", options, 4096, 16)));
+  CHECK(absl::IsInvalidArgument(CheckVideoPath("clip.png", options, 16, 8193)));
+  CHECK(absl::IsInvalidArgument(CheckSheetPath("sheet.webp", options)));
+  REQUIRE_OK(CheckSheetPath("sheet.png", options));
 }
 
 TEST_CASE("Wrong endings, rates and frames are refused, and nothing is written") {

@@ -6,6 +6,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "src/train/digits_classifier.h"
 #include "src/train/dit_training.h"
@@ -107,7 +108,15 @@ TEST_CASE(
   }
   ASSERT_OK_AND_ASSIGN(const std::string check,
                        PosixEnv().ReadFile(JoinPath(run.out_dir, "check.json")));
-  REQUIRE(check.find("held_out_prompts") != std::string::npos);
+  const auto read = nlohmann::json::parse(check);
+  for (const char* set : {"held_out_prompts", "trained_prompts"}) {
+    for (const char* row : {"English", "all", "real_clips"}) {
+      INFO(set << ", " << row);
+      REQUIRE(read[set][row]["digit_in_thirds"].size() == 3);
+      REQUIRE(read[set][row]["digit_in_all_thirds"].is_number());
+      REQUIRE(read[set][row]["digit_consistency"].is_number());
+    }
+  }
 
   ASSERT_OK_AND_ASSIGN(const std::string before,
                        PosixEnv().ReadFile(JoinPath(run.out_dir, "vae.safetensors")));

@@ -92,7 +92,7 @@ absl::Status CheckInputs(const std::vector<SampleStep>& steps, const Denoiser& h
                        is_low ? "low-noise expert transformer_2" : "high-noise expert transformer",
                        ", which the model does not have"));
     }
-    if (step.guidance != 1 && !negative.has_value()) {
+    if (step.guided() && !negative.has_value()) {
       return absl::InvalidArgumentError(absl::StrCat("sampler: guidance ", step.guidance,
                                                      " needs the embedding of a negative prompt"));
     }
@@ -123,7 +123,7 @@ absl::StatusOr<at::Tensor> Velocity(const Denoiser& denoiser, const SampleStep& 
                                     const std::optional<at::Tensor>& negative) {
   WANLITE_ASSIGN_OR_RETURN(at::Tensor cond, denoiser(latents, timestep, text));
   cond = cond.to(at::kFloat);
-  if (step.guidance == 1) return cond;
+  if (!step.guided()) return cond;
   WANLITE_ASSIGN_OR_RETURN(at::Tensor uncond, denoiser(latents, timestep, *negative));
   uncond = uncond.to(at::kFloat);
   return uncond + (cond - uncond) * step.guidance;

@@ -50,6 +50,8 @@ struct SampleStep {
   double sigma = 0;  // noise level before the step
   Expert expert = Expert::kHighNoise;
   double guidance = 1;  // in force at this step; 1 when there is none
+  // Whether the network runs on the negative prompt too: two forwards instead of one.
+  bool guided() const { return guidance != 1; }
 };
 
 // Called after every step with the latents it left (fp32). Returning false cancels the run.
@@ -63,7 +65,7 @@ absl::StatusOr<std::vector<SampleStep>> PlanSampling(const SampleOptions& option
 //   high, low   the experts; one may be empty when no step needs it
 //   latents     floating [batch, channels, frames, height, width], noise of variance 1
 //   text        [batch, tokens, text_dim]
-//   negative    like text; needed when guidance > 1, else ignored
+//   negative    like text; needed when a step is guided, else ignored
 // InvalidArgument when an expert or the negative embedding is missing or shapes do not fit;
 // Cancelled when the callback returned false; errors of the denoisers with the step in front.
 absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& high,

@@ -13,6 +13,7 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include "src/runner/ffmpeg/colour_matrix.h"
 #include "src/runner/ffmpeg/mp4_abi.h"
 
 namespace {
@@ -115,9 +116,10 @@ class Converter {
         SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP, nullptr, nullptr,
         nullptr));
     if (scale_ == nullptr) return "setting up the conversion";
-    // A stream that names no matrix is read as the size suggests, as players do.
-    int matrix = frame.colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601;
-    if (frame.colorspace == AVCOL_SPC_UNSPECIFIED && height_ >= 720) matrix = SWS_CS_ITU709;
+    static_assert(
+        AVCOL_SPC_BT709 == wanlite::kMatrixBt709 && SWS_CS_ITU709 == wanlite::kMatrixBt709 &&
+        SWS_CS_ITU601 == wanlite::kMatrixBt601 && SWS_CS_BT2020 == wanlite::kMatrixBt2020);
+    const int matrix = wanlite::MatrixFor(frame.colorspace);
     const int full = frame.color_range == AVCOL_RANGE_JPEG ? 1 : 0;
     sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(matrix), full,
                              sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);

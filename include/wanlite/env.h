@@ -36,6 +36,11 @@ class FileMapping {
   // Hint: the pages of [offset, offset+length) may leave memory; they come back when touched, and
   // private changes to them are lost.
   virtual void Release(uint64_t offset, uint64_t length) const = 0;
+  // The bytes [offset, offset+length) of the file mapped once more, apart from this mapping and from
+  // all others: changes to either are not seen by the other. OutOfRange beyond the file's end. On a
+  // disk it costs memory only for what is changed.
+  virtual absl::StatusOr<std::shared_ptr<const FileMapping>> MapAgain(uint64_t offset,
+                                                                      uint64_t length) const = 0;
 };
 
 // An exclusive lock, held while it lives. The system drops it when the process ends, however it ends.

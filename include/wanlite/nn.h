@@ -35,6 +35,8 @@ class HollowGuard {
 at::Tensor NewTensor(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat);
 // A hollow tensor with the shape and dtype of another.
 at::Tensor HollowLike(const at::Tensor& tensor);
+// Whether the tensor was made hollow and never given values: its storage is marked. Views of a
+// hollow tensor are hollow, copies are not. A tensor without elements never is.
 bool IsHollow(const at::Tensor& tensor);
 
 // A linear layer whose weight can be exchanged. Registers the tensors of its weight under their
@@ -55,15 +57,18 @@ class Linear : public torch::nn::Module {
   int64_t in_features() const { return weight_->in_features(); }
   int64_t out_features() const { return weight_->out_features(); }
 
-  // Exchanges the weight; sizes must agree unless `resize`. Throws c10::Error otherwise. Optimizers
-  // that hold the old tensors must be rebuilt.
-  void SetWeight(std::unique_ptr<LinearWeight> weight, bool resize = false);
+  // Exchanges the weight and returns the old one; sizes must agree unless `resize`. Throws c10::Error
+  // otherwise, and for a State() that cannot be registered (tensors undefined, named twice or
+  // "bias", trainable but not floating); the layer is as it was then. Optimizers that hold the old
+  // tensors must be rebuilt.
+  std::unique_ptr<LinearWeight> SetWeight(std::unique_ptr<LinearWeight> weight,
+                                          bool resize = false);
   // bias: [out] or absent.
   void SetBias(std::optional<at::Tensor> bias);
 
  private:
-  void RegisterWeight();
-  void UnregisterWeight();
+  // The layer's parameters were `weight` its weight.
+  torch::OrderedDict<std::string, at::Tensor> ParametersWith(const LinearWeight& weight) const;
   std::unique_ptr<LinearWeight> weight_;
   std::optional<at::Tensor> bias_;
 };

@@ -139,6 +139,7 @@ class Runner {
 
   // Loads what `request` needs beforehand, so that a following Generate() measures no loading.
   absl::Status Prepare(const GenerateRequest& request);
+  // DataLoss when inputs, latents or frames hold a NaN or an infinity, naming where they began.
   absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request);
 
   // fp32 [1, tokens, text_dim]: the encoder's output up to the end of the text, zeros after it, as
@@ -162,6 +163,12 @@ class Runner {
  private:
   struct Rep;
   explicit Runner(std::unique_ptr<Rep> rep);
+  // The public functions of these names without their catching: memory may run out anywhere.
+  absl::Status PrepareOrThrow(const GenerateRequest& request);
+  absl::StatusOr<GenerateResult> GenerateOrThrow(const GenerateRequest& request);
+  absl::StatusOr<at::Tensor> EncodePromptOrThrow(const std::string& prompt);
+  absl::StatusOr<std::map<std::string, at::Tensor>> ForwardOrThrow(
+      absl::string_view component, const std::map<std::string, at::Tensor>& inputs);
   std::unique_ptr<Rep> rep_;
 };
 

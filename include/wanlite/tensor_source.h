@@ -38,11 +38,12 @@ class TensorSource {
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   // nullptr when absent.
   const TensorInfo* Find(absl::string_view name) const;
-  // A CPU tensor of the stored dtype and shape. May alias the mapped file: writing to it changes a
-  // private copy. Valid as long as the tensor lives. NotFound when absent.
+  // A CPU tensor of the stored dtype and shape, the reader's own: writing to it changes neither the
+  // file nor what others read. May be a part of the file, mapped. Valid as long as the tensor
+  // lives. NotFound when absent.
   virtual absl::StatusOr<at::Tensor> Read(absl::string_view name) const = 0;
-  // Hint that the pages behind tensor `name` may leave memory. Only call when no tensor of Read(name)
-  // is in use.
+  // Hint that the pages behind tensor `name` may leave memory. Only call when no tensor of
+  // Read(name) is in use.
   virtual void Release(absl::string_view name) const = 0;
 };
 

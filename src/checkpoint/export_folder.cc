@@ -18,6 +18,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/checkpoint/safetensors_writer.h"
 #include "src/core/catch_torch.h"
+#include "src/model/checked_cast.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -143,7 +144,7 @@ absl::StatusOr<at::Tensor> Exporter::Materialize(const OpenedComponent& opened,
                                                  const ExportTensor& tensor) {
   if (!tensor.quantized) {
     WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, opened.source->Read(tensor.internal));
-    return CatchTorch([&]() -> at::Tensor { return value.to(tensor.out.dtype); });
+    return CheckedCast(value, tensor.out.dtype, tensor.out.name);
   }
   const LinearFormat& format = opened.formats.at(tensor.internal);
   std::map<std::string, at::Tensor> state;
@@ -155,7 +156,16 @@ absl::StatusOr<at::Tensor> Exporter::Materialize(const OpenedComponent& opened,
   absl::StatusOr<std::unique_ptr<LinearWeight>> weight =
       CatchTorch([&] { return MakeLinearWeight(format.format, state, format.attributes_json); });
   if (!weight.ok()) return Annotate(weight.status(), tensor.internal);
-  return CatchTorch([&]() -> at::Tensor { return (*weight)->Dequantize().to(tensor.out.dtype); });
+  WANLITE_ASSIGN_OR_RETURN(const at::Tensor dense,
+                           CatchTorch([&] { return (*weight)->Dequantize(); }));
+  WANLITE_ASSIGN_OR_RETURN(const bool finite,
+                           CatchTorch([&] { return dense.isfinite().all().item<bool>(); }));
+  if (!finite) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(opened.where, ": ", tensor.internal, ", expanded from ", format.format,
+                     ", holds a NaN or an infinity: its scales are damaged or beyond fp32"));
+  }
+  return CheckedCast(dense, tensor.out.dtype, tensor.out.name);
 }
 
 absl::Status Exporter::WriteComponent(const Component& component,
@@ -318,9 +328,7 @@ absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
     int64_t bytes = 0;
     for (NamedTensor& named : tensors) {
       const at::ScalarType dtype = target(named);
-      WANLITE_ASSIGN_OR_RETURN(named.tensor, CatchTorch([&]() -> at::Tensor {
-                                 return named.tensor.detach().to(dtype);
-                               }));
+      WANLITE_ASSIGN_OR_RETURN(named.tensor, CheckedCast(named.tensor, dtype, named.name));
       bytes += static_cast<int64_t>(named.tensor.nbytes());
     }
     WANLITE_RETURN_IF_ERROR(

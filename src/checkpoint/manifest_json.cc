@@ -16,7 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/safetensors_format.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/core/strict_json.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
 

@@ -11,8 +11,8 @@
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
-#include "src/checkpoint/strict_json.h"
 #include "src/core/sha256.h"
+#include "src/core/strict_json.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

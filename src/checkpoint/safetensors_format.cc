@@ -6,7 +6,6 @@
 #include <array>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -53,12 +52,6 @@ std::string SafetensorsDtypeList() {
   return absl::StrJoin(kDtypes, " ", [](std::string* out, const DtypeEntry& entry) {
     absl::StrAppend(out, entry.name);
   });
-}
-
-std::string QuoteName(absl::string_view name) {
-  constexpr size_t kLongest = 160;
-  const bool cut = name.size() > kLongest;
-  return absl::StrCat("'", absl::Utf8SafeCHexEscape(name.substr(0, kLongest)), cut ? "…'" : "'");
 }
 
 std::string ShapeText(absl::Span<const int64_t> shape) {

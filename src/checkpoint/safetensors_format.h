@@ -16,11 +16,11 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "src/core/input_limits.h"
+#include "src/core/quote_name.h"
 
 namespace wanlite {
 
-// The limit of the reference implementation, which keeps a hostile file from eating memory.
-inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 inline constexpr absl::string_view kSafetensorsMetadataKey = "__metadata__";
 
 // "BF16" <-> at::kBFloat16; nullopt for what wanlite does not store.
@@ -29,8 +29,6 @@ std::optional<absl::string_view> SafetensorsDtypeName(at::ScalarType dtype);
 // All names, for error messages.
 std::string SafetensorsDtypeList();
 
-// A name from a file as it may go into a message: quoted, escaped, cut when long.
-std::string QuoteName(absl::string_view name);
 // "[2, 3]"
 std::string ShapeText(absl::Span<const int64_t> shape);
 

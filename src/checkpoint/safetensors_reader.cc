@@ -4,7 +4,6 @@
 #include "src/checkpoint/safetensors_reader.h"
 
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -26,6 +25,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "safetensors data is little-endian and is used in place");
 
+// Below this a mapping costs more than a copy, and a process may have only so many mappings.
+constexpr size_t kLeastMappedBytes = size_t{1} << 16;
 // LibTorch's iterators stop at 64 dimensions.
 constexpr size_t kMaxDims = 64;
 
@@ -112,11 +113,13 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
           state_ = State::kMetadata;
           return true;
         }
+        if (!Room()) return false;
         entry_ = HeaderEntry{};
         entry_.name = value;
         state_ = State::kEntry;
         return true;
       case State::kMetadataFields:
+        if (!Room()) return false;
         if (metadata_.contains(value)) {
           return Fail(absl::StrCat("__metadata__ holds ", QuoteName(value), " twice"));
         }
@@ -208,6 +211,14 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   bool Fail(std::string message) {
     if (error_.empty()) error_ = std::move(message);
     return false;
+  }
+
+  // For one entry more.
+  bool Room() {
+    if (entries_.size() + metadata_.size() < static_cast<size_t>(kMaxSafetensorsEntries))
+      return true;
+    return Fail(absl::StrCat("it has more than ", kMaxSafetensorsEntries,
+                             " tensors and entries of metadata"));
   }
 
   bool Field(bool& seen, State next, const std::string& name) {
@@ -381,31 +392,30 @@ absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
                        static_cast<int>(static_cast<unsigned char>(*bad)), ", wanted 0 or 1"));
     }
   }
-  return CatchTorch([&]() -> at::Tensor {
-    const auto options = at::TensorOptions().dtype(info.dtype);
-    if (bytes.empty()) return at::empty(info.shape, options);
-    const size_t alignment = c10::elementSize(info.dtype);
-    char* data = mapping_->data().data() + offsets_[*index];
-    if (reinterpret_cast<uintptr_t>(data) % alignment != 0) {
+  const auto options = at::TensorOptions().dtype(info.dtype);
+  if (bytes.empty()) return CatchTorch([&] { return at::empty(info.shape, options); });
+  if (bytes.size() < kLeastMappedBytes ||
+      offsets_[*index] % c10::elementSize(info.dtype) != 0) {
+    return CatchTorch([&]() -> at::Tensor {
       at::Tensor copy = at::empty(info.shape, options);
-      std::memcpy(copy.mutable_data_ptr(), data, bytes.size());
+      std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());
       return copy;
-    }
+    });
+  }
+  // A mapping of its own: whoever writes to the tensor must not change what others read.
+  WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const FileMapping> own,
+                           mapping_->MapAgain(offsets_[*index], bytes.size()));
+  return CatchTorch([&]() -> at::Tensor {
+    char* data = own->data().data();
     return at::from_blob(
-        data, info.shape, [mapping = mapping_](void*) {}, options);
+        data, info.shape, [own = std::move(own)](void*) {}, options);
   });
 }
 
 void SafetensorsFile::Release(absl::string_view name) const {
   const std::optional<size_t> index = IndexOf(name);
   if (!index.has_value()) return;
-  // Pages shared with a neighbour stay: it may be in use, and private changes to it must not be
-  // lost.
-  static const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t begin = (offsets_[*index] + page - 1) / page * page;
-  const uint64_t end =
-      (offsets_[*index] + static_cast<uint64_t>(infos_[*index].bytes())) / page * page;
-  if (begin < end) mapping_->Release(begin, end - begin);
+  mapping_->Release(offsets_[*index], static_cast<uint64_t>(infos_[*index].bytes()));
 }
 
 absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env,

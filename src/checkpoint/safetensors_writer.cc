@@ -15,6 +15,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "wanlite/checkpoint.h"
+#include "wanlite/nn.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -136,6 +137,10 @@ absl::Status SafetensorsWriter::Append(const at::Tensor& tensor) {
             ? absl::StrCat(c10::toString(tensor.scalar_type()), " ", ShapeText(tensor.sizes()))
             : "undefined",
         ", announced was ", c10::toString(info.dtype), " ", ShapeText(info.shape)));
+  }
+  if (nn::IsHollow(tensor)) {
+    return absl::InternalError(
+        absl::StrCat(path_, ": tensor ", QuoteName(info.name), " was left without values"));
   }
   absl::StatusOr<at::Tensor> dense =
       CatchTorch([&]() -> at::Tensor { return tensor.detach().to(at::kCPU).contiguous(); });

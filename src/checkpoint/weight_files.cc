@@ -16,7 +16,7 @@
 #include "absl/strings/strip.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/core/strict_json.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

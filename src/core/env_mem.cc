@@ -71,6 +71,18 @@ class MemMapping : public FileMapping {
     if (begin < end) std::copy_n(file_->bytes.data() + begin, end - begin, copy_.data() + begin);
   }
 
+  absl::StatusOr<std::shared_ptr<const FileMapping>> MapAgain(uint64_t offset,
+                                                              uint64_t length) const override {
+    const std::lock_guard<std::mutex> lock(file_->mutex);
+    if (offset > file_->bytes.size() || length > file_->bytes.size() - offset) {
+      return absl::OutOfRangeError(absl::StrCat("bytes [", offset, ", ", offset, " + ", length,
+                                                ") of ", file_->bytes.size()));
+    }
+    auto part = std::make_shared<MemFile>();
+    part->bytes = file_->bytes.substr(offset, length);
+    return std::make_shared<const MemMapping>(std::move(part));
+  }
+
  private:
   std::shared_ptr<MemFile> file_;
   mutable std::string copy_;

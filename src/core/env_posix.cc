@@ -124,25 +124,73 @@ class PosixWritableFile : public WritableFile {
   Fd fd_;
 };
 
+// Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory
+// would count as a promise of that much memory.
+absl::StatusOr<void*> MapPrivate(const Fd& fd, uint64_t offset, uint64_t length,
+                                 absl::string_view path) {
+  void* data = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+                      fd.get(), static_cast<off_t>(offset));
+  if (data == MAP_FAILED) return ErrnoStatus(errno, path, "map");
+  return data;
+}
+
+uint64_t PageSize() {
+  static const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return page;
+}
+
+// A file that is mapped. The descriptor stays open, so that mapping again finds the same file
+// whatever became of its name.
+struct PosixFile {
+  std::string path;
+  Fd fd;
+};
+
 class PosixMapping : public FileMapping {
  public:
-  PosixMapping(char* data, size_t size) : data_(data), size_(size) {}
+  // data: of `mapped` bytes, on a page; the mapping shows those from `skip` on.
+  PosixMapping(std::shared_ptr<const PosixFile> file, uint64_t file_offset, void* data,
+               uint64_t mapped, uint64_t skip)
+      : file_(std::move(file)),
+        file_offset_(file_offset),
+        mapped_(data),
+        mapped_bytes_(mapped),
+        data_(mapped == 0 ? nullptr : static_cast<char*>(data) + skip),
+        size_(mapped - skip) {}
   ~PosixMapping() override {
-    if (data_ != nullptr) ::munmap(data_, size_);
+    if (mapped_bytes_ > 0) ::munmap(mapped_, mapped_bytes_);
   }
   absl::Span<char> data() const override { return absl::MakeSpan(data_, size_); }
 
   void Release(uint64_t offset, uint64_t length) const override {
     if (data_ == nullptr || offset >= size_) return;
-    const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
     uint64_t end = std::min<uint64_t>(size_, length > size_ - offset ? size_ : offset + length);
     // Only whole pages: those at the borders hold bytes of neighbours that may be in use.
-    const uint64_t begin = (offset + page - 1) / page * page;
-    if (end < size_) end = end / page * page;
-    if (begin < end) ::madvise(data_ + begin, end - begin, MADV_DONTNEED);
+    const uint64_t skip = mapped_bytes_ - size_, page = PageSize();
+    const uint64_t begin = (skip + offset + page - 1) / page * page;
+    end = end < size_ ? (skip + end) / page * page : mapped_bytes_;
+    if (begin < end) ::madvise(static_cast<char*>(mapped_) + begin, end - begin, MADV_DONTNEED);
+  }
+
+  absl::StatusOr<std::shared_ptr<const FileMapping>> MapAgain(uint64_t offset,
+                                                              uint64_t length) const override {
+    if (offset > size_ || length > size_ - offset) {
+      return absl::OutOfRangeError(absl::StrCat(file_->path, ": bytes [", offset, ", ", offset,
+                                                " + ", length, ") of ", size_));
+    }
+    const uint64_t at = file_offset_ + offset;
+    if (length == 0) return std::make_shared<const PosixMapping>(file_, at, nullptr, 0, 0);
+    const uint64_t skip = at % PageSize();
+    WANLITE_ASSIGN_OR_RETURN(void* const mapped,
+                             MapPrivate(file_->fd, at - skip, length + skip, file_->path));
+    return std::make_shared<const PosixMapping>(file_, at, mapped, length + skip, skip);
   }
 
  private:
+  std::shared_ptr<const PosixFile> file_;
+  uint64_t file_offset_;
+  void* mapped_;
+  uint64_t mapped_bytes_;
   char* data_;
   size_t size_;
 };
@@ -174,13 +222,10 @@ class PosixEnvImpl : public Env {
           name, S_ISDIR(info.st_mode) ? ": is a folder, not a file" : ": is not a file"));
     }
     const size_t size = static_cast<size_t>(info.st_size);
-    if (size == 0) return std::make_shared<const PosixMapping>(nullptr, 0);
-    // Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory
-    // would count as a promise of that much memory.
-    void* data =
-        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd.get(), 0);
-    if (data == MAP_FAILED) return ErrnoStatus(errno, name, "map");
-    return std::make_shared<const PosixMapping>(static_cast<char*>(data), size);
+    const auto file = std::make_shared<const PosixFile>(PosixFile{name, std::move(fd)});
+    if (size == 0) return std::make_shared<const PosixMapping>(file, 0, nullptr, 0, 0);
+    WANLITE_ASSIGN_OR_RETURN(void* const data, MapPrivate(file->fd, 0, size, name));
+    return std::make_shared<const PosixMapping>(file, 0, data, size, 0);
   }
 
   absl::StatusOr<uint64_t> FileSize(absl::string_view path) override {

@@ -21,7 +21,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "src/core/input_limits.h"
 #include "src/core/nearest_name.h"
+#include "src/core/quote_name.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -33,8 +35,6 @@ using pb::Message;
 using pb::Reflection;
 
 namespace {
-
-std::string Str(absl::string_view text) { return std::string(text); }
 
 // Keeps the first error; the parser goes on only to find its consequences.
 class FirstError : public pb::io::ErrorCollector {
@@ -91,13 +91,13 @@ std::string DescribeWanted(const FieldDescriptor& field) {
   return "a value";
 }
 
-// The part of `text` between the first `before` and the next `after`; empty when they are not
-// there.
+// The part of `text` between the first `before` and the next `after`, cut when long; empty when
+// they are not there.
 std::string Between(absl::string_view text, absl::string_view before, absl::string_view after) {
   const size_t begin = text.find(before);
   if (begin == absl::string_view::npos) return "";
   text.remove_prefix(begin + before.size());
-  return Str(text.substr(0, text.find(after)));
+  return CutText(text.substr(0, text.find(after)));
 }
 
 // Turns the parser's error into ours. Its messages are matched by their fixed parts; one that is
@@ -160,7 +160,7 @@ absl::Status Reword(absl::string_view file_name, const TextIndex& index,
     return here(path, absl::StrCat("expected ", Between(said, "Expected ", ", got"), ", found '",
                                    found, "'"));
   }
-  std::string plain = Str(absl::StripSuffix(said, "."));
+  std::string plain = CutText(absl::StripSuffix(said, "."));
   if (!plain.empty()) plain[0] = absl::ascii_tolower(static_cast<unsigned char>(plain[0]));
   return here(path, plain);
 }
@@ -205,10 +205,15 @@ class ValueChecker {
   ValueChecker(absl::string_view file_name, const TextIndex& index)
       : file_name_(file_name), index_(index) {}
 
-  absl::Status Check(const Message& message, const std::string& path) const {
+  // depth: of the messages around this one. An Any whose bytes are written out hides its own depth
+  // from the text.
+  absl::Status Check(const Message& message, const std::string& path, int depth) const {
+    if (depth > kMaxTextDepth) {
+      return Bad(path, absl::StrCat("messages are nested deeper than ", kMaxTextDepth));
+    }
     if (message.GetDescriptor()->full_name() == pb::Any::descriptor()->full_name()) {
       const std::unique_ptr<Message> inner = Unpack(static_cast<const pb::Any&>(message));
-      return inner == nullptr ? absl::OkStatus() : Check(*inner, path);
+      return inner == nullptr ? absl::OkStatus() : Check(*inner, path, depth + 1);
     }
     const Reflection& reflection = *message.GetReflection();
     std::vector<const FieldDescriptor*> fields;
@@ -219,7 +224,7 @@ class ValueChecker {
       const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
       for (int i = 0; i < count; ++i) {
         const std::string at = field->is_repeated() ? absl::StrCat(stem, "[", i, "]") : stem;
-        WANLITE_RETURN_IF_ERROR(CheckField(message, *field, i, at));
+        WANLITE_RETURN_IF_ERROR(CheckField(message, *field, i, at, depth));
       }
     }
     return absl::OkStatus();
@@ -227,7 +232,7 @@ class ValueChecker {
 
  private:
   absl::Status CheckField(const Message& message, const FieldDescriptor& field, int i,
-                          const std::string& path) const {
+                          const std::string& path, int depth) const {
     const Reflection& r = *message.GetReflection();
     const bool many = field.is_repeated();
     switch (field.cpp_type()) {
@@ -256,7 +261,8 @@ class ValueChecker {
       }
       case FieldDescriptor::CPPTYPE_MESSAGE:
         return Check(
-            many ? r.GetRepeatedMessage(message, &field, i) : r.GetMessage(message, &field), path);
+            many ? r.GetRepeatedMessage(message, &field, i) : r.GetMessage(message, &field), path,
+            depth + 1);
       default:
         return absl::OkStatus();
     }
@@ -338,16 +344,19 @@ absl::Status TextError(absl::string_view file_name, TextPosition position, absl:
 
 absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
                             const TextIndex& index, Message& message) {
+  if (!index.beyond_limits().empty()) {
+    return TextError(file_name, index.beyond_limits_at(), "", index.beyond_limits());
+  }
   const pb::LogSilencer silence;  // the parser logs some warnings whatever its collector
   FirstError errors;
   pb::TextFormat::Parser parser;
   parser.RecordErrorsTo(&errors);
-  parser.SetRecursionLimit(64);
+  parser.SetRecursionLimit(kMaxTextDepth);
   pb::io::ArrayInputStream stream(text.data(), static_cast<int>(text.size()));
   const bool parsed = parser.Parse(&stream, &message);
   if (errors.error) return Reword(file_name, index, *errors.error);
   if (!parsed) return TextError(file_name, {}, "", "is not valid text format");
-  return ValueChecker(file_name, index).Check(message, "");
+  return ValueChecker(file_name, index).Check(message, "", 0);
 }
 
 absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name, Message& message) {

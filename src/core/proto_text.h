@@ -22,7 +22,8 @@ absl::Status TextError(absl::string_view file_name, TextPosition position, absl:
                        absl::string_view what);
 
 // Parses `text` into `message`. Refuses beside what text format refuses: numbers that are not
-// finite, enum numbers without a name, strings that are not UTF-8. InvalidArgument, worded for
+// finite, enum numbers without a name, strings that are not UTF-8, texts beyond the limits of
+// input_limits.h. InvalidArgument, worded for
 // whoever wrote the text, for the first error. Logs nothing. `index` must be of the same text.
 absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
                             const TextIndex& index, google::protobuf::Message& message);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "src/core/input_limits.h"
 #include "src/core/option_field.h"
 #include "src/core/proto_text.h"
 #include "src/core/sha256.h"
@@ -33,7 +34,6 @@ struct ParsedRecipe::Rep {
 namespace {
 
 // Far above any recipe; bounds the work that a hostile text can cause.
-constexpr uint64_t kMaxBytes = 1 << 20;
 constexpr int kMaxPasses = 256;
 
 std::vector<std::string> PassFields() {
@@ -79,9 +79,9 @@ absl::StatusOr<std::unique_ptr<pb::Message>> OptionsOf(const PassSpec& spec) {
 absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
                                                  absl::string_view file_name,
                                                  const PassRegistry& registry) {
-  if (text.size() > kMaxBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(file_name, ": recipe of ", text.size(),
-                                                   " bytes, at most ", kMaxBytes, " are read"));
+  if (text.size() > kMaxRecipeBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file_name, ": recipe of ", text.size(), " bytes, at most ", kMaxRecipeBytes, " are read"));
   }
   const TextIndex index(text, Recipe::descriptor());
   Recipe recipe;
@@ -169,7 +169,7 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
 
 absl::StatusOr<ParsedRecipe> ParsedRecipe::Load(Env& env, absl::string_view path,
                                                 const PassRegistry& registry) {
-  WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(path, kMaxBytes));
+  WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(path, kMaxRecipeBytes));
   return Parse(text, path, registry);
 }
 

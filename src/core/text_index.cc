@@ -8,6 +8,8 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/input_limits.h"
+#include "src/core/quote_name.h"
 
 namespace wanlite {
 
@@ -22,9 +24,6 @@ class IgnoreErrors : public pb::io::ErrorCollector {
   void AddError(int line, int column, const std::string& message) override {}
 };
 
-// Deeper nesting than any options message has; hostile texts must not eat the stack.
-constexpr int kMaxDepth = 64;
-
 }  // namespace
 
 class TextIndexer {
@@ -38,9 +37,24 @@ class TextIndexer {
     tokens_.Next();
   }
 
+  // Counts what the parser would, so before it: every message opens with a sign of its own.
+  void CheckLimits() {
+    int depth = 0;
+    for (int64_t count = 1; !AtEnd(); ++count, tokens_.Next()) {
+      if (Is("{") || Is("<")) ++depth;
+      if ((Is("}") || Is(">")) && depth > 0) --depth;
+      if (depth <= kMaxTextDepth && count <= kMaxTextProtoTokens) continue;
+      index_.beyond_limits_ =
+          depth > kMaxTextDepth
+              ? absl::StrCat("messages are nested deeper than ", kMaxTextDepth)
+              : absl::StrCat("more than ", kMaxTextProtoTokens, " names, values and signs");
+      index_.beyond_limits_at_ = Position();
+      return;
+    }
+  }
+
   // Reads fields up to the end of the message.
-  void Message(const std::string& path, const pb::Descriptor* type, int depth) {
-    if (depth > kMaxDepth) stopped_ = true;
+  void Message(const std::string& path, const pb::Descriptor* type) {
     std::map<std::string, int> counts;
     while (!stopped_) {
       if (AtEnd()) {
@@ -52,9 +66,9 @@ class TextIndexer {
         return;
       }
       if (Is("[")) {
-        TypeInBrackets(path, depth);
+        TypeInBrackets(path);
       } else if (tokens_.current().type == Tokenizer::TYPE_IDENTIFIER) {
-        Field(path, type, counts, depth);
+        Field(path, type, counts);
       } else {
         tokens_.Next();  // a stray token
       }
@@ -81,19 +95,19 @@ class TextIndexer {
       end = tokens_.current().end_column;
       tokens_.Next();
     }
-    return word;
+    return CutText(word);
   }
 
   // "[type.googleapis.com/some.Options] { … }" inside an Any. Its fields are indexed as if they
   // were the Any's own.
-  void TypeInBrackets(const std::string& path, int depth) {
+  void TypeInBrackets(const std::string& path) {
     TextKey key;
     key.key = Position();
     while (!AtEnd() && !Is("]")) {
       key.name += tokens_.current().text;
       tokens_.Next();
     }
-    key.name += "]";
+    key.name = absl::StrCat(CutText(key.name), "]");
     tokens_.Next();
     if (Is(":")) tokens_.Next();
     key.path = absl::StrCat(path, key.name);
@@ -101,20 +115,26 @@ class TextIndexer {
     const std::string type_name =
         key.name.substr(key.name.rfind('/') + 1, key.name.size() - key.name.rfind('/') - 2);
     index_.keys_.push_back(std::move(key));
+    const pb::Descriptor* type =
+        pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type_name);
+    // The parser stops here too.
+    if (type == nullptr) stopped_ = true;
     if (Is("{") || Is("<")) {
       tokens_.Next();
-      Message(path, pb::DescriptorPool::generated_pool()->FindMessageTypeByName(type_name),
-              depth + 1);
+      Message(path, type);
     }
   }
 
   void Field(const std::string& path, const pb::Descriptor* type,
-             std::map<std::string, int>& counts, int depth) {
+             std::map<std::string, int>& counts) {
     TextKey key;
     key.key = Position();
     key.name = Word();
     key.parent = type;
     if (type != nullptr) key.field = type->FindFieldByName(key.name);
+    // The parser stops at the first unknown name. What follows would only cost memory: each key has
+    // the path of all that it is in.
+    if (key.field == nullptr) stopped_ = true;
     const bool repeated = key.field != nullptr && key.field->is_repeated();
     const pb::Descriptor* inner = key.field != nullptr ? key.field->message_type() : nullptr;
     const std::string stem = path.empty() ? key.name : absl::StrCat(path, ".", key.name);
@@ -126,7 +146,7 @@ class TextIndexer {
       key.path = next_path();
       key.value = Position();
       index_.keys_.push_back(key);
-      Value(key.path, inner, depth);
+      Value(key.path, inner);
       return;
     }
     tokens_.Next();
@@ -147,15 +167,15 @@ class TextIndexer {
       if (!first) key.key = key.value;
       first = false;
       index_.keys_.push_back(key);
-      Value(key.path, inner, depth);
+      Value(key.path, inner);
     }
     if (Is("]")) tokens_.Next();
   }
 
-  void Value(const std::string& path, const pb::Descriptor* inner, int depth) {
+  void Value(const std::string& path, const pb::Descriptor* inner) {
     if (Is("{") || Is("<")) {
       tokens_.Next();
-      Message(path, inner, depth + 1);
+      Message(path, inner);
       return;
     }
     if (Is("-")) tokens_.Next();
@@ -174,7 +194,8 @@ class TextIndexer {
 };
 
 TextIndex::TextIndex(absl::string_view text, const pb::Descriptor* root) {
-  TextIndexer(text, *this).Message("", root, 0);
+  TextIndexer(text, *this).CheckLimits();
+  if (beyond_limits_.empty()) TextIndexer(text, *this).Message("", root);
 }
 
 const TextKey* TextIndex::Before(TextPosition position) const {

@@ -37,7 +37,8 @@ struct TextKey {
 
 class TextIndex {
  public:
-  // Never fails: of a text that does not parse, what can be made out is indexed.
+  // Never fails: of a text that does not parse, what can be made out up to its first unknown name
+  // is indexed; nothing of one beyond the limits of input_limits.h.
   TextIndex(absl::string_view text, const google::protobuf::Descriptor* root);
 
   // The last key that starts at or before the position; null when there is none.
@@ -46,11 +47,17 @@ class TextIndex {
   const TextKey* Find(absl::string_view path) const;
   // The path of the innermost message that is still open where the text ends; empty when none is.
   const std::string& open_path() const { return open_path_; }
+  // Which limit the text is beyond, and where; empty when within them. It must not be parsed then:
+  // protobuf's parser does not count messages inside an Any.
+  const std::string& beyond_limits() const { return beyond_limits_; }
+  TextPosition beyond_limits_at() const { return beyond_limits_at_; }
 
  private:
   friend class TextIndexer;
   std::vector<TextKey> keys_;
   std::string open_path_;
+  std::string beyond_limits_;
+  TextPosition beyond_limits_at_;
 };
 
 }  // namespace wanlite

@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <limits>
+#include <new>
+#include <set>
 #include <utility>
 
 #include "wanlite/nn.h"
@@ -13,17 +15,27 @@ namespace {
 
 thread_local bool hollow_mode = false;
 
+// Marks the storage of hollow tensors: no other storage is freed by this function.
+void FreeHollowElement(void* element) { ::operator delete(element); }
+
 at::Tensor NewHollow(at::IntArrayRef shape, at::ScalarType dtype) {
   at::NoGradGuard no_grad;
-  const at::Tensor one = at::empty({1}, at::TensorOptions().dtype(dtype));
+  int64_t numel = 1;
+  for (const int64_t size : shape) numel *= size;
+  // Without values nothing is missing.
+  if (numel == 0) return at::empty(shape, at::TensorOptions().dtype(dtype));
+  const size_t bytes = c10::elementSize(dtype);
+  void* element = ::operator new(bytes);
+  c10::Storage storage(c10::Storage::use_byte_size_t(), bytes,
+                       c10::DataPtr(element, element, &FreeHollowElement, at::kCPU),
+                       /*allocator=*/nullptr, /*resizable=*/false);
+  const at::Tensor one = at::empty({0}, at::TensorOptions().dtype(dtype));
+  one.set_(std::move(storage), 0, {1}, {1});
   if (at::isFloatingType(dtype)) {
     one.fill_(std::numeric_limits<double>::quiet_NaN());
   } else {
     one.zero_();
   }
-  int64_t numel = 1;
-  for (const int64_t size : shape) numel *= size;
-  if (numel == 0) return at::empty(shape, at::TensorOptions().dtype(dtype));
   const std::vector<int64_t> strides(shape.size(), 0);
   return one.as_strided(shape, strides).detach();
 }
@@ -42,48 +54,63 @@ at::Tensor HollowLike(const at::Tensor& tensor) {
 }
 
 bool IsHollow(const at::Tensor& tensor) {
-  if (tensor.numel() <= 1 || tensor.storage().nbytes() != static_cast<size_t>(tensor.element_size())) return false;
-  for (const int64_t stride : tensor.strides()) {
-    if (stride != 0) return false;
-  }
-  return true;
+  return tensor.defined() && tensor.has_storage() &&
+         tensor.storage().data_ptr().get_deleter() == &FreeHollowElement;
 }
 
 Linear::Linear(int64_t in_features, int64_t out_features, bool bias, at::ScalarType dtype)
     : weight_(MakeDenseWeight(NewTensor({out_features, in_features}, dtype))) {
-  RegisterWeight();
+  parameters_ = ParametersWith(*weight_);
   if (bias) SetBias(NewTensor({out_features}, dtype));
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const { return weight_->Apply(x, bias_); }
 
-void Linear::RegisterWeight() {
-  // Non-trainable tensors are registered as parameters too: LibTorch has no way to take a buffer back.
-  for (const NamedTensor& state : weight_->State()) {
-    register_parameter(state.name, state.tensor, weight_->trainable());
-  }
-}
-
-void Linear::UnregisterWeight() {
-  for (const NamedTensor& state : weight_->State()) parameters_.erase(state.name);
-}
-
-void Linear::SetWeight(std::unique_ptr<LinearWeight> weight, bool resize) {
+std::unique_ptr<LinearWeight> Linear::SetWeight(std::unique_ptr<LinearWeight> weight, bool resize) {
   TORCH_CHECK(weight != nullptr, "Linear::SetWeight: no weight given");
   TORCH_CHECK(resize || (weight->in_features() == in_features() &&
                          weight->out_features() == out_features()),
               "Linear::SetWeight: weight is [", weight->out_features(), ", ", weight->in_features(),
               "], the layer is [", out_features(), ", ", in_features(), "]");
+  // Whatever throws does so before anything of the layer has changed.
+  auto parameters = ParametersWith(*weight);
+  parameters_ = std::move(parameters);
+  return std::exchange(weight_, std::move(weight));
+}
+
+torch::OrderedDict<std::string, at::Tensor> Linear::ParametersWith(
+    const LinearWeight& weight) const {
+  std::set<std::string> replaced = {"bias"};
+  if (weight_ != nullptr) {
+    for (const NamedTensor& state : weight_->State()) replaced.insert(state.name);
+  }
+  torch::OrderedDict<std::string, at::Tensor> parameters("Parameter");
+  for (const auto& item : parameters_) {
+    if (!replaced.contains(item.key())) parameters.insert(item.key(), item.value());
+  }
+  // Tensors without gradients are parameters too: LibTorch has no way to take a buffer back.
+  for (const NamedTensor& state : weight.State()) {
+    TORCH_CHECK(state.tensor.defined(), "Linear: the tensor ", state.name,
+                " of a weight of format ", weight.format(), " is undefined");
+    TORCH_CHECK(!state.name.empty() && state.name.find('.') == std::string::npos &&
+                    !parameters.contains(state.name) && state.name != "bias",
+                "Linear: a weight of format ", weight.format(), " cannot have a tensor named '",
+                state.name, "'");
+    TORCH_CHECK(!weight.trainable() || state.tensor.is_floating_point(), "Linear: the tensor ",
+                state.name, " of a weight of format ", weight.format(), " is trainable but ",
+                state.tensor.scalar_type());
+    parameters.insert(state.name, state.tensor);
+  }
+  for (const NamedTensor& state : weight.State()) {
+    state.tensor.set_requires_grad(weight.trainable());
+  }
   // The bias stays last in the order of tensors.
-  std::optional<at::Tensor> bias = bias_;
-  SetBias(std::nullopt);
-  UnregisterWeight();
-  weight_ = std::move(weight);
-  RegisterWeight();
-  SetBias(std::move(bias));
+  if (bias_.has_value()) parameters.insert("bias", *bias_);
+  return parameters;
 }
 
 void Linear::SetBias(std::optional<at::Tensor> bias) {
+  TORCH_CHECK(!bias.has_value() || bias->defined(), "Linear::SetBias: the tensor is undefined");
   if (bias_.has_value()) parameters_.erase("bias");
   bias_ = std::move(bias);
   if (bias_.has_value()) register_parameter("bias", *bias_, bias_->is_floating_point());

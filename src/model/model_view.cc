@@ -18,6 +18,7 @@
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
 #include "src/core/sha256.h"
+#include "src/model/checked_cast.h"
 #include "src/model/dump.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
@@ -39,6 +40,12 @@ bool IsUnder(absl::string_view path, absl::string_view prefix) {
          (absl::ConsumePrefix(&path, prefix) && !path.empty() && path.front() == '.');
 }
 
+// The path of the module that a tensor of this path is registered in.
+absl::string_view Parent(absl::string_view path) {
+  const size_t dot = path.rfind('.');
+  return dot == absl::string_view::npos ? absl::string_view() : path.substr(0, dot);
+}
+
 std::string ShapeText(at::IntArrayRef shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
@@ -53,6 +60,15 @@ std::vector<NamedTensor> OwnTensors(const torch::nn::Module& module, absl::strin
     out.push_back({Join(path, item.key()), item.value()});
   }
   return out;
+}
+
+// The given indices along a dimension; of a hollow tensor their shape.
+at::Tensor SelectIndices(const at::Tensor& tensor, int64_t dim, const at::Tensor& index) {
+  if (!nn::IsHollow(tensor)) return tensor.index_select(dim, index.to(tensor.device())).detach();
+  std::vector<int64_t> shape = tensor.sizes().vec();
+  shape[static_cast<size_t>(dim)] = index.numel();
+  const nn::HollowGuard hollow;
+  return nn::NewTensor(shape, tensor.scalar_type());
 }
 
 }  // namespace
@@ -76,7 +92,17 @@ struct ModelView::Rep {
   std::vector<BlockInfo> blocks;
   std::vector<LinearInfo> linears;
   std::vector<AxisGroup> groups;
-  std::vector<std::string> float32_paths;
+  std::set<std::string, std::less<>> float32_paths;
+  // The tree of modules stays as it is; their tensors are exchanged. In the order of the tree.
+  struct ModuleEntry {
+    const torch::nn::Module* module;
+    std::string path;
+  };
+  std::vector<ModuleEntry> modules;
+  std::map<std::string, size_t, std::less<>> module_index;
+  // Modules that tensors of a block are registered in, by block.
+  std::map<std::string, std::vector<size_t>, std::less<>> block_modules;
+  std::map<std::string, size_t, std::less<>> group_index;
   std::map<std::string, nn::Linear*, std::less<>> linear_modules;
   std::map<std::string, size_t, std::less<>> linear_index;
   std::map<std::string, size_t, std::less<>> block_index;
@@ -104,6 +130,8 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
     absl::string_view key = item.key();
     absl::ConsumePrefix(&key, ".");
     const std::string path = Join(component.name, key);
+    module_index.emplace(path, modules.size());
+    modules.push_back({item.value().get(), path});
     if (auto* linear = dynamic_cast<nn::Linear*>(item.value().get()))
       found.push_back({path, linear});
     const auto* describable = dynamic_cast<const nn::Describable*>(item.value().get());
@@ -118,7 +146,7 @@ absl::Status ModelView::Rep::Describe(const Component& component) {
       }
     }
     for (const AxisGroup& group : builder.groups()) groups.push_back(group);
-    for (const std::string& kept : builder.float32_paths()) float32_paths.push_back(kept);
+    float32_paths.insert(builder.float32_paths().begin(), builder.float32_paths().end());
   }
   for (const auto& [path, module] : found) {
     LinearInfo info{path, "", "", TokenStream::kVideo, false};
@@ -144,6 +172,13 @@ absl::Status ModelView::Rep::Finish() {
           absl::StrCat("block ", blocks[i].path, " is declared twice"));
     }
   }
+  for (size_t i = 0; i < modules.size(); ++i) block_modules[BlockOf(modules[i].path)].push_back(i);
+  for (const BlockInfo& block : blocks) {
+    // One tensor may be declared a block.
+    const auto owner = module_index.find(Parent(block.path));
+    if (owner == module_index.end() || module_index.contains(block.path)) continue;
+    block_modules[block.path].push_back(owner->second);
+  }
   std::set<std::string> names;
   for (const NamedTensor& named : Tensors()) {
     if (!names.insert(named.name).second) {
@@ -151,9 +186,9 @@ absl::Status ModelView::Rep::Finish() {
     }
   }
   for (LinearInfo& linear : linears) linear.block = BlockOf(linear.path);
-  std::set<std::string> group_names;
-  for (AxisGroup& group : groups) {
-    if (!group_names.insert(group.name).second) {
+  for (size_t i = 0; i < groups.size(); ++i) {
+    AxisGroup& group = groups[i];
+    if (!group_index.emplace(group.name, i).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("axis group ", group.name, " is declared twice"));
     }
@@ -199,13 +234,9 @@ const std::string& ModelView::Rep::BlockOf(absl::string_view path) const {
 
 std::vector<NamedTensor> ModelView::Rep::Tensors() const {
   std::vector<NamedTensor> out;
-  for (const Component& component : components) {
-    for (const auto& item : component.module->named_modules("", /*include_self=*/true)) {
-      absl::string_view key = item.key();
-      absl::ConsumePrefix(&key, ".");
-      for (NamedTensor& named : OwnTensors(*item.value(), Join(component.name, key))) {
-        out.push_back(std::move(named));
-      }
+  for (const ModuleEntry& entry : modules) {
+    for (NamedTensor& named : OwnTensors(*entry.module, entry.path)) {
+      out.push_back(std::move(named));
     }
   }
   return out;
@@ -213,8 +244,12 @@ std::vector<NamedTensor> ModelView::Rep::Tensors() const {
 
 std::vector<NamedTensor> ModelView::Rep::BlockTensors(absl::string_view block) const {
   std::vector<NamedTensor> out;
-  for (NamedTensor& named : Tensors()) {
-    if (BlockOf(named.name) == block) out.push_back(std::move(named));
+  const auto found = block_modules.find(block);
+  if (found == block_modules.end()) return out;
+  for (const size_t i : found->second) {
+    for (NamedTensor& named : OwnTensors(*modules[i].module, modules[i].path)) {
+      if (BlockOf(named.name) == block) out.push_back(std::move(named));
+    }
   }
   return out;
 }
@@ -318,17 +353,22 @@ std::vector<NamedTensor> ModelView::BlockTensors(absl::string_view block) const 
 }
 
 absl::StatusOr<at::Tensor> ModelView::FindTensor(absl::string_view path) const {
-  for (const NamedTensor& named : rep_->BlockTensors(rep_->BlockOf(path))) {
-    if (named.name == path) return named.tensor;
+  // Names of tensors have no dots.
+  const auto owner = rep_->module_index.find(Parent(path));
+  if (owner != rep_->module_index.end()) {
+    const Rep::ModuleEntry& entry = rep_->modules[owner->second];
+    for (const NamedTensor& named : OwnTensors(*entry.module, entry.path)) {
+      if (named.name == path) return named.tensor;
+    }
   }
   return absl::NotFoundError(absl::StrCat("the model has no tensor ", path));
 }
 
 bool ModelView::KeepsFloat32(absl::string_view tensor_path) const {
-  for (const std::string& kept : rep_->float32_paths) {
-    if (IsUnder(tensor_path, kept)) return true;
+  for (absl::string_view prefix = tensor_path; !prefix.empty(); prefix = Parent(prefix)) {
+    if (rep_->float32_paths.contains(prefix)) return true;
   }
-  return false;
+  return rep_->float32_paths.contains("");
 }
 
 absl::StatusOr<const LinearWeight*> ModelView::Weight(absl::string_view linear) const {
@@ -351,13 +391,11 @@ absl::Status ModelView::SetLinearWeight(absl::string_view linear,
 }
 
 absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor& keep) {
-  AxisGroup* group = nullptr;
-  for (AxisGroup& candidate : rep_->groups) {
-    if (candidate.name == group_name) group = &candidate;
-  }
-  if (group == nullptr) {
+  const auto found_group = rep_->group_index.find(group_name);
+  if (found_group == rep_->group_index.end()) {
     return absl::NotFoundError(absl::StrCat("the model has no axis group ", group_name));
   }
+  AxisGroup* group = &rep_->groups[found_group->second];
   if (!keep.defined() || keep.dim() != 1 || keep.scalar_type() != at::kLong || keep.numel() == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(group_name, ": keep must be a non-empty int64 vector"));
@@ -379,7 +417,11 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
     std::optional<at::Tensor> bias;
   };
   std::map<nn::Linear*, NewWeight> weights;
-  std::vector<std::pair<at::Tensor, at::Tensor>> tensors;
+  struct NewValue {
+    at::Tensor tensor, value;
+  };
+  // By path: a tensor may be named by several refs, along one dim each.
+  std::map<std::string, NewValue> tensors;
   WANLITE_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
     at::NoGradGuard no_grad;
     for (const AxisRef& ref : group->refs) {
@@ -403,45 +445,61 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
         }
         entry.weight = *std::move(selected);
         if (ref.dim == 0 && entry.bias.has_value()) {
-          entry.bias =
-              nn::IsHollow(*entry.bias)
-                  ? nn::HollowLike(at::empty({1}, entry.bias->options()).expand({index.numel()}))
-                  : entry.bias->index_select(0, index.to(entry.bias->device())).detach();
+          entry.bias = SelectIndices(*entry.bias, 0, index);
         }
         continue;
       }
-      auto found = FindTensor(ref.tensor);
-      if (!found.ok()) return found.status();
-      if (ref.dim < 0 || ref.dim >= found->dim() || found->size(ref.dim) != want) {
+      const auto [it, is_new] = tensors.try_emplace(ref.tensor);
+      at::Tensor& value = it->second.value;
+      if (is_new) {
+        WANLITE_ASSIGN_OR_RETURN(it->second.tensor, FindTensor(ref.tensor));
+        value = it->second.tensor.detach();
+      }
+      if (ref.dim < 0 || ref.dim >= value.dim() || value.size(ref.dim) != want) {
         return absl::InternalError(absl::StrCat(group_name, ": ", ref.tensor, " is ",
-                                                ShapeText(found->sizes()), ", declared ", want,
+                                                ShapeText(value.sizes()), ", declared ", want,
                                                 " along dim ", ref.dim));
       }
-      at::Tensor value;
-      if (nn::IsHollow(*found)) {
-        std::vector<int64_t> shape = found->sizes().vec();
-        shape[ref.dim] = index.numel();
-        value = nn::HollowLike(at::empty({1}, found->options()).expand(shape));
-      } else {
-        value = found->index_select(ref.dim, index.to(found->device()));
-        if (ref.role == AxisRole::kNormalized) {
-          value = (value.to(at::kDouble) * std::sqrt(static_cast<double>(group->units) /
-                                                     static_cast<double>(units.numel())))
-                      .to(found->scalar_type());
-        }
+      value = SelectIndices(value, ref.dim, index);
+      if (ref.role == AxisRole::kNormalized && !nn::IsHollow(value)) {
+        const double scale =
+            std::sqrt(static_cast<double>(group->units) / static_cast<double>(units.numel()));
+        WANLITE_ASSIGN_OR_RETURN(
+            value, CheckedCast(value.to(at::kDouble) * scale, value.scalar_type(), ref.tensor));
       }
-      tensors.push_back({*found, value.detach()});
     }
     return absl::OkStatus();
   }));
-  WANLITE_RETURN_IF_ERROR(CatchTorch([&] {
+
+  std::vector<NewWeight> old_weights;
+  std::vector<NewValue> old_values;
+  const absl::Status exchanged = CatchTorch([&] {
     at::NoGradGuard no_grad;
+    old_weights.reserve(weights.size());
+    old_values.reserve(tensors.size());
     for (auto& [linear, entry] : weights) {
-      linear->SetWeight(std::move(entry.weight), /*resize=*/true);
+      const std::optional<at::Tensor> bias = linear->bias();
+      old_weights.push_back(
+          {linear, linear->SetWeight(std::move(entry.weight), /*resize=*/true), bias});
       linear->SetBias(std::move(entry.bias));
     }
-    for (auto& [tensor, value] : tensors) tensor.set_data(value);
-  }));
+    for (auto& [path, entry] : tensors) {
+      old_values.push_back({entry.tensor, entry.tensor.detach()});
+      entry.tensor.set_data(entry.value);
+    }
+  });
+  if (!exchanged.ok()) {
+    // What a weight of a foreign format refuses leaves no half of the group behind.
+    const absl::Status undone = CatchTorch([&] {
+      at::NoGradGuard no_grad;
+      for (NewWeight& old : old_weights) {
+        old.linear->SetWeight(std::move(old.weight), /*resize=*/true);
+        old.linear->SetBias(std::move(old.bias));
+      }
+      for (const NewValue& old : old_values) old.tensor.set_data(old.value);
+    });
+    return Annotate(undone.ok() ? exchanged : undone, group_name);
+  }
   group->units = units.numel();
   return absl::OkStatus();
 }
@@ -508,15 +566,27 @@ absl::Status ModelView::Cast(at::ScalarType dtype) {
     for (const NamedTensor& state : linear->weight().State())
       quantized.insert(Join(path, state.name));
   }
-  return CatchTorch([&] {
+  std::vector<std::pair<at::Tensor, at::Tensor>> old;
+  absl::Status status = CatchTorch([&]() -> absl::Status {
     at::NoGradGuard no_grad;
     for (const NamedTensor& named : Tensors()) {
       if (!named.tensor.is_floating_point() || quantized.contains(named.name)) continue;
       const at::ScalarType target = KeepsFloat32(named.name) ? at::kFloat : dtype;
-      if (named.tensor.scalar_type() != target)
-        named.tensor.set_data(named.tensor.detach().to(target));
+      if (named.tensor.scalar_type() == target) continue;
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor cast,
+                               CheckedCast(named.tensor, target, named.name));
+      // Of a model that was read from files the old values are pages of theirs, not memory.
+      old.emplace_back(named.tensor, named.tensor.detach());
+      named.tensor.set_data(cast);
     }
+    return absl::OkStatus();
   });
+  if (status.ok()) return status;
+  const absl::Status undone = CatchTorch([&] {
+    at::NoGradGuard no_grad;
+    for (auto& [tensor, value] : old) tensor.set_data(value);
+  });
+  return undone.ok() ? status : undone;
 }
 
 absl::Status ModelView::To(const at::Device& device) {

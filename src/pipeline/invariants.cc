@@ -90,22 +90,19 @@ absl::Status CheckFinite(const std::vector<NamedTensor>& tensors) {
 }
 
 absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTensor>& tensors) {
-  std::map<std::string, at::Tensor> known;
-  for (NamedTensor& named : model.Tensors())
-    known.emplace(std::move(named.name), std::move(named.tensor));
   std::set<std::string> seen;
   for (const NamedTensor& named : tensors) {
     if (!seen.insert(named.name).second) {
       return absl::InternalError(absl::StrCat("two tensors are named ", named.name));
     }
-    const auto it = known.find(named.name);
-    if (it == known.end()) {
+    const absl::StatusOr<at::Tensor> known = model.FindTensor(named.name);
+    if (!known.ok()) {
       return absl::InternalError(absl::StrCat("tensor ", named.name, " is not in the model"));
     }
-    if (it->second.sizes() != named.tensor.sizes() ||
-        it->second.scalar_type() != named.tensor.scalar_type()) {
+    if (known->sizes() != named.tensor.sizes() ||
+        known->scalar_type() != named.tensor.scalar_type()) {
       return absl::InternalError(absl::StrCat("tensor ", named.name, " is ", Describe(named.tensor),
-                                              ", the model has ", Describe(it->second)));
+                                              ", the model has ", Describe(*known)));
     }
     if (nn::IsHollow(named.tensor)) {
       return absl::InternalError(absl::StrCat("tensor ", named.name, " was left without values"));

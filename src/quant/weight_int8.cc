@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/quote_name.h"
+#include "src/core/strict_json.h"
 #include "src/model/dump.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
@@ -135,16 +138,15 @@ class Int8Weight : public LinearWeight {
 };
 
 absl::StatusOr<int64_t> ParseRotationGroup(absl::string_view attributes_json) {
-  const auto json = nlohmann::json::parse(attributes_json.begin(), attributes_json.end(), nullptr,
-                                          /*allow_exceptions=*/false);
+  WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json,
+                           ParseStrictJson(attributes_json, "attributes of an int8 weight"));
   const auto refuse = [&](absl::string_view what) {
     return absl::InvalidArgumentError(
-        absl::StrCat("attributes of an int8 weight: ", what, ": ", attributes_json));
+        absl::StrCat("attributes of an int8 weight: ", what, ": ", CutText(attributes_json)));
   };
-  if (!json.is_object()) return refuse("not a JSON object");
   for (const auto& item : json.items()) {
     if (item.key() != "rotation" && item.key() != "rotation_group") {
-      return refuse(absl::StrCat("unknown key \"", item.key(), "\""));
+      return refuse(absl::StrCat("unknown key ", QuoteName(item.key())));
     }
   }
   const auto rotation = json.find("rotation");
@@ -184,6 +186,11 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
     const at::Tensor weight = at::empty({rows, columns}, at::dtype(at::kChar));
     const at::Tensor weight_scale = at::empty({rows, 1}, at::dtype(at::kFloat));
     QuantizationError sums;
+    // Rotating back, a radix-4 step first adds four values, then at most doubles each.
+    const float largest_scale =
+        std::numeric_limits<float>::max() /
+        (ops::kInt8Limit *
+         (rotation_group == 0 ? 1.001f : 2.001f * std::sqrt(static_cast<float>(rotation_group))));
     const int64_t chunk = std::max<int64_t>(1, kChunkWeights / std::max<int64_t>(1, columns));
     for (int64_t begin = 0; begin < rows; begin += chunk) {
       const int64_t end = std::min(rows, begin + chunk);
@@ -191,11 +198,18 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
       if (rotation_group != 0) part = ops::HadamardRotate(part, rotation_group);
       // A row of weights is quantized by the same rule as a token.
       const auto [q, scale] = ops::QuantizePerToken(part);
-      const at::Tensor bad = scale.isfinite().logical_not();
+      // Beyond the limit the weight that this one stands for would not be finite.
+      const at::Tensor bad = scale.le(largest_scale).logical_not();
       if (bad.any().item<bool>()) {
+        const int64_t row = bad.flatten().to(at::kInt).argmax().item<int64_t>();
+        const at::Tensor values = dense.select(0, begin + row).detach().to(at::kFloat);
         return absl::InvalidArgumentError(
-            absl::StrCat("the weight ", ShapeText(dense), " holds a NaN or an infinity in row ",
-                         begin + bad.flatten().to(at::kInt).argmax().item<int64_t>()));
+            absl::StrCat("the weight ", ShapeText(dense), " holds ",
+                         values.isfinite().all().item<bool>()
+                             ? absl::StrCat(values.abs().max().item<float>(),
+                                            ", too large for int8 with scales in fp32,")
+                             : "a NaN or an infinity",
+                         " in row ", begin + row));
       }
       weight.slice(0, begin, end).copy_(q);
       weight_scale.slice(0, begin, end).copy_(scale);

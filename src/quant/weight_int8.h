@@ -35,7 +35,8 @@ struct QuantizationError {
 // Quantizes a dense matrix: scale = max|row| / 127, round half to even, clamp to +-127; a row of
 // zeros has scale 0. dense: fp32, bf16 or fp16 [out, in] on the CPU; expanded to fp32 a few rows at
 // a time. rotation_group: 0, or 4, 16, 64, 256 or 1024, dividing `in`. InvalidArgument for other
-// groups and for weights that hold a NaN or an infinity, naming the row.
+// groups and for weights that hold a NaN, an infinity or what int8 with a scale in fp32 cannot give
+// back finite, naming the row.
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& dense,
                                                              int64_t rotation_group,
                                                              QuantizationError* error = nullptr);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/catch_torch.h"
 #include "src/runner/evaluate_cache.h"
 #include "src/runner/evaluate_layers.h"
 #include "src/runner/hollow_model.h"
@@ -539,7 +540,7 @@ class Evaluation {
 
 absl::StatusOr<EvaluateReport> Evaluate(Env& env, const ArchitectureRegistry& architectures,
                                         const EvaluateOptions& options) {
-  return Evaluation(env, architectures, options).Run();
+  return CatchTorch([&] { return Evaluation(env, architectures, options).Run(); });
 }
 
 }  // namespace wanlite

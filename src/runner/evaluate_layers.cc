@@ -4,9 +4,11 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/proto/manifest.pb.h"
 #include "wanlite/status.h"
@@ -45,6 +47,12 @@ absl::StatusOr<LayerReport> ReportLayer(const LinearInfo& linear, const LinearWe
   });
 }
 
+int64_t CountBlocks(const ModelView& view, const std::string& component) {
+  return std::count_if(view.blocks().begin(), view.blocks().end(), [&](const BlockInfo& block) {
+    return view.ComponentOf(block.path).name == component;
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
@@ -56,11 +64,20 @@ absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
   if (original != nullptr) {
     WANLITE_ASSIGN_OR_RETURN(other, original->BuildView());
   }
+  // Blocks are compared by name. After a pass that dropped some, a name stands for another block.
+  for (const Component& component : view.components()) {
+    if (!other.has_value() || other->FindComponent(component.name) == nullptr) continue;
+    const int64_t found = CountBlocks(view, component.name);
+    const int64_t wanted = CountBlocks(*other, component.name);
+    if (found == wanted) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the layers of ", component.name, " cannot be compared: '", folder.dir(), "' has ", found,
+        " blocks, the original '", original->dir(), "' has ", wanted));
+  }
   std::map<std::string, LayerReport> by_path;
   for (const BlockInfo& block : view.blocks()) {
     if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view.Lease(block.path));
-    // Blocks keep their names unless a pass dropped some; then there is nothing to compare with.
     std::optional<BlockLease> other_lease;
     if (other.has_value()) {
       absl::StatusOr<BlockLease> found = other->Lease(block.path);

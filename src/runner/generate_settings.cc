@@ -5,7 +5,6 @@
 #include <torch/torch.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -34,22 +33,6 @@ absl::Status CheckFinite(absl::string_view what, double value, double low, doubl
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(what, " is ", value, ", it must lie in [", low, ", ", high, "]"));
-}
-
-// The list "prompts" of wanlite_defaults.
-absl::StatusOr<std::vector<std::string>> ReadPrompts(const nlohmann::json& defaults) {
-  std::vector<std::string> prompts;
-  const auto found = defaults.find("prompts");
-  if (found == defaults.end()) return prompts;
-  const bool strings =
-      found->is_array() &&
-      std::all_of(found->begin(), found->end(), [](const auto& p) { return p.is_string(); });
-  if (!strings) {
-    return absl::InvalidArgumentError(
-        "model_index.json: wanlite_defaults.prompts must be a list of strings");
-  }
-  for (const auto& prompt : *found) prompts.push_back(prompt.get<std::string>());
-  return prompts;
 }
 
 // A second guidance that would be dropped is refused: it was asked for.
@@ -93,26 +76,21 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
     WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields index,
                              wan::JsonFields::Parse("model_index.json", model_index_json));
     WANLITE_RETURN_IF_ERROR(index.Double({"boundary_ratio"}, boundary));
-    const nlohmann::json json = nlohmann::json::parse(model_index_json, nullptr, false);
-    if (const auto own = json.find("wanlite_defaults"); own != json.end()) {
-      WANLITE_ASSIGN_OR_RETURN(
-          const wan::JsonFields fields,
-          wan::JsonFields::Parse("model_index.json: wanlite_defaults", own->dump()));
-      WANLITE_RETURN_IF_ERROR(fields.Int({"num_inference_steps"}, settings.steps));
-      WANLITE_RETURN_IF_ERROR(fields.Int({"num_frames"}, settings.frames));
-      WANLITE_RETURN_IF_ERROR(fields.Int({"height"}, settings.height));
-      WANLITE_RETURN_IF_ERROR(fields.Int({"width"}, settings.width));
-      WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale"}, settings.guidance));
-      double guidance_2 = std::nan("");
-      WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale_2"}, guidance_2));
-      guidance_2_given = !std::isnan(guidance_2);
-      if (guidance_2_given) settings.guidance_2 = guidance_2;
-      WANLITE_RETURN_IF_ERROR(fields.Double({"fps"}, settings.fps));
-      WANLITE_RETURN_IF_ERROR(
-          CheckFinite("model_index.json: wanlite_defaults.fps", settings.fps, kMinFps, kMaxFps));
-      WANLITE_RETURN_IF_ERROR(fields.String({"negative_prompt"}, settings.negative_prompt));
-      WANLITE_ASSIGN_OR_RETURN(settings.prompts, ReadPrompts(*own));
-    }
+    WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields fields, index.Object("wanlite_defaults"));
+    WANLITE_RETURN_IF_ERROR(fields.Int({"num_inference_steps"}, settings.steps));
+    WANLITE_RETURN_IF_ERROR(fields.Int({"num_frames"}, settings.frames));
+    WANLITE_RETURN_IF_ERROR(fields.Int({"height"}, settings.height));
+    WANLITE_RETURN_IF_ERROR(fields.Int({"width"}, settings.width));
+    WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale"}, settings.guidance));
+    double guidance_2 = std::nan("");
+    WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale_2"}, guidance_2));
+    guidance_2_given = !std::isnan(guidance_2);
+    if (guidance_2_given) settings.guidance_2 = guidance_2;
+    WANLITE_RETURN_IF_ERROR(fields.Double({"fps"}, settings.fps));
+    WANLITE_RETURN_IF_ERROR(
+        CheckFinite("model_index.json: wanlite_defaults.fps", settings.fps, kMinFps, kMaxFps));
+    WANLITE_RETURN_IF_ERROR(fields.String({"negative_prompt"}, settings.negative_prompt));
+    WANLITE_RETURN_IF_ERROR(fields.Strings({"prompts"}, settings.prompts));
   }
   if (!guidance_2_given) settings.guidance_2 = settings.guidance;
   if (two_experts) settings.boundary_ratio = boundary > 0 ? boundary : kDefaultBoundary;

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/strict_json.h"
 #include "src/runner/generate_settings.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
@@ -75,10 +76,7 @@ absl::StatusOr<at::ScalarType> StoredDtype(const nlohmann::json& config, Compone
 absl::StatusOr<Component> ComponentOfConfig(Env& env, const std::string& path, std::string name,
                                             const ArchitectureRegistry& architectures) {
   WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(path));
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a JSON object"));
-  }
+  WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(text, path));
   const std::string class_name = ClassName(json);
   const Architecture* architecture = architectures.Find(class_name);
   if (architecture == nullptr) {

@@ -50,6 +50,12 @@ absl::Status CheckEmbeds(absl::string_view what, const at::Tensor& embeds, int64
                                                  " [", absl::StrJoin(embeds.sizes(), ", "), "]"));
 }
 
+// `what` says where the values come from.
+absl::Status CheckAllFinite(absl::string_view what, const at::Tensor& values) {
+  if (at::isfinite(values).all().item<bool>()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(what, " a NaN or an infinity"));
+}
+
 }  // namespace
 
 absl::StatusOr<at::Device> ParseDevice(absl::string_view name) {
@@ -123,6 +129,13 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::
   if (status.ok()) {
     status = view.Cast(role == ComponentRole::kAutoencoder ? at::kFloat : options.dtype);
   }
+  if (role == ComponentRole::kAutoencoder) {
+    // Its output is clamped, which would hide an infinity. It is small: the others' are not looked
+    // through, what they give is.
+    for (const NamedTensor& named : view.Tensors()) {
+      if (status.ok()) status = CheckAllFinite(absl::StrCat(named.name, " holds"), named.tensor);
+    }
+  }
   if (status.ok() && !options.device.is_cpu()) status = view.To(options.device);
   progress().End();
   if (!status.ok()) return Annotate(status, component);
@@ -179,6 +192,18 @@ absl::StatusOr<GenerateSettings> Runner::Resolve(const GenerateRequest& request)
 }
 
 absl::Status Runner::Prepare(const GenerateRequest& request) {
+  return CatchTorch([&] { return PrepareOrThrow(request); });
+}
+
+absl::StatusOr<at::Tensor> Runner::EncodePrompt(const std::string& prompt) {
+  return CatchTorch([&] { return EncodePromptOrThrow(prompt); });
+}
+
+absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) {
+  return CatchTorch([&] { return GenerateOrThrow(request); });
+}
+
+absl::Status Runner::PrepareOrThrow(const GenerateRequest& request) {
   WANLITE_ASSIGN_OR_RETURN(const GenerateSettings settings, Resolve(request));
   if (!request.prompt_embeds.defined()) {
     WANLITE_RETURN_IF_ERROR(rep_->LoadAs<wan::Umt5>("text_encoder").status());
@@ -191,7 +216,7 @@ absl::Status Runner::Prepare(const GenerateRequest& request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<at::Tensor> Runner::EncodePrompt(const std::string& prompt) {
+absl::StatusOr<at::Tensor> Runner::EncodePromptOrThrow(const std::string& prompt) {
   Rep& rep = *rep_;
   WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, rep.DenoiserConfig());
   if (!rep.tokenizer) {
@@ -249,7 +274,7 @@ absl::Status Runner::Rep::WarnIfCut(absl::string_view what, const std::string& p
   return absl::OkStatus();
 }
 
-absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) {
+absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& request) {
   Rep& rep = *rep_;
   GenerateResult result;
   WANLITE_ASSIGN_OR_RETURN(const FolderDefaults defaults, rep.Defaults());
@@ -276,7 +301,9 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   WANLITE_RETURN_IF_ERROR(CheckEmbeds("prompt_embeds", text, dit_config.text_dim));
   if (guided) {
     WANLITE_RETURN_IF_ERROR(CheckEmbeds("negative_prompt_embeds", negative, dit_config.text_dim));
+    WANLITE_RETURN_IF_ERROR(CheckAllFinite("the embedding of the negative prompt holds", negative));
   }
+  WANLITE_RETURN_IF_ERROR(CheckAllFinite("the embedding of the prompt holds", text));
   result.text_seconds = text_time.Seconds();
   if (rep.options.free_text_encoder) Unload("text_encoder");
   WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
@@ -318,15 +345,22 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
         request.seed);
   }
   const at::Device device = rep.options.device;
-  rep.progress().Begin("denoise", settings.steps);
   latents = latents.to(device, at::kFloat);
+  WANLITE_RETURN_IF_ERROR(CheckAllFinite("initial_latents hold", latents));
+  rep.progress().Begin("denoise", settings.steps);
   const auto observe = [&](const wan::SampleStep& step, const at::Tensor& x) {
     if (request.observe == nullptr) return;
     request.observe(step.index, step.timestep,
                     step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2", x);
   };
   observe(plan.front(), latents);
+  absl::Status finite;
   const auto report = [&](const wan::SampleStep& step, const at::Tensor& x) {
+    const char* expert = step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2";
+    finite = CheckAllFinite(absl::StrCat(expert, ": the latents after step ", step.index + 1,
+                                         " of ", step.num_steps, " hold"),
+                            x);
+    if (!finite.ok()) return false;
     if (step.index + 1 < step.num_steps) observe(plan[step.index + 1], x);
     rep.progress().Update(step.index + 1,
                           step.expert == wan::Expert::kHighNoise ? "" : "low noise");
@@ -337,16 +371,12 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
                   guided ? std::optional<at::Tensor>(negative.to(device)) : std::nullopt, report);
   rep.progress().End();
   if (!sampled.ok()) {
+    WANLITE_RETURN_IF_ERROR(finite);
     WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
     return sampled.status();
   }
   result.latents = sampled->cpu();
   result.denoise_seconds = denoise_time.Seconds();
-  if (!at::isfinite(result.latents).all().item<bool>()) {
-    return absl::DataLossError(
-        "the denoised latents hold NaN or infinity: the weights, the inputs or the dtype are "
-        "unfit");
-  }
   if (!request.decode) return result;
 
   // Pixels.
@@ -355,15 +385,23 @@ absl::StatusOr<GenerateResult> Runner::Generate(const GenerateRequest& request) 
   rep.progress().Begin("decode", settings.frames);
   std::vector<at::Tensor> chunks;
   int64_t done = 0;
-  const absl::Status decoded = CatchTorch([&] {
+  absl::Status decoded = CatchTorch([&]() -> absl::Status {
     const at::NoGradGuard no_grad;
-    vae->DecodeFrames(vae->Denormalize(sampled->to(device, at::kFloat)),
-                      [&](const at::Tensor& chunk) {
-                        chunks.push_back(ToFrames(chunk));
-                        done += chunks.back().size(0);
-                        rep.progress().Update(done, "");
-                      });
+    absl::Status chunks_finite;
+    vae->DecodeFrames(
+        vae->Denormalize(sampled->to(device, at::kFloat)), [&](const at::Tensor& chunk) {
+          if (!chunks_finite.ok()) return;
+          chunks_finite =
+              CheckAllFinite(absl::StrCat("the decoded frames ", done + 1, " to ",
+                                          done + chunk.size(2), " of ", settings.frames, " hold"),
+                             chunk);
+          chunks.push_back(ToFrames(chunk));
+          done += chunks.back().size(0);
+          rep.progress().Update(done, "");
+        });
+    WANLITE_RETURN_IF_ERROR(chunks_finite);
     result.frames = at::cat(chunks, 0);
+    return absl::OkStatus();
   });
   rep.progress().End();
   if (!decoded.ok()) return Annotate(decoded, "vae");

@@ -86,6 +86,11 @@ absl::StatusOr<Tensors> Run(absl::string_view component, const std::string& outp
 
 absl::StatusOr<std::map<std::string, at::Tensor>> Runner::Forward(absl::string_view component,
                                                                   const Tensors& inputs) {
+  return CatchTorch([&] { return ForwardOrThrow(component, inputs); });
+}
+
+absl::StatusOr<std::map<std::string, at::Tensor>> Runner::ForwardOrThrow(
+    absl::string_view component, const Tensors& inputs) {
   Rep& rep = *rep_;
   const std::string name(component);
   const auto at_device = [&](const char* input) { return inputs.at(input).to(rep.options.device); };

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/catch_torch.h"
 #include "src/runner/video_encoders.h"
 #include "wanlite/status.h"
 
@@ -135,8 +136,11 @@ absl::Status CheckSheetPath(absl::string_view path, const VideoOptions& options)
   return CheckVideoPath(path, options);
 }
 
-absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& frames,
-                        const VideoOptions& options) {
+namespace {
+
+// WriteVideo() and WriteContactSheet() with frames that are too many for the memory may throw.
+absl::Status EncodeAndWrite(Env& env, absl::string_view path, const at::Tensor& frames,
+                            const VideoOptions& options) {
   WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options));
   WANLITE_RETURN_IF_ERROR(CheckFrames(frames));
   WANLITE_RETURN_IF_ERROR(CheckVideoPath(path, options, frames.size(1), frames.size(2)));
@@ -158,8 +162,8 @@ absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& fram
   return env.WriteFileAtomically(path, *bytes);
 }
 
-absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tensor& frames,
-                               int64_t columns, const VideoOptions& options) {
+absl::Status LayOutAndWrite(Env& env, absl::string_view path, const at::Tensor& frames,
+                            int64_t columns, const VideoOptions& options) {
   WANLITE_RETURN_IF_ERROR(CheckSheetPath(path, options));
   WANLITE_RETURN_IF_ERROR(CheckFrames(frames));
   const int64_t count = frames.size(0), height = frames.size(1), width = frames.size(2);
@@ -179,7 +183,19 @@ absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tenso
         .narrow(1, i % columns * (width + kGap), width)
         .copy_(frames[i]);
   }
-  return WriteVideo(env, path, sheet, options);
+  return EncodeAndWrite(env, path, sheet, options);
+}
+
+}  // namespace
+
+absl::Status WriteVideo(Env& env, absl::string_view path, const at::Tensor& frames,
+                        const VideoOptions& options) {
+  return CatchTorch([&] { return EncodeAndWrite(env, path, frames, options); });
+}
+
+absl::Status WriteContactSheet(Env& env, absl::string_view path, const at::Tensor& frames,
+                               int64_t columns, const VideoOptions& options) {
+  return CatchTorch([&] { return LayOutAndWrite(env, path, frames, columns, options); });
 }
 
 }  // namespace wanlite

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/strict_json.h"
 #include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
@@ -57,8 +58,8 @@ absl::StatusOr<std::shared_ptr<DigitsClassifier>> DigitsClassifier::Load(Env& en
                                                                          absl::string_view dir) {
   const std::string config_path = JoinPath(dir, "config.json");
   WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(config_path, 1 << 16));
-  const auto config = nlohmann::json::parse(text, nullptr, false);
-  if (!config.is_object() || !config.contains("width") || !config["width"].is_number_integer()) {
+  WANLITE_ASSIGN_OR_RETURN(const nlohmann::json config, ParseStrictJson(text, config_path));
+  if (!config.contains("width") || !config["width"].is_number_integer()) {
     return absl::InvalidArgumentError(absl::StrCat(config_path, ": no integer field 'width'"));
   }
   const int64_t width = config["width"].get<int64_t>();

@@ -11,6 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/input_limits.h"
+#include "src/core/strict_json.h"
 #include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
@@ -22,7 +24,6 @@ constexpr double kFirstScale = 1 / 0.07;
 constexpr double kLargestScale = 100;
 constexpr int64_t kMaxEmbedDim = 4096;
 constexpr int64_t kMaxTextLength = 4096;
-constexpr size_t kMaxSpieceBytes = 64u << 20;
 
 enum ClipStream : uint64_t { kClipCaption = 11 };
 
@@ -110,13 +111,13 @@ absl::Status DigitsClip::Save(Env& env, absl::string_view dir, const std::string
 absl::StatusOr<DigitsClip::Loaded> DigitsClip::Load(Env& env, absl::string_view dir) {
   const std::string config_path = JoinPath(dir, "config.json");
   WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(config_path, 1 << 16));
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(text, config_path));
   Config config;
   const std::pair<const char*, int64_t*> sizes[] = {{"width", &config.width},
                                                     {"embed_dim", &config.embed_dim},
                                                     {"text_length", &config.text_length}};
   for (const auto& [name, size] : sizes) {
-    if (!json.is_object() || !json.contains(name) || !json[name].is_number_integer()) {
+    if (!json.contains(name) || !json[name].is_number_integer()) {
       return absl::InvalidArgumentError(
           absl::StrCat(config_path, ": no integer field '", name, "'"));
     }

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/model/checked_cast.h"
 #include "src/model/wan/dit_names.h"
 #include "src/model/wan/flow_scheduler.h"
 #include "src/model/wan/sampler.h"
@@ -67,7 +68,11 @@ absl::Status WritePart(Env& env, const std::string& dir, const Part& part) {
   for (const auto& item : part.module->named_parameters()) {
     const at::Tensor value = item.value().detach();
     const bool half = part.half && !KeepsFloat32(item.key());
-    tensors.push_back({part.name_of(item.key()), half ? value.to(at::kBFloat16) : value});
+    const std::string name = part.name_of(item.key());
+    WANLITE_ASSIGN_OR_RETURN(
+        const at::Tensor cast,
+        CheckedCast(value, half ? at::kBFloat16 : value.scalar_type(), name));
+    tensors.push_back({name, cast});
   }
   WANLITE_RETURN_IF_ERROR(
       WriteSafetensors(env, JoinPath(folder, part.file), tensors, {{"format", "pt"}}).status());

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_training.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
 #include <torch/torch.h>
 
 #include <atomic>
@@ -15,7 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/file_tools.h"
 #include "src/core/catch_torch.h"
+#include "src/core/threads.h"
 #include "src/model/wan/tokenizer.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/train/digits_classifier.h"
@@ -23,6 +23,7 @@
 #include "src/train/digits_model.h"
 #include "src/train/dit_training.h"
 #include "src/train/parameters.h"
+#include "src/train/train_options.h"
 #include "src/train/vae_training.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
@@ -80,26 +81,17 @@ std::string ToText(const ReadingAccuracy& accuracy) {
 absl::Status ForEachInParallel(int64_t count, const CancellationToken* cancel,
                                const std::function<absl::Status(int64_t)>& task) {
   std::atomic<int64_t> next{0};
-  std::mutex mutex;
-  absl::Status status;
-  auto work = [&] {
+  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+  return RunOnThreads(threads, [&](int) -> absl::Status {
     for (int64_t i = next++; i < count; i = next++) {
       absl::Status result = cancel != nullptr ? cancel->Check() : absl::OkStatus();
       if (result.ok()) result = CatchTorch([&]() -> absl::Status { return task(i); });
-      if (!result.ok()) {
-        const std::lock_guard lock(mutex);
-        if (status.ok()) status = result;
-        next = count;
-      }
+      if (result.ok()) continue;
+      next = count;
+      return result;
     }
-  };
-  std::vector<std::thread> threads;
-  for (unsigned t = 1; t < std::min(8u, std::thread::hardware_concurrency()); ++t) {
-    threads.emplace_back(work);
-  }
-  work();
-  for (std::thread& thread : threads) thread.join();
-  return status;
+    return absl::OkStatus();
+  });
 }
 
 class Trainer {
@@ -107,9 +99,20 @@ class Trainer {
   explicit Trainer(const DigitsTrainingRun& run)
       : run_(run), env_(*run.env), dit_options_(run.options.dit()) {}
 
-  absl::Status Prepare() {
+  // Finds whatever a stage would refuse.
+  absl::Status Prepare(const std::vector<std::string>& stages) {
+    WANLITE_RETURN_IF_ERROR(CheckTrainOptions(run_.options, stages));
     WANLITE_ASSIGN_OR_RETURN(geometry_, CheckedGeometry(run_.options.data()));
     WANLITE_ASSIGN_OR_RETURN(scans_, DigitScans::Load(env_, run_.scans_path));
+    for (const std::string& stage : stages) {
+      if (stage != "latents" && stage != "clip") continue;
+      wan::TokenizerTrainerOptions options;
+      options.vocabulary_size = dit_options_.vocabulary();
+      WANLITE_ASSIGN_OR_RETURN(spiece_, wan::TrainTokenizer(AllCaptions(), options));
+      WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer, wan::Tokenizer::Parse(spiece_));
+      WANLITE_RETURN_IF_ERROR(TableOfCaptions(tokenizer).status());
+      break;
+    }
     return env_.CreateFolders(run_.out_dir);
   }
 
@@ -118,8 +121,8 @@ class Trainer {
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(options));
     InitVae(*vae, Seed(kVaeInit));
     VaeObjective objective(*vae, scans_, geometry_, options, Seed(kVaeData));
-    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
-                             Train(options.loop(), objective, LoopRun("vae")));
+    WANLITE_ASSIGN_OR_RETURN(const TrainRun loop, LoopRun("vae"));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report, Train(options.loop(), objective, loop));
     const double psnr =
         ReconstructionPsnr(*vae, scans_, geometry_, Split::kHeldOut, 16, Seed(kVaeEvaluation));
     Report(absl::StrFormat("vae: %d steps, %.0f s, loss %.5f, held-out PSNR %.2f dB", report.steps,
@@ -128,8 +131,7 @@ class Trainer {
   }
 
   absl::Status Latents() {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
-    WANLITE_RETURN_IF_ERROR(TrainCaptionTokenizer());
+    WANLITE_RETURN_IF_ERROR(WriteTokenizer());
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
     WANLITE_RETURN_IF_ERROR(LoadParameters(env_, Path("vae.safetensors"), *vae));
     const std::vector<ClipSpec> specs = TrainingSpecs();
@@ -160,13 +162,10 @@ class Trainer {
   }
 
   absl::Status Clip() {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
     const ClipTrainingOptions& options = run_.options.clip();
-    WANLITE_RETURN_IF_ERROR(TrainCaptionTokenizer());
+    WANLITE_RETURN_IF_ERROR(WriteTokenizer());
     WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
-    WANLITE_ASSIGN_OR_RETURN(const std::string spiece,
-                             env_.ReadFile(Path("tokenizer/spiece.model")));
-    WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer, wan::Tokenizer::Parse(spiece));
+    WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer, wan::Tokenizer::Parse(spiece_));
     DigitsClip::Config config;
     config.width = options.width();
     config.embed_dim = options.embed_dim();
@@ -177,9 +176,9 @@ class Trainer {
     (*network)->InitParameters(Seed(kClipInit));
     ClipObjective objective(**network, scans_, geometry_, captions, options.loop().batch(),
                             Seed(kClipData));
-    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
-                             Train(options.loop(), objective, LoopRun("clip")));
-    WANLITE_RETURN_IF_ERROR((*network)->Save(env_, Path("clip"), spiece));
+    WANLITE_ASSIGN_OR_RETURN(const TrainRun loop, LoopRun("clip", {"tokenizer/spiece.model"}));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report, Train(options.loop(), objective, loop));
+    WANLITE_RETURN_IF_ERROR((*network)->Save(env_, Path("clip"), spiece_));
     Report(absl::StrFormat("clip: %d steps, %.0f s, loss %.4f", report.steps, report.seconds,
                            report.loss));
     WANLITE_ASSIGN_OR_RETURN(const DigitsClip::Loaded loaded, DigitsClip::Load(env_, Path("clip")));
@@ -204,7 +203,6 @@ class Trainer {
   }
 
   absl::Status CommonStart() {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
     WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
     WANLITE_ASSIGN_OR_RETURN(DitObjective::Data data, TrainingData(captions));
     wan::Dit dit(MakeDitConfig(dit_options_, data.latents.size(1)));
@@ -217,8 +215,10 @@ class Trainer {
         LoadParameters(env_, Path("clip/model.safetensors"), *text, TextTowerName));
     DitObjective objective(dit, text.get(), {}, std::move(data), dit_options_,
                            dit_options_.loop().batch(), NoiseRange::kAll, Seed(kDitData));
-    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
-                             Train(dit_options_.loop(), objective, LoopRun("dit")));
+    WANLITE_ASSIGN_OR_RETURN(
+        const TrainRun loop,
+        LoopRun("dit", {"vae.safetensors", "tokenizer/spiece.model", "clip/model.safetensors"}));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report, Train(dit_options_.loop(), objective, loop));
     Report(absl::StrFormat("dit: %d steps, %.0f s, loss %.5f", report.steps, report.seconds,
                            report.loss));
     WANLITE_RETURN_IF_ERROR(
@@ -227,7 +227,6 @@ class Trainer {
   }
 
   absl::Status Expert(NoiseRange range) {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
     const std::string name = range == NoiseRange::kHigh ? "high" : "low";
     WANLITE_ASSIGN_OR_RETURN(const CaptionTable captions, Captions());
     WANLITE_ASSIGN_OR_RETURN(DitObjective::Data data, TrainingData(captions));
@@ -243,8 +242,11 @@ class Trainer {
     DitObjective objective(dit, nullptr, embeddings, std::move(data), dit_options_,
                            dit_options_.expert_loop().batch(), range,
                            Seed(range == NoiseRange::kHigh ? kHighData : kLowData));
+    WANLITE_ASSIGN_OR_RETURN(const TrainRun loop,
+                             LoopRun(name, {"vae.safetensors", "tokenizer/spiece.model",
+                                            "dit.safetensors", "text.safetensors"}));
     WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
-                             Train(dit_options_.expert_loop(), objective, LoopRun(name)));
+                             Train(dit_options_.expert_loop(), objective, loop));
     Report(absl::StrFormat("%s: %d steps, %.0f s, loss %.5f", name, report.steps, report.seconds,
                            report.loss));
     return WriteSafetensors(env_, Path(absl::StrCat(name, ".safetensors")), DetachedParameters(dit))
@@ -253,16 +255,12 @@ class Trainer {
 
   absl::Status Classifier() {
     const ClassifierTrainingOptions& options = run_.options.classifier();
-    if (options.width() < 4 || options.width() % 4 != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("classifier.width is ", options.width(),
-                                                     ", but must be a positive multiple of 4"));
-    }
     DigitsClassifier classifier(options.width());
     classifier.InitParameters(Seed(kClassifierInit));
     ClassifierObjective objective(classifier, scans_, geometry_, options.loop().batch(),
                                   Seed(kClassifierData));
-    WANLITE_ASSIGN_OR_RETURN(const TrainReport report,
-                             Train(options.loop(), objective, LoopRun("classifier")));
+    WANLITE_ASSIGN_OR_RETURN(const TrainRun loop, LoopRun("classifier"));
+    WANLITE_ASSIGN_OR_RETURN(const TrainReport report, Train(options.loop(), objective, loop));
     std::vector<ReadingAccuracy> parts;
     for (uint64_t i = 0; i < 30; ++i) {
       std::vector<ClipSpec> specs;
@@ -278,7 +276,6 @@ class Trainer {
   }
 
   absl::Status Export() {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
     WANLITE_ASSIGN_OR_RETURN(const auto latents,
                              OpenSafetensors(env_, Path("latents.safetensors")));
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
@@ -309,12 +306,6 @@ class Trainer {
 
   // Reads the exported files, not those of training: what is shipped is what is checked.
   absl::Status Check() {
-    WANLITE_RETURN_IF_ERROR(CheckDitOptions(dit_options_));
-    if (run_.options.check().prompts_per_language() < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("check.prompts_per_language is ",
-                                                     run_.options.check().prompts_per_language(),
-                                                     ", but must be at least 1"));
-    }
     WANLITE_ASSIGN_OR_RETURN(const auto classifier,
                              DigitsClassifier::Load(env_, Path("classifier")));
     WANLITE_ASSIGN_OR_RETURN(const auto latents,
@@ -405,27 +396,39 @@ class Trainer {
     if (run_.report) run_.report(line);
   }
 
-  TrainRun LoopRun(const std::string& what) const {
+  // inputs: files of this training that the stage is trained on.
+  absl::StatusOr<TrainRun> LoopRun(const std::string& what,
+                                   const std::vector<std::string>& inputs = {}) const {
     TrainRun loop;
     loop.env = &env_;
     loop.what = what;
     loop.state_path = Path(absl::StrCat(what, ".state.safetensors"));
+    *loop.identity.mutable_objective() = ObjectiveOptions(run_.options, what);
+    const auto add = [&](const std::string& name, const std::string& path) -> absl::Status {
+      TrainingIdentity::Input& input = *loop.identity.add_inputs();
+      input.set_name(name);
+      WANLITE_ASSIGN_OR_RETURN(*input.mutable_sha256(), HashFile(env_, path));
+      return absl::OkStatus();
+    };
+    WANLITE_RETURN_IF_ERROR(add("scans", run_.scans_path));
+    for (const std::string& name : inputs) WANLITE_RETURN_IF_ERROR(add(name, Path(name)));
     loop.progress = run_.progress;
     loop.cancel = run_.cancel;
     return loop;
   }
 
-  absl::Status TrainCaptionTokenizer() {
-    wan::TokenizerTrainerOptions options;
-    options.vocabulary_size = dit_options_.vocabulary();
-    WANLITE_ASSIGN_OR_RETURN(const std::string model, wan::TrainTokenizer(AllCaptions(), options));
+  absl::Status WriteTokenizer() {
     WANLITE_RETURN_IF_ERROR(env_.CreateFolders(Path("tokenizer")));
-    return env_.WriteFileAtomically(JoinPath(Path("tokenizer"), "spiece.model"), model);
+    return env_.WriteFileAtomically(Path("tokenizer/spiece.model"), spiece_);
   }
 
   absl::StatusOr<CaptionTable> Captions() const {
     WANLITE_ASSIGN_OR_RETURN(const wan::Tokenizer tokenizer,
                              wan::Tokenizer::Load(env_, Path("tokenizer")));
+    return TableOfCaptions(tokenizer);
+  }
+
+  absl::StatusOr<CaptionTable> TableOfCaptions(const wan::Tokenizer& tokenizer) const {
     CaptionTable table;
     table.captions = AllCaptions();
     table.captions.insert(table.captions.begin(), "");
@@ -491,16 +494,7 @@ class Trainer {
   const DitTrainingOptions& dit_options_;
   ClipGeometry geometry_;
   DigitScans scans_;
-};
-
-// Keeps the first error with its place.
-class FirstError : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, google::protobuf::io::ColumnNumber column,
-                const std::string& message) override {
-    if (text.empty()) text = absl::StrCat(line + 1, ":", column + 1, ": ", message);
-  }
-  std::string text;
+  std::string spiece_;  // of the captions' tokenizer; empty when no stage trains one
 };
 
 }  // namespace
@@ -509,18 +503,6 @@ const std::vector<std::string>& DigitsStages() {
   static const auto* const stages = new std::vector<std::string>{
       "vae", "latents", "clip", "dit", "high", "low", "classifier", "export", "check"};
   return *stages;
-}
-
-absl::StatusOr<TrainOptions> LoadTrainOptions(Env& env, absl::string_view path) {
-  WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(path, 1 << 20));
-  TrainOptions options;
-  FirstError error;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&error);
-  if (!parser.ParseFromString(text, &options)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.text));
-  }
-  return options;
 }
 
 absl::Status TrainDigits(const DigitsTrainingRun& run) {
@@ -532,9 +514,10 @@ absl::Status TrainDigits(const DigitsTrainingRun& run) {
     }
   }
   return CatchTorch([&]() -> absl::Status {
+    const std::vector<std::string>& stages = run.stages.empty() ? known : run.stages;
     Trainer trainer(run);
-    WANLITE_RETURN_IF_ERROR(trainer.Prepare());
-    for (const std::string& stage : run.stages.empty() ? known : run.stages) {
+    WANLITE_RETURN_IF_ERROR(trainer.Prepare(stages));
+    for (const std::string& stage : stages) {
       absl::Status status;
       if (stage == "vae") status = trainer.Vae();
       if (stage == "latents") status = trainer.Latents();

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/proto/train.pb.h"
+#include "src/train/train_options.h"
 #include "wanlite/env.h"
 #include "wanlite/progress.h"
 
@@ -42,9 +43,7 @@ struct DigitsTrainingRun {
   std::function<void(const std::string&)> report;
 };
 
-// Reads a textproto of TrainOptions. InvalidArgument with "file:line:column: what is wrong".
-absl::StatusOr<TrainOptions> LoadTrainOptions(Env& env, absl::string_view path);
-
+// All options of the stages are checked before the first of them begins.
 absl::Status TrainDigits(const DigitsTrainingRun& run);
 
 }  // namespace wanlite::train

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/model/checked_cast.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -33,7 +34,10 @@ absl::Status LoadParameters(Env& env, const std::string& path, torch::nn::Module
                        absl::StrJoin(value->sizes(), ", "), "], the network asks for floating [",
                        absl::StrJoin(item.value().sizes(), ", "), "]"));
     }
-    item.value().copy_(*value);
+    const at::Tensor& parameter = item.value();
+    const auto cast = CheckedCast(*value, parameter.scalar_type(), name);
+    if (!cast.ok()) return Annotate(cast.status(), path);
+    parameter.copy_(*cast);
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/trainer.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/message_differencer.h>
 #include <torch/torch.h>
 
 #include <chrono>
@@ -9,11 +12,13 @@
 #include <deque>
 #include <numbers>
 #include <set>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "src/core/catch_torch.h"
+#include "src/core/threads.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -35,11 +40,38 @@ struct State {
 };
 
 // What must not change between a run and its continuation. `steps` may.
-std::string Fingerprint(const LoopOptions& options) {
-  LoopOptions fixed = options;
-  fixed.clear_steps();
-  fixed.clear_state_every();
-  return fixed.ShortDebugString();
+TrainingIdentity IdentityOf(const LoopOptions& options, const TrainRun& run) {
+  TrainingIdentity identity = run.identity;
+  *identity.mutable_loop() = options;
+  identity.mutable_loop()->clear_steps();
+  identity.mutable_loop()->clear_state_every();
+  return identity;
+}
+
+std::string Serialized(const TrainingIdentity& identity) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    identity.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+// The first few fields in which two identities differ: "modified: loop.learning_rate: 0.1 -> 0.2".
+std::string Differences(const TrainingIdentity& saved, const TrainingIdentity& wanted) {
+  std::string report;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&report);
+  differencer.Compare(saved, wanted);
+  std::vector<std::string> lines = absl::StrSplit(report, '\n', absl::SkipEmpty());
+  constexpr size_t kShown = 4;
+  if (lines.size() > kShown) {
+    lines[kShown] = absl::StrCat("… (", lines.size() - kShown, " more)");
+    lines.resize(kShown + 1);
+  }
+  return absl::StrJoin(lines, "; ");
 }
 
 at::Tensor BytesTensor(const std::string& text) {
@@ -63,23 +95,27 @@ absl::Status SaveState(const LoopOptions& options, const State& state, const Tra
     tensors.push_back({absl::StrCat("average.", name), state.average[i]});
   }
   tensors.push_back({"step", at::scalar_tensor(state.step, at::kLong)});
-  tensors.push_back({"options", BytesTensor(Fingerprint(options))});
+  tensors.push_back({"identity", BytesTensor(Serialized(IdentityOf(options, run)))});
   return WriteSafetensors(*run.env, run.state_path, tensors).status();
 }
 
 absl::Status LoadState(const LoopOptions& options, const TrainRun& run, State& state) {
   WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(*run.env, run.state_path));
-  WANLITE_ASSIGN_OR_RETURN(const at::Tensor saved_options, source->Read("options"));
-  WANLITE_ASSIGN_OR_RETURN(const at::Tensor step, source->Read("step"));
-  if (saved_options.scalar_type() != at::kByte || step.scalar_type() != at::kLong ||
-      step.numel() != 1) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(run.state_path, ": not a training state of this version"));
+  const auto saved = source->Read("identity");
+  const auto step = source->Read("step");
+  TrainingIdentity saved_identity;
+  if (!saved.ok() || !step.ok() || saved->scalar_type() != at::kByte ||
+      step->scalar_type() != at::kLong || step->numel() != 1 ||
+      !saved_identity.ParseFromString(TensorBytes(*saved))) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        run.state_path, ": not a training state of this version; remove it to start again"));
   }
-  if (TensorBytes(saved_options) != Fingerprint(options)) {
+  const TrainingIdentity identity = IdentityOf(options, run);
+  if (TensorBytes(*saved) != Serialized(identity)) {
     return absl::FailedPreconditionError(
-        absl::StrCat(run.state_path, " was made with the options {", TensorBytes(saved_options),
-                     "}, not with {", Fingerprint(options), "}; remove it to start again"));
+        absl::StrCat(run.state_path, " belongs to another training of ", run.what, ": ",
+                     Differences(saved_identity, identity),
+                     "; take back what was changed, or remove the file to start again"));
   }
   at::NoGradGuard no_grad;
   size_t used = 2;
@@ -106,7 +142,7 @@ absl::Status LoadState(const LoopOptions& options, const TrainRun& run, State& s
         absl::StrCat(run.state_path, " holds ", source->tensors().size(), " tensors, ", used,
                      " of which are the network's; it is a state of another network"));
   }
-  state.step = step.item<int64_t>();
+  state.step = step->item<int64_t>();
   if (state.step < 0 || state.step > options.steps()) {
     return absl::FailedPreconditionError(absl::StrCat(run.state_path, " is at step ", state.step,
                                                       ", beyond the ", options.steps(), " wanted"));
@@ -237,21 +273,16 @@ absl::StatusOr<double> TakeStep(const LoopOptions& options, Objective& objective
   std::vector<at::Tensor> parameters;
   for (const NamedTensor& parameter : state.parameters) parameters.push_back(parameter.tensor);
   std::vector<absl::StatusOr<PartResult>> results(parts, absl::UnknownError("not run"));
-  std::vector<std::thread> threads;
-  for (int part = 1; part < parts; ++part) {
-    threads.emplace_back([&, part] {
-      at::set_num_threads(1);  // holds for this thread alone
-      results[part] = RunPart(objective, run, parameters, state.step, part, parts);
-    });
-  }
-  results[0] = RunPart(objective, run, parameters, state.step, 0, parts);
-  for (std::thread& thread : threads) thread.join();
+  WANLITE_RETURN_IF_ERROR(RunOnThreads(parts, [&](int part) {
+    if (parts > 1) at::set_num_threads(1);  // holds for this thread alone
+    results[part] = RunPart(objective, run, parameters, state.step, part, parts);
+    return results[part].status();
+  }));
 
   at::NoGradGuard no_grad;
   double loss = 0;
   std::vector<at::Tensor> gradients(parameters.size());
   for (int part = 0; part < parts; ++part) {
-    if (!results[part].ok()) return results[part].status();
     loss += results[part]->loss / parts;
     if (!std::isfinite(loss)) return NotFinite(run, options, state.step, "loss");
     for (size_t i = 0; i < parameters.size(); ++i) {

@@ -41,6 +41,9 @@ struct TrainRun {
   std::string what;
   // Safetensors file with weights, optimizer, average and step. Continued from when it exists.
   std::string state_path;
+  // Of the objective: seed, data, and all else that shapes the loss. A state is continued only by a
+  // run of the same identity. The loop's own options are added by Train().
+  TrainingIdentity identity;
   ProgressSink* progress = nullptr;           // SilentProgress() when null
   const CancellationToken* cancel = nullptr;  // never when null
 };
@@ -56,9 +59,9 @@ struct TrainReport {
 absl::Status CheckLoopOptions(const LoopOptions& options, absl::string_view name);
 
 // Trains until options.steps() and leaves the averaged weights in the parameters. Errors:
-// FailedPrecondition when the state belongs to another network or other options; Cancelled after a
-// state was written; Aborted when the loss or a gradient is not finite (the last state stays as it
-// is).
+// FailedPrecondition when the state belongs to another network, other options or another objective,
+// naming what differs; Cancelled after a state was written; Aborted when the loss or a gradient is
+// not finite (the last state stays as it is).
 absl::StatusOr<TrainReport> Train(const LoopOptions& options, Objective& objective,
                                   const TrainRun& run);
 

@@ -46,6 +46,15 @@ at::Tensor EdgeLoss(const at::Tensor& error, int64_t dim) {
   return error.diff(1, dim).abs().mean();
 }
 
+wan::VaeConfig MakeVaeConfig(const VaeTrainingOptions& options) {
+  wan::VaeConfig config;
+  config.base_dim = config.decoder_base_dim = options.base_dim();
+  config.z_dim = options.z_dim();
+  config.dim_mult.assign(options.dim_mult().begin(), options.dim_mult().end());
+  config.num_res_blocks = options.num_res_blocks();
+  return config;
+}
+
 }  // namespace
 
 absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options) {
@@ -86,13 +95,38 @@ at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
   return clips;
 }
 
+absl::Status CheckVaeOptions(const VaeTrainingOptions& options, const ClipGeometry& geometry) {
+  const wan::VaeConfig config = MakeVaeConfig(options);
+  WANLITE_RETURN_IF_ERROR(Annotate(wan::ValidateVaeConfig(config), "vae"));
+  const auto bad = [](absl::string_view field, double found, absl::string_view wanted) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("vae.", field, " is ", found, ", but must be ", wanted));
+  };
+  const int64_t side = config.spatial_stride(), length = config.temporal_stride();
+  if (geometry.size % side != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("data.size is ", geometry.size,
+                                                   ", but must be a multiple of ", side,
+                                                   ", which the VAE divides it by"));
+  }
+  if (options.crop_size() < side || options.crop_size() % side != 0) {
+    return bad("crop_size", options.crop_size(), absl::StrCat("a positive multiple of ", side));
+  }
+  if (options.crop_frames() < 1 || options.crop_frames() % length != 1) {
+    return bad("crop_frames", options.crop_frames(),
+               absl::StrCat("one more than a multiple of ", length));
+  }
+  if (options.whole_every() < 0) return bad("whole_every", options.whole_every(), "at least 0");
+  if (!(options.edge_weight() >= 0 && std::isfinite(options.edge_weight()))) {
+    return bad("edge_weight", options.edge_weight(), "finite and at least 0");
+  }
+  if (!(options.kl_weight() >= 0 && std::isfinite(options.kl_weight()))) {
+    return bad("kl_weight", options.kl_weight(), "finite and at least 0");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& options) {
-  wan::VaeConfig config;
-  config.base_dim = config.decoder_base_dim = options.base_dim();
-  config.z_dim = options.z_dim();
-  config.dim_mult.assign(options.dim_mult().begin(), options.dim_mult().end());
-  config.num_res_blocks = options.num_res_blocks();
-  return wan::Vae::Create(config);
+  return wan::Vae::Create(MakeVaeConfig(options));
 }
 
 void InitVae(wan::Vae& vae, uint64_t seed) {

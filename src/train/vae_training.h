@@ -23,6 +23,9 @@ absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options);
 at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
                        const std::vector<ClipSpec>& specs);
 
+// InvalidArgument naming the field for what describes no network or no training on such clips.
+absl::Status CheckVaeOptions(const VaeTrainingOptions& options, const ClipGeometry& geometry);
+
 // A network with the shape the options ask for; not initialised.
 absl::StatusOr<std::shared_ptr<wan::Vae>> MakeVae(const VaeTrainingOptions& options);
 

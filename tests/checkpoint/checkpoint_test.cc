@@ -21,9 +21,9 @@ namespace {
 using testing::DenoiserConfig;
 using testing::EncoderConfig;
 using testing::MakeToy;
+using testing::Put;
 using testing::QuantizeToy;
 using testing::ReadTree;
-using testing::Put;
 using testing::ThingConfig;
 using testing::Toys;
 using testing::VaeConfig;
@@ -511,6 +511,46 @@ TEST_CASE(
       REQUIRE(weight->State()[1].tensor.scalar_type() == at::kFloat);
     }
   }
+}
+
+TEST_CASE("an export in a dtype that cannot hold a value is refused by name and leaves nothing") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  ModelView view = ToyView();
+  ASSERT_OK_AND_ASSIGN(const at::Tensor patch, view.FindTensor("transformer.patch.weight"));
+  {
+    const at::NoGradGuard no_grad;
+    patch.detach()[1][2] = 7e4;
+  }
+  // And one whose expansion is beyond fp32 itself.
+  const ModelView huge = MixedView();
+  ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, huge.Weight("transformer.blocks.1.q"));
+  {
+    const at::NoGradGuard no_grad;
+    weight->State()[0].tensor.fill_(127);
+    weight->State()[1].tensor.fill_(3e38);
+  }
+  REQUIRE_OK(SaveCheckpoint(*env, "a", view));
+  REQUIRE_OK(SaveCheckpoint(*env, "b", huge));
+  for (const FolderLayout layout :
+       {FolderLayout::kDiffusers, FolderLayout::kOriginal, FolderLayout::kWanlite}) {
+    ExportOptions options;
+    options.layout = layout;
+    options.dtype = at::kHalf;
+    ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "a", {}, Toys()));
+    const absl::Status refused = ExportFolder(*env, folder, "x", options);
+    INFO(refused.ToString());
+    REQUIRE(absl::IsInvalidArgument(refused));
+    REQUIRE(absl::StrContains(std::string(refused.message()), "patch"));
+    REQUIRE(absl::StrContains(std::string(refused.message()), "holds 70000"));
+    REQUIRE_FALSE(env->FolderExists("x"));
+    options.dtype = at::kBFloat16;
+    REQUIRE_OK(ExportFolder(*env, folder, "x", options));
+    REQUIRE_OK(env->RemoveAll("x"));
+  }
+  ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "b", {}, Toys()));
+  const absl::Status refused = ExportFolder(*env, folder, "x", {});
+  REQUIRE(absl::IsInvalidArgument(refused));
+  REQUIRE(absl::StrContains(std::string(refused.message()), "blocks.1.q"));
 }
 
 TEST_CASE("an export that fails at any write leaves nothing that opens") {

@@ -140,6 +140,28 @@ TEST_CASE("a disk in memory and the machine's keep the same rules") {
     REQUIRE_OK(env.RemoveFile(disk.At("m")));
     CHECK(map->data()[9000] == 'o');
   }
+  SECTION("a part that is mapped again shares no changes with the first mapping") {
+    std::string text(2 * 4096 + 100, 'o');
+    text[4999] = 'a';
+    text[5000] = 'b';
+    REQUIRE_OK(Put(env, disk.At("m"), text));
+    ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const FileMapping> map, env.Map(disk.At("m")));
+    map->data()[5000] = 'x';
+    // The file that was mapped, whatever its name stands for now.
+    REQUIRE_OK(env.RemoveFile(disk.At("m")));
+    ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const FileMapping> part, map->MapAgain(4999, 3000));
+    REQUIRE(part->data().size() == 3000);
+    CHECK(part->data()[0] == 'a');
+    CHECK(part->data()[1] == 'b');
+    part->data()[0] = 'y';
+    CHECK(map->data()[4999] == 'a');
+    ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const FileMapping> other, part->MapAgain(1, 5));
+    CHECK(other->data()[0] == 'b');
+    CHECK(map->MapAgain(text.size(), 0).ok());
+    CHECK(map->MapAgain(4999, text.size()).status().code() == StatusCode::kOutOfRange);
+    CHECK(map->MapAgain(text.size() + 1, 0).status().code() == StatusCode::kOutOfRange);
+    CHECK(map->MapAgain(10, ~uint64_t{0}).status().code() == StatusCode::kOutOfRange);
+  }
   SECTION("a lock has one owner at a time") {
     ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileLock> lock, env.Lock(disk.At("lock")));
     CHECK(env.Lock(disk.At("lock")).status().code() == StatusCode::kUnavailable);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/recipe.h"
 
+#include <google/protobuf/any.pb.h>
 #include <google/protobuf/duration.pb.h>
 
 #include <string>
@@ -251,6 +252,59 @@ TEST_CASE("hostile texts are refused in bounded time and memory") {
       damaged[i] = c;
       ErrorOf(damaged);
     }
+  }
+}
+
+std::string AnyInAny(int depth, const std::string& inner) {
+  std::string text = "passes { custom {";
+  for (int i = 1; i < depth; ++i) text += "[type.googleapis.com/google.protobuf.Any] {";
+  text += inner;
+  for (int i = 1; i < depth; ++i) text += "}";
+  return text + "} }";
+}
+
+TEST_CASE("messages nested in each other through Any are counted") {
+  const std::string leaf = "[type.googleapis.com/google.protobuf.Duration] { seconds: 1 }";
+  // Parsed, and refused for what it is: no pass has the options Any.
+  CHECK(ErrorOf(AnyInAny(20, leaf)).find("no pass with options") != std::string::npos);
+  for (const int depth : {100, 4000, 15000}) {
+    CHECK(ErrorOf(AnyInAny(depth, leaf)).find("messages are nested deeper than 64") !=
+          std::string::npos);
+  }
+  // Written as bytes the nesting is no text.
+  google::protobuf::Any any;
+  any.PackFrom(google::protobuf::Duration());
+  for (int i = 0; i < 3000; ++i) {
+    google::protobuf::Any outer;
+    outer.PackFrom(any);
+    any = std::move(outer);
+  }
+  std::string bytes = "passes { custom { type_url: \"" + any.type_url() + "\" value: \"";
+  for (const char c : any.value()) {
+    constexpr char kDigits[] = "01234567";
+    const unsigned byte = static_cast<unsigned char>(c);
+    bytes += {'\\', kDigits[byte >> 6], kDigits[byte >> 3 & 7], kDigits[byte & 7]};
+  }
+  CHECK(ErrorOf(bytes + "\" } }").find("messages are nested deeper than 64") != std::string::npos);
+}
+
+TEST_CASE("a recipe of very many fields is refused, and a message quotes no whole recipe") {
+  std::string many = "passes { prune_magnitude { amount: 0.3 include: [\"a\"";
+  for (int i = 0; i < 100'000; ++i) many += ",\"a\"";
+  CHECK(ErrorOf(many + "] } }").find("more than 65536 names, values and signs") !=
+        std::string::npos);
+  // Each of the fields inside has the path of what it is in; kept, they take a hundred times the
+  // text.
+  std::string long_name(50'000, 'n');
+  std::string inside = long_name + " {";
+  for (int i = 0; i < 15'000; ++i) inside += " b:1";
+  for (const std::string& text :
+       {inside + "}", "passes { " + inside + "} }", "name: " + long_name,
+        "passes { custom { [type.googleapis.com/" + long_name + "] {} } }",
+        "passes { quantize_int8 { rotation: " + long_name + " } }"}) {
+    const std::string error = ErrorOf(text);
+    CHECK(error != "OK");
+    CHECK(error.size() < 1000);
   }
 }
 

@@ -5,6 +5,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "src/model/dump.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"
@@ -18,9 +20,7 @@ using testing::MapSource;
 using testing::ToyComponent;
 using testing::ToyModel;
 
-at::Tensor Input() {
-  return at::randn({5, 4}, at::detail::createCPUGenerator(3));
-}
+at::Tensor Input() { return at::randn({5, 4}, at::detail::createCPUGenerator(3)); }
 
 }  // namespace
 
@@ -104,6 +104,171 @@ TEST_CASE("KeepUnits checks its input and changes nothing on an error") {
   CHECK(DumpModel(view) == before);
 }
 
+// A square matrix that mixes channels, with both of its dimensions in one group.
+struct Mixer : torch::nn::Module, nn::Describable {
+  Mixer() {
+    mix = register_parameter("mix", at::arange(16, at::kFloat).reshape({4, 4}));
+    gain = register_parameter("gain", at::ones({4}, at::kHalf));
+    in = register_module("in", std::make_shared<nn::Linear>(3, 4));
+    out = register_module("out", std::make_shared<nn::Linear>(4, 3));
+    at::NoGradGuard no_grad;
+    for (at::Tensor& parameter : parameters()) {
+      if (parameter.dim() == 2 && parameter.size(0) != parameter.size(1)) parameter.fill_(1);
+    }
+  }
+  void Describe(TopologyBuilder& topology) const override {
+    topology.Group(
+        {"channels",
+         "mix.channels",
+         "",
+         4,
+         {{"in", 0}, {"mix", 0}, {"gain", 0, 1, AxisRole::kNormalized}, {"mix", 1}, {"out", 1}}});
+  }
+  at::Tensor mix, gain;
+  std::shared_ptr<nn::Linear> in, out;
+};
+
+TEST_CASE("a tensor that two refs of one group name is cut along both dimensions") {
+  for (const bool hollow : {false, true}) {
+    auto mixer = std::make_shared<Mixer>();
+    if (hollow) {
+      for (at::Tensor& parameter : mixer->parameters()) {
+        parameter.set_data(nn::HollowLike(parameter));
+      }
+    }
+    ASSERT_OK_AND_ASSIGN(ModelView view,
+                         ModelView::Create({{"m", ComponentRole::kOther, "Mixer", "{}", mixer}}));
+    REQUIRE_OK(view.KeepUnits("m.channels", at::tensor(std::vector<int64_t>{1, 3}, at::kLong)));
+    REQUIRE(mixer->mix.sizes() == at::IntArrayRef({2, 2}));
+    CHECK(mixer->in->out_features() == 2);
+    CHECK(mixer->out->in_features() == 2);
+    CHECK(nn::IsHollow(mixer->mix) == hollow);
+    if (!hollow) CHECK(at::equal(mixer->mix.flatten(), at::tensor({5.f, 7.f, 13.f, 15.f})));
+  }
+}
+
+// What a foreign format may do: its state cannot be had, or cannot be registered.
+class Unwilling : public LinearWeight {
+ public:
+  enum class Fault { kStateThrows, kTrainableBool, kNamedBias, kNamedTwice, kNone };
+  Unwilling(int64_t out, int64_t in, Fault now, Fault when_cut)
+      : weight_(at::ones({out, in}, at::kBool)), now_(now), when_cut_(when_cut) {}
+  absl::string_view format() const override { return "unwilling"; }
+  int64_t in_features() const override { return weight_.size(1); }
+  int64_t out_features() const override { return weight_.size(0); }
+  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>&) const override {
+    return x;
+  }
+  LinearArithmetic arithmetic() const override { return {}; }
+  std::vector<NamedTensor> State() const override {
+    TORCH_CHECK(now_ != Fault::kStateThrows, "no state to be had");
+    if (now_ == Fault::kNamedBias) return {{"bias", weight_}};
+    if (now_ == Fault::kNamedTwice) return {{"mask", weight_}, {"mask", weight_}};
+    return {{"mask", weight_}};
+  }
+  bool trainable() const override { return now_ == Fault::kTrainableBool; }
+  at::Tensor Dequantize() const override { return weight_.to(at::kFloat); }
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t dim,
+                                                       const at::Tensor& index) const override {
+    const int64_t n = index.numel();
+    return std::make_unique<Unwilling>(dim == 0 ? n : out_features(), dim == 1 ? n : in_features(),
+                                       when_cut_, when_cut_);
+  }
+
+ private:
+  at::Tensor weight_;
+  Fault now_, when_cut_;
+};
+
+TEST_CASE("a weight that cannot be registered leaves the layer as it was") {
+  using Fault = Unwilling::Fault;
+  auto model = MakeToyModel();
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
+  const std::string before = DumpModel(view);
+  const at::Tensor out = model->forward(Input());
+  for (const Fault fault :
+       {Fault::kStateThrows, Fault::kTrainableBool, Fault::kNamedBias, Fault::kNamedTwice}) {
+    const absl::Status refused = view.SetLinearWeight(
+        "toy.blocks.0.up", std::make_unique<Unwilling>(12, 8, fault, Fault::kNone));
+    CHECK_FALSE(refused.ok());
+    CHECK(std::string(refused.message()).find("toy.blocks.0.up") != std::string::npos);
+    CHECK(DumpModel(view) == before);
+    CHECK(model->named_parameters().contains("blocks.0.up.bias"));
+    CHECK(model->forward(Input()).equal(out));
+  }
+  REQUIRE_OK(view.SetLinearWeight("toy.blocks.0.up",
+                                  std::make_unique<Unwilling>(12, 8, Fault::kNone, Fault::kNone)));
+  CHECK(model->named_parameters().contains("blocks.0.up.mask"));
+  CHECK_FALSE(model->named_parameters().contains("blocks.0.up.weight"));
+}
+
+TEST_CASE("KeepUnits of a group with one weight that cannot be exchanged changes nothing") {
+  using Fault = Unwilling::Fault;
+  // Whichever layer is exchanged first, the others must come back.
+  for (const char* layer : {"up", "gate", "down"}) {
+    auto model = MakeToyModel();
+    ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
+    const std::string path = absl::StrCat("toy.blocks.0.", layer);
+    ASSERT_OK_AND_ASSIGN(const LinearWeight* old, view.Weight(path));
+    REQUIRE_OK(view.SetLinearWeight(
+        path, std::make_unique<Unwilling>(old->out_features(), old->in_features(), Fault::kNone,
+                                          Fault::kTrainableBool)));
+    const std::string before = DumpModel(view);
+    std::vector<NamedTensor> values = view.Tensors();
+    for (NamedTensor& named : values) named.tensor = named.tensor.detach().clone();
+    CHECK_FALSE(view.KeepUnits("toy.blocks.0.channels", at::arange(5, at::kLong)).ok());
+    CHECK(DumpModel(view) == before);
+    for (const NamedTensor& named : values) {
+      ASSERT_OK_AND_ASSIGN(const at::Tensor now, view.FindTensor(named.name));
+      CHECK(at::equal(now, named.tensor));
+    }
+    CHECK(view.groups()[0].units == 12);
+  }
+}
+
+TEST_CASE("every tensor is found by its path, and is in the block that its path says") {
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(MakeToyModel()),
+                                                          ToyComponent(MakeToyModel(2), "b")}));
+  std::vector<std::string> by_block;
+  for (const BlockInfo& block : view.blocks()) {
+    for (const NamedTensor& named : view.BlockTensors(block.path)) {
+      CHECK(view.BlockOf(named.name) == block.path);
+      by_block.push_back(named.name);
+    }
+  }
+  std::vector<std::string> all;
+  for (const NamedTensor& named : view.Tensors()) {
+    ASSERT_OK_AND_ASSIGN(const at::Tensor found, view.FindTensor(named.name));
+    CHECK(found.is_same(named.tensor));
+    all.push_back(named.name);
+  }
+  std::sort(by_block.begin(), by_block.end());
+  std::sort(all.begin(), all.end());
+  CHECK(by_block == all);
+  for (const char* absent : {"", "toy", "toy.blocks.0", "toy.blocks.0.up", "weight", "toy.x"}) {
+    CHECK(view.FindTensor(absent).status().code() == absl::StatusCode::kNotFound);
+  }
+  CHECK(view.BlockTensors("ghost").empty());
+}
+
+// As many blocks as a config may ask for; with a walk over the whole model for each tensor this
+// takes hours.
+TEST_CASE("all tensors of a very deep model can be found one by one") {
+  std::shared_ptr<ToyModel> model;
+  {
+    const nn::HollowGuard hollow;
+    model = std::make_shared<ToyModel>(8, 12, 1024);
+  }
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
+  int64_t found = 0;
+  for (const BlockInfo& block : view.blocks()) {
+    for (const NamedTensor& named : view.BlockTensors(block.path)) {
+      found += view.FindTensor(named.name).ok() && !view.KeepsFloat32(named.name);
+    }
+  }
+  CHECK(found == 6 * 1024 + 2);
+}
+
 TEST_CASE("exchanged weights are used by forward and seen by parameters()") {
   auto model = MakeToyModel();
   ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
@@ -168,7 +333,8 @@ TEST_CASE("structural edits of a hollow model give the shapes of the real ones")
   }
   ASSERT_OK_AND_ASSIGN(ModelView hollow, ModelView::Create({ToyComponent(model)}));
   const at::Tensor keep = at::tensor(std::vector<int64_t>{0, 3, 11}, at::kLong);
-  for (ModelView* view : {&real, &hollow}) REQUIRE_OK(view->KeepUnits("toy.blocks.0.channels", keep));
+  for (ModelView* view : {&real, &hollow})
+    REQUIRE_OK(view->KeepUnits("toy.blocks.0.channels", keep));
   CHECK(DumpModel(real) == DumpModel(hollow));
 }
 
@@ -179,6 +345,23 @@ TEST_CASE("Cast spares declared fp32 tensors") {
   CHECK(view.FindTensor("toy.blocks.0.up.weight")->scalar_type() == at::kBFloat16);
   CHECK(view.FindTensor("toy.head.weight")->scalar_type() == at::kFloat);
   CHECK_FALSE(view.Cast(at::kInt).ok());
+}
+
+TEST_CASE("a cast that would make an infinity is refused by name and changes nothing") {
+  auto model = MakeToyModel();
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
+  {
+    at::NoGradGuard no_grad;
+    model->blocks[1]->norm[3] = 7e4;
+  }
+  const std::string before = DumpModel(view);
+  const at::Tensor out = model->forward(Input());
+  const absl::Status refused = view.Cast(at::kHalf);
+  CHECK(refused.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(std::string(refused.message()).find("toy.blocks.1.norm holds 70000") == 0);
+  CHECK(DumpModel(view) == before);
+  CHECK(model->forward(Input()).equal(out));
+  REQUIRE_OK(view.Cast(at::kBFloat16));
 }
 
 TEST_CASE("SetTensor keeps shape and dtype") {

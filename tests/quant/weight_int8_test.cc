@@ -117,6 +117,26 @@ TEST_CASE("rows of zeros stay zeros, NaN and infinity are refused by row") {
   CHECK_THAT(Message(MakeInt8Weight(dense, 4)), Contains("row 3"));
 }
 
+TEST_CASE("weights whose int8 form would not come back finite are refused by row and value") {
+  for (const int64_t group : {0, 16, 64}) {
+    // As large as bf16 goes; rotating sums them up.
+    at::Tensor dense = at::full({3, 64}, 3.3e38f);
+    const auto weight = MakeInt8Weight(dense, group);
+    if (group == 0) {
+      REQUIRE_OK(weight);
+      CHECK((*weight)->Dequantize().isfinite().all().item<bool>());
+      continue;
+    }
+    CHECK_THAT(Message(weight), Contains("3.3e+38, too large for int8") && Contains("in row 0"));
+    // Wherever it is taken, it comes back.
+    for (double size = 1e34; size < 1e39; size *= 1.3) {
+      dense.fill_(size);
+      const auto smaller = MakeInt8Weight(dense, group);
+      if (smaller.ok()) CHECK((*smaller)->Dequantize().isfinite().all().item<bool>());
+    }
+  }
+}
+
 TEST_CASE("an int8 weight comes back from its state and attributes") {
   for (int64_t group : {0, 16}) {
     const auto weight = Quantize(Random({6, 32}, 9), group);

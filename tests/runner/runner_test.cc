@@ -8,12 +8,14 @@
 
 #include "absl/strings/match.h"
 #include "src/model/wan/sampler.h"
+#include "src/runner/evaluate_layers.h"
 #include "src/runner/generate_settings.h"
 #include "src/runner/hollow_model.h"
 #include "src/runner/text_table.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"
 #include "tests/testing/tiny_wan.h"
+#include "wanlite/checkpoint.h"
 #include "wanlite/metrics.h"
 
 namespace wanlite {
@@ -72,6 +74,14 @@ TEST_CASE("Without any defaults diffusers' stand") {
       ParseFolderDefaults(R"({"wanlite_defaults": {"num_frames": "many"}})", "", false).status()));
   CHECK(absl::IsInvalidArgument(
       ParseFolderDefaults(R"({"wanlite_defaults": {"prompts": [1]}})", "", false).status()));
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  for (const std::string& json : {"{\"wanlite_defaults\": {\"x\": " + deep + "}}",
+                                  "{\"wanlite_defaults\": {\"fps\": " + deep + "}}",
+                                  "{\"wanlite_defaults\": " + deep + "}"}) {
+    const absl::Status refused = ParseFolderDefaults(json, "", false).status();
+    CHECK(absl::IsInvalidArgument(refused));
+    CHECK(Says(refused, "nested deeper than"));
+  }
 }
 
 TEST_CASE("Requests that cannot be are refused with what would fit") {
@@ -270,13 +280,88 @@ TEST_CASE("A cancelled run stops with Cancelled") {
   CHECK(absl::IsCancelled(runner->Generate(request).status()));
 }
 
-TEST_CASE("Weights that give NaN are said to be damaged, not shown as a video") {
+// Sets the first value of one tensor in a file, or all of them.
+void Damage(Env& env, const std::string& file, const std::string& tensor, double value,
+            bool all = false) {
+  std::vector<NamedTensor> tensors;
+  bool found = false;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto source, OpenSafetensors(env, file));
+    for (const TensorInfo& info : source->tensors()) {
+      ASSERT_OK_AND_ASSIGN(at::Tensor read, source->Read(info.name));
+      read = read.clone();
+      if (info.name == tensor) {
+        read.view({-1}).narrow(0, 0, all ? read.numel() : 1).fill_(value);
+        found = true;
+      }
+      tensors.push_back({info.name, read});
+    }
+  }
+  REQUIRE(found);
+  REQUIRE_OK(WriteSafetensors(env, file, tensors));
+}
+
+TEST_CASE("NaN and infinities are said where they began, not shown as a video") {
+  GenerateRequest request;
+  request.prompt = "a";
+  const auto error = [&](Env& env) {
+    const absl::Status status = OpenTiny(env)->Generate(request).status();
+    INFO(status.ToString());
+    CHECK(absl::IsDataLoss(status));
+    return status;
+  };
+  const std::string weights = "/diffusion_pytorch_model.safetensors";
+  for (const double value : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    const auto vae = NewMemEnv();
+    REQUIRE_OK(testing::WriteTinyWan(*vae, "tiny"));
+    // The very last addition: clamped, an infinity looks like white.
+    Damage(*vae, "tiny/vae" + weights, "decoder.conv_out.bias", value);
+    CHECK(Says(error(*vae), "vae.decoder.head.2.bias holds a NaN or an infinity"));
+    const auto dit = NewMemEnv();
+    REQUIRE_OK(testing::WriteTinyWan(*dit, "tiny"));
+    Damage(*dit, "tiny/transformer_2" + weights, "proj_out.bias", value);
+    CHECK(Says(error(*dit), "transformer_2: the latents after step"));
+  }
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  // Finite weights, but too large for what is computed with them.
+  Damage(*env, "tiny/vae" + weights, "post_quant_conv.weight", 3e38, /*all=*/true);
+  CHECK(Says(error(*env), "the decoded frames 1 to 1 of 5 hold a NaN"));
+  request.initial_latents = at::full({1, 4, 2, 4, 4}, std::nan(""));
+  CHECK(Says(error(*env), "initial_latents hold a NaN"));
+  request.initial_latents = at::Tensor();
+  request.prompt_embeds = request.negative_prompt_embeds = at::zeros({1, 16, 16});
+  request.prompt_embeds = at::full({1, 16, 16}, HUGE_VAL);
+  CHECK(Says(error(*env), "the embedding of the prompt holds"));
+}
+
+TEST_CASE("What throws inside the runner comes out as a Status") {
   const auto env = NewMemEnv();
   REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
   GenerateRequest request;
   request.prompt = "a";
-  request.initial_latents = at::full({1, 4, 2, 4, 4}, std::nan(""));
-  CHECK(absl::IsDataLoss(OpenTiny(*env)->Generate(request).status()));
+  request.observe = [](int64_t, double, const std::string&, const at::Tensor&) {
+    TORCH_CHECK_WITH(OutOfMemoryError, false, "no memory for what is observed");
+  };
+  const absl::Status status = OpenTiny(*env)->Generate(request).status();
+  CHECK(absl::IsResourceExhausted(status));
+  CHECK(Says(status, "no memory for what is observed"));
+}
+
+TEST_CASE("Layers are not compared when the numbers of blocks differ, which names both") {
+  const auto env = NewMemEnv();
+  testing::TinyWanOptions options;
+  options.text_encoder = options.vae = false;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "two", options));
+  options.layers = 1;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "one", options));
+  const auto& architectures = BuiltinArchitectures();
+  ASSERT_OK_AND_ASSIGN(const ModelFolder two, ModelFolder::Open(*env, "two", {}, architectures));
+  ASSERT_OK_AND_ASSIGN(const ModelFolder one, ModelFolder::Open(*env, "one", {}, architectures));
+  REQUIRE_OK(ReportLayers(two, &two, nullptr));
+  const absl::Status refused = ReportLayers(one, &two, nullptr).status();
+  CHECK(absl::IsInvalidArgument(refused));
+  CHECK(Says(refused, "'one' has 2 blocks, the original 'two' has 3"));
 }
 
 TEST_CASE("A folder of configs opens hollow, with the dtype it names") {

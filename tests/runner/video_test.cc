@@ -259,6 +259,15 @@ TEST_CASE("Wrong endings, rates and frames are refused, and nothing is written")
   CHECK_FALSE(env->FileExists("clip.avi"));
 }
 
+TEST_CASE("Frames that no memory can hold are refused with a Status, not with an exception") {
+  const auto env = NewMemEnv();
+  const at::Tensor frames =
+      at::zeros({1, 1, 1, 1}, at::kByte).expand({1 << 30, 1 << 15, 1 << 15, 3});
+  CHECK(absl::IsResourceExhausted(WriteVideo(*env, "a.png", frames, {})));
+  CHECK_FALSE(WriteContactSheet(*env, "a.png", frames).ok());
+  CHECK_FALSE(env->FileExists("a.png"));
+}
+
 TEST_CASE("A full disk leaves no half-written clip") {
   const auto base = NewMemEnv();
   const at::Tensor frames = MovingFrames(2, 4, 4);

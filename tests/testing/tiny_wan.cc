@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "tests/testing/seeded.h"
 #include "wanlite/architecture.h"
@@ -98,11 +100,13 @@ absl::Status WriteTinyWan(Env& env, const std::string& dir, const TinyWanOptions
   WANLITE_RETURN_IF_ERROR(
       env.WriteFileAtomically(JoinPath(dir, "scheduler/scheduler_config.json"), kScheduler));
   constexpr char kDiffusersFile[] = "diffusion_pytorch_model.safetensors";
+  const std::string transformer = absl::StrReplaceAll(
+      kTransformer, {{"\"num_layers\": 2", absl::StrCat("\"num_layers\": ", options.layers)}});
   WANLITE_RETURN_IF_ERROR(WriteComponent(env, dir, "transformer", "WanTransformer3DModel",
-                                         kTransformer, kDiffusersFile, options.weights));
+                                         transformer, kDiffusersFile, options.weights));
   if (options.two_experts) {
     WANLITE_RETURN_IF_ERROR(WriteComponent(env, dir, "transformer_2", "WanTransformer3DModel",
-                                           kTransformer, kDiffusersFile, options.weights));
+                                           transformer, kDiffusersFile, options.weights));
   }
   if (options.text_encoder) {
     WANLITE_RETURN_IF_ERROR(WriteComponent(env, dir, "text_encoder", "UMT5EncoderModel",

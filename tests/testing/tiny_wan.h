@@ -18,6 +18,7 @@ struct TinyWanOptions {
   bool text_encoder = true;  // with its tokenizer
   bool vae = true;
   bool weights = true;  // false: configs alone
+  int layers = 2;       // of the transformers
 };
 
 // Two blocks of 2 heads x 12, text length 16, VAE of base width 4; 5 frames of 32x32 by default.

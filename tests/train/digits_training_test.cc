@@ -6,6 +6,7 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "src/train/digits_classifier.h"
@@ -125,6 +126,40 @@ TEST_CASE(
   ASSERT_OK_AND_ASSIGN(const std::string after,
                        PosixEnv().ReadFile(JoinPath(run.out_dir, "vae.safetensors")));
   REQUIRE(before == after);
+
+  // A finished stage belongs to its options as much as an interrupted one.
+  const auto refused = [&](const std::string& stage,
+                           const std::function<void(TrainOptions&)>& change,
+                           const std::string& named) {
+    DigitsTrainingRun other = run;
+    other.stages = {stage};
+    change(other.options);
+    const absl::Status status = TrainDigits(other);
+    INFO(stage << ": " << status.ToString());
+    CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(std::string(status.message()).find(named) != std::string::npos);
+  };
+  refused(
+      "vae", [](TrainOptions& o) { o.set_seed(4); }, "seed: 3 -> 4");
+  refused(
+      "vae", [](TrainOptions& o) { o.mutable_data()->set_max_travel(13); }, "max_travel");
+  refused(
+      "vae", [](TrainOptions& o) { o.mutable_vae()->set_crop_size(32); }, "crop_size");
+  refused(
+      "vae", [](TrainOptions& o) { o.mutable_vae()->set_edge_weight(0.2); }, "edge_weight");
+  refused(
+      "clip", [](TrainOptions& o) { o.set_seed(4); }, "seed: 3 -> 4");
+  refused(
+      "dit", [](TrainOptions& o) { o.mutable_dit()->set_caption_dropout(0.2); }, "caption_dropout");
+  refused(
+      "high", [](TrainOptions& o) { o.mutable_dit()->set_boundary(0.9); }, "boundary");
+  refused(
+      "classifier", [](TrainOptions& o) { o.set_seed(4); }, "seed: 3 -> 4");
+  // What does not shape the steps may change.
+  run.stages = {"vae", "dit", "high"};
+  run.options.mutable_classifier()->set_width(8);
+  run.options.mutable_dit()->set_sample_guidance(3);
+  REQUIRE_OK(TrainDigits(run));
   std::filesystem::remove_all(folder);
 }
 
@@ -218,13 +253,7 @@ TEST_CASE("A saved classifier comes back with the same logits") {
 
 TEST_CASE("The shipped options of training can be read and describe networks") {
   ASSERT_OK_AND_ASSIGN(const TrainOptions options, LoadTrainOptions(PosixEnv(), kConfig));
-  REQUIRE_OK(CheckLoopOptions(options.vae().loop(), "vae.loop"));
-  REQUIRE_OK(CheckLoopOptions(options.dit().loop(), "dit.loop"));
-  REQUIRE_OK(CheckLoopOptions(options.dit().expert_loop(), "dit.expert_loop"));
-  REQUIRE_OK(CheckLoopOptions(options.classifier().loop(), "classifier.loop"));
-  REQUIRE_OK(CheckDitOptions(options.dit()));
-  REQUIRE_OK(CheckedGeometry(options.data()));
-  REQUIRE_OK(MakeVae(options.vae()));
+  REQUIRE_OK(CheckTrainOptions(options, DigitsStages()));
 }
 
 TEST_CASE("Bad options of training are refused with the place and the name") {
@@ -235,15 +264,17 @@ TEST_CASE("Bad options of training are refused with the place and the name") {
   REQUIRE(std::string(syntax.message()).find("t.textproto:3:") == 0);
   REQUIRE(std::string(syntax.message()).find("bse_dim") != std::string::npos);
 
-  const auto refused = [](const std::function<void(TrainOptions&)>& spoil,
-                          const std::string& field) {
+  const std::string out =
+      (std::filesystem::temp_directory_path() / "wanlite_digits_refused").string();
+  std::filesystem::remove_all(out);
+  const auto refused = [&](const std::function<void(TrainOptions&)>& spoil,
+                           const std::string& field) {
     DigitsTrainingRun run;
     run.env = &PosixEnv();
     run.options = TinyOptions();
     spoil(run.options);
     run.scans_path = kScansPath;
-    run.out_dir = (std::filesystem::temp_directory_path() / "wanlite_digits_refused").string();
-    run.stages = {"latents"};
+    run.out_dir = out;
     const absl::Status status = TrainDigits(run);
     INFO(field << ": " << status.ToString());
     REQUIRE(status.code() == absl::StatusCode::kInvalidArgument);
@@ -254,6 +285,29 @@ TEST_CASE("Bad options of training are refused with the place and the name") {
   refused([](TrainOptions& o) { o.mutable_dit()->set_boundary(1.5); }, "dit.boundary");
   refused([](TrainOptions& o) { o.mutable_dit()->set_head_dim(7); }, "dit.head_dim");
   refused([](TrainOptions& o) { o.mutable_dit()->set_clips(0); }, "dit.clips");
+  // Of the later stages too, before the first one writes anything.
+  refused([](TrainOptions& o) { o.mutable_vae()->set_z_dim(0); }, "z_dim");
+  refused([](TrainOptions& o) { o.mutable_vae()->set_crop_size(20); }, "vae.crop_size");
+  refused([](TrainOptions& o) { o.mutable_vae()->set_crop_frames(4); }, "vae.crop_frames");
+  refused([](TrainOptions& o) { o.mutable_vae()->set_kl_weight(-1); }, "vae.kl_weight");
+  refused([](TrainOptions& o) { o.mutable_vae()->mutable_loop()->set_steps(0); }, "vae.loop.steps");
+  refused([](TrainOptions& o) { o.mutable_clip()->set_width(3); }, "clip: width");
+  refused([](TrainOptions& o) { o.mutable_clip()->set_embed_dim(0); }, "clip: embed_dim");
+  refused([](TrainOptions& o) { o.mutable_clip()->mutable_loop()->set_batch(0); },
+          "clip.loop.batch");
+  refused([](TrainOptions& o) { o.mutable_dit()->mutable_loop()->set_ema_decay(1); },
+          "dit.loop.ema_decay");
+  refused([](TrainOptions& o) { o.mutable_dit()->mutable_expert_loop()->set_learning_rate(0); },
+          "dit.expert_loop.learning_rate");
+  refused([](TrainOptions& o) { o.mutable_dit()->set_sample_steps(0); }, "dit: ");
+  refused([](TrainOptions& o) { o.mutable_dit()->set_num_layers(5000); }, "num_layers");
+  refused([](TrainOptions& o) { o.mutable_dit()->set_text_length(4); }, "dit.text_length");
+  refused([](TrainOptions& o) { o.mutable_classifier()->set_width(3); }, "classifier: width");
+  refused([](TrainOptions& o) { o.mutable_classifier()->mutable_loop()->set_workers(9); },
+          "classifier.loop.workers");
+  refused([](TrainOptions& o) { o.mutable_check()->set_prompts_per_language(0); },
+          "check.prompts_per_language");
+  CHECK_FALSE(PosixEnv().FolderExists(out));
 
   DigitsTrainingRun run;
   run.env = env.get();

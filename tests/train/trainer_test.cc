@@ -7,8 +7,10 @@
 
 #include <functional>
 #include <limits>
+#include <new>
 
 #include "tests/testing/catch.h"
+#include "wanlite/checkpoint.h"
 
 namespace wanlite::train {
 namespace {
@@ -237,6 +239,69 @@ TEST_CASE("A state of other options or of another network is refused") {
           absl::StatusCode::kFailedPrecondition);
   REQUIRE(Train(Options(8), objective, Run(*env)).status().code() ==
           absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_CASE("A state is continued by the same objective alone, and what differs is named") {
+  const auto env = NewMemEnv();
+  TrainRun run = Run(*env);
+  TrainOptions& options = *run.identity.mutable_objective();
+  options.set_seed(7);
+  options.mutable_data()->set_size(32);
+  options.mutable_vae()->set_crop_size(16);
+  options.mutable_vae()->set_kl_weight(0.5);
+  TrainingIdentity::Input& scans = *run.identity.add_inputs();
+  scans.set_name("scans");
+  scans.set_sha256("abc");
+  Regression objective;
+  REQUIRE_OK(Train(Options(10), objective, run));
+  REQUIRE_OK(Train(Options(20), objective, run));  // more steps of the same
+  const auto refused = [&](const std::function<void(TrainRun&, LoopOptions&)>& change,
+                           const std::string& named) {
+    TrainRun other = run;
+    LoopOptions loop = Options(20);
+    change(other, loop);
+    const absl::Status status = Train(loop, objective, other).status();
+    INFO(status.ToString());
+    CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(std::string(status.message()).find(named) != std::string::npos);
+  };
+  using Loop = LoopOptions;
+  refused([](TrainRun& r, Loop&) { r.identity.mutable_objective()->set_seed(8); },
+          "objective.seed: 7 -> 8");
+  refused([](TrainRun& r, Loop&) { r.identity.mutable_objective()->mutable_data()->set_size(64); },
+          "objective.data.size: 32 -> 64");
+  refused(
+      [](TrainRun& r, Loop&) { r.identity.mutable_objective()->mutable_vae()->set_crop_size(8); },
+      "objective.vae.crop_size: 16 -> 8");
+  refused(
+      [](TrainRun& r, Loop&) { r.identity.mutable_objective()->mutable_vae()->set_kl_weight(0); },
+      "objective.vae.kl_weight");
+  refused([](TrainRun& r, Loop&) { r.identity.mutable_inputs(0)->set_sha256("def"); },
+          "\"abc\" -> \"def\"");
+  refused([](TrainRun&, Loop& o) { o.set_learning_rate(0.01); }, "loop.learning_rate");
+  // A state of another version has no identity.
+  REQUIRE_OK(
+      WriteSafetensors(*env, "state.safetensors", {{"step", at::scalar_tensor(1, at::kLong)}}));
+  refused([](TrainRun&, Loop&) {}, "not a training state of this version");
+}
+
+// Throws on the thread of one part.
+class Throwing : public Regression {
+ public:
+  at::Tensor Loss(int64_t step, int part, int parts) override {
+    if (part == parts - 1) throw std::bad_alloc();
+    return Regression::Loss(step, part, parts);
+  }
+};
+
+TEST_CASE("A part of the batch that runs out of memory ends the training with a Status") {
+  const auto env = NewMemEnv();
+  for (const int workers : {1, 3}) {
+    Throwing objective;
+    LoopOptions options = Options(10);
+    options.set_workers(workers);
+    CHECK(absl::IsResourceExhausted(Train(options, objective, Run(*env)).status()));
+  }
 }
 
 TEST_CASE("Options that cannot be meant are refused by name") {

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/input_limits.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
@@ -74,7 +75,7 @@ absl::Status Validate(const DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckDitRange("ffn_dim", config.ffn_dim, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(
       CheckDitRange("rope_max_seq_len", config.rope_max_seq_len, 1, kMaxPositions));
-  WANLITE_RETURN_IF_ERROR(CheckDitRange("text_len", config.text_len, 1, kMaxPositions));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("text_len", config.text_len, 1, kMaxTextTokens));
   if (!std::isfinite(config.eps) || config.eps <= 0 || config.eps >= 1) {
     return absl::InvalidArgumentError(
         absl::StrCat(kWhat, ": eps is ", config.eps, ", must lie between 0 and 1"));

@@ -7,6 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/quote_name.h"
+#include "src/core/strict_json.h"
+#include "wanlite/status.h"
 
 namespace wanlite::wan {
 namespace {
@@ -24,6 +27,12 @@ bool AsInt(const nlohmann::json& value, int64_t& out) {
 bool AsDouble(const nlohmann::json& value, double& out) {
   if (!value.is_number()) return false;
   out = value.get<double>();
+  return true;
+}
+
+bool AsString(const nlohmann::json& value, std::string& out) {
+  if (!value.is_string()) return false;
+  out = value.get<std::string>();
   return true;
 }
 
@@ -51,12 +60,7 @@ bool AsList(const nlohmann::json& value, Read read, std::vector<T>& out) {
 absl::StatusOr<JsonFields> JsonFields::Parse(absl::string_view what, absl::string_view text) {
   JsonFields fields;
   fields.what_ = std::string(what);
-  fields.json_ =
-      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!fields.json_.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        what, ": not a JSON object: \"", text.substr(0, 60), text.size() > 60 ? "..." : "", "\""));
-  }
+  WANLITE_ASSIGN_OR_RETURN(fields.json_, ParseStrictJson(text, what));
   return fields;
 }
 
@@ -72,8 +76,11 @@ const nlohmann::json* JsonFields::Find(Names names, std::string& name) const {
 
 absl::Status JsonFields::Wrong(const std::string& name, const nlohmann::json& found,
                                absl::string_view wanted) const {
+  // Of a large value its kind says enough, and writing it out to show its beginning would not.
   const std::string text =
-      found.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
+      found.is_structured() && found.size() > 16
+          ? absl::StrCat(found.is_array() ? "a list of " : "an object of ", found.size())
+          : CutText(found.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   return absl::InvalidArgumentError(
       absl::StrCat(what_, ": ", name, " is ", text, ", must be ", wanted));
 }
@@ -107,10 +114,8 @@ absl::Status JsonFields::Double(Names names, double& out) const {
 absl::Status JsonFields::String(Names names, std::string& out) const {
   std::string name;
   const nlohmann::json* value = Find(names, name);
-  if (value == nullptr) return absl::OkStatus();
-  if (!value->is_string()) return Wrong(name, *value, "a string");
-  out = value->get<std::string>();
-  return absl::OkStatus();
+  if (value == nullptr || AsString(*value, out)) return absl::OkStatus();
+  return Wrong(name, *value, "a string");
 }
 
 absl::Status JsonFields::Bools(Names names, std::vector<bool>& out) const {
@@ -118,6 +123,23 @@ absl::Status JsonFields::Bools(Names names, std::vector<bool>& out) const {
   const nlohmann::json* value = Find(names, name);
   if (value == nullptr || AsList(*value, AsBool, out)) return absl::OkStatus();
   return Wrong(name, *value, "a list of true or false");
+}
+
+absl::Status JsonFields::Strings(Names names, std::vector<std::string>& out) const {
+  std::string name;
+  const nlohmann::json* value = Find(names, name);
+  if (value == nullptr || AsList(*value, AsString, out)) return absl::OkStatus();
+  return Wrong(name, *value, "a list of strings");
+}
+
+absl::StatusOr<JsonFields> JsonFields::Object(const char* name) const {
+  std::string found;
+  const nlohmann::json* value = Find({name}, found);
+  if (value != nullptr && !value->is_object()) return Wrong(name, *value, "an object");
+  JsonFields fields;
+  fields.what_ = absl::StrCat(what_, ": ", name);
+  fields.json_ = value == nullptr ? nlohmann::json::object() : *value;
+  return fields;
 }
 
 absl::Status JsonFields::Ints(Names names, std::vector<int64_t>& out) const {

@@ -22,7 +22,7 @@ namespace wanlite::wan {
 // what was expected.
 class JsonFields {
  public:
-  // `what` starts every message ("VAE config"). InvalidArgument when `text` is not a JSON object.
+  // `what` starts every message ("VAE config"). InvalidArgument as of ParseStrictJson().
   static absl::StatusOr<JsonFields> Parse(absl::string_view what, absl::string_view text);
 
   using Names = std::initializer_list<const char*>;
@@ -32,8 +32,11 @@ class JsonFields {
   absl::Status Double(Names names, double& out) const;
   absl::Status String(Names names, std::string& out) const;
   absl::Status Bools(Names names, std::vector<bool>& out) const;
+  absl::Status Strings(Names names, std::vector<std::string>& out) const;
   absl::Status Ints(Names names, std::vector<int64_t>& out) const;
   absl::Status Doubles(Names names, std::vector<double>& out) const;
+  // The fields of an object inside; none when it is absent or null.
+  absl::StatusOr<JsonFields> Object(const char* name) const;
 
  private:
   // nullptr when absent or null; sets `name` to the spelling found.

@@ -9,17 +9,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/catch_torch.h"
+#include "src/core/input_limits.h"
+#include "src/model/wan/charsmap.h"
 #include "src/model/wan/prompt_cleaning.h"
 #include "src/model/wan/sentencepiece_bridge.h"
 #include "wanlite/status.h"
 
 namespace wanlite::wan {
-namespace {
-
-constexpr uint64_t kMaxModelBytes = uint64_t{64} << 20;  // umT5's, with 256,000 pieces, has 4.5 MB
-constexpr int64_t kMaxLength = 1 << 20;
-
-}  // namespace
 
 Tokenizer::Tokenizer(std::shared_ptr<const SentencePieceModel> model) : model_(std::move(model)) {}
 
@@ -27,7 +24,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(Env& env, absl::string_view folder) {
   for (const char* name : {"spiece.model", "tokenizer.model"}) {
     const std::string path = JoinPath(folder, name);
     if (!env.FileExists(path)) continue;
-    WANLITE_ASSIGN_OR_RETURN(const std::string serialized, env.ReadFile(path, kMaxModelBytes));
+    WANLITE_ASSIGN_OR_RETURN(const std::string serialized, env.ReadFile(path, kMaxSpieceBytes));
     absl::StatusOr<Tokenizer> tokenizer = Parse(serialized);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), path);
     return tokenizer;
@@ -44,8 +41,17 @@ absl::StatusOr<Tokenizer> Tokenizer::Load(Env& env, absl::string_view folder) {
 absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
   std::string error;
   if (!SentencePieceAvailable(&error)) return absl::UnavailableError(error);
-  std::shared_ptr<const SentencePieceModel> model =
-      SentencePieceModel::Parse(std::string(serialized), &error);
+  if (serialized.size() > kMaxSpieceBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("SentencePiece model of ", serialized.size(),
+                                                   " bytes, at most ", kMaxSpieceBytes,
+                                                   " are read"));
+  }
+  // The library believes what these tables say.
+  WANLITE_RETURN_IF_ERROR(CheckCharsmaps(serialized));
+  WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<const SentencePieceModel> model, CatchTorch([&] {
+                             return std::shared_ptr<const SentencePieceModel>(
+                                 SentencePieceModel::Parse(std::string(serialized), &error));
+                           }));
   if (model == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("not a SentencePiece model of ", serialized.size(), " bytes: ", error));
@@ -55,7 +61,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Parse(absl::string_view serialized) {
                                                    model->vocabulary_size(),
                                                    " pieces has no end-of-sentence piece"));
   }
-  return Tokenizer(std::move(model));
+  return Tokenizer(model);
 }
 
 absl::StatusOr<TokenizedText> Tokenizer::Encode(const std::string& prompt,
@@ -65,9 +71,9 @@ absl::StatusOr<TokenizedText> Tokenizer::Encode(const std::string& prompt,
 
 absl::StatusOr<TokenizedText> Tokenizer::EncodeBatch(const std::vector<std::string>& prompts,
                                                      int64_t max_length) const {
-  if (max_length < 1 || max_length > kMaxLength) {
+  if (max_length < 1 || max_length > kMaxTextTokens) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tokenizer: max_length is ", max_length, ", must be 1 to ", kMaxLength));
+        absl::StrCat("tokenizer: max_length is ", max_length, ", must be 1 to ", kMaxTextTokens));
   }
   const int64_t batch = static_cast<int64_t>(prompts.size());
   TokenizedText text{at::full({batch, max_length}, pad_id(), at::kLong),

@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "src/core/input_limits.h"
+#include "src/model/wan/charsmap.h"
 #include "src/model/wan/prompt_cleaning.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/proto/recipe.pb.h"
@@ -137,6 +140,138 @@ TEST_CASE("Tokenizer: truncated and damaged models fail or load, but never crash
     const auto cut = Tokenizer::Parse(good.substr(0, size));
     if (cut.ok()) REQUIRE_OK(cut->Encode("A white digit 7", 16));
   }
+}
+
+// A message field of protobuf with a length.
+std::string Field(int number, const std::string& bytes) {
+  std::string out(1, static_cast<char>(number << 3 | 2));
+  for (size_t size = bytes.size();; size >>= 7) {
+    out += static_cast<char>((size & 0x7f) | (size > 0x7f ? 0x80 : 0));
+    if (size <= 0x7f) break;
+  }
+  return out + bytes;
+}
+
+constexpr char kTexts[] = "x\0yz";  // of 5 bytes, with the last zero
+
+std::string Charsmap(const std::vector<uint32_t>& units, const std::string& texts) {
+  const uint32_t bytes = static_cast<uint32_t>(units.size() * sizeof(uint32_t));
+  std::string out(reinterpret_cast<const char*>(&bytes), sizeof(bytes));
+  out.append(reinterpret_cast<const char*>(units.data()), bytes);
+  return out + texts;
+}
+
+constexpr uint32_t kLeaf = 1u << 8;
+uint32_t CharUnit(uint32_t byte, uint32_t offset, uint32_t flags = 0) {
+  return byte | offset << 10 | flags;
+}
+
+// "A" -> the text at `value`. The root's children are the units 256 and on, those of "A" the units
+// 512 and on.
+std::vector<uint32_t> OneLetterTrie(uint32_t value) {
+  std::vector<uint32_t> units(768, 0x80000000u);
+  units[0] = CharUnit(0, 256);
+  units[256 + 'A'] = CharUnit('A', (256 + 'A') ^ 512, kLeaf);
+  units[512] = 0x80000000u | value;
+  return units;
+}
+
+std::string CharsmapError(const std::vector<uint32_t>& units,
+                          const std::string& texts = std::string(kTexts, 5)) {
+  return std::string(CheckCharsmap(Charsmap(units, texts)).message());
+}
+
+TEST_CASE("CheckCharsmap: a table whose every path stays inside is taken") {
+  CHECK(CharsmapError(OneLetterTrie(0)) == "");
+  CHECK(CharsmapError(OneLetterTrie(4)) == "");
+  // Two letters that share what follows them, as the library's own builder makes it.
+  std::vector<uint32_t> shared = OneLetterTrie(2);
+  shared[256 + 'B'] = CharUnit('B', (256 + 'B') ^ 512, kLeaf);
+  CHECK(CharsmapError(shared) == "");
+}
+
+TEST_CASE("CheckCharsmap: a table that leads out of its array or its texts is refused") {
+  CHECK(absl::StrContains(CharsmapError(OneLetterTrie(5)), "byte 5 of 5"));
+  CHECK(absl::StrContains(CharsmapError(OneLetterTrie(0x7fffffff)), "of 5"));
+  CHECK(absl::StrContains(CharsmapError(OneLetterTrie(0), "xyz"), "the last text has no end"));
+  std::vector<uint32_t> units = OneLetterTrie(0);
+  units[0] = CharUnit(0, 768);
+  CHECK(absl::StrContains(CharsmapError(units), "unit 1023 of 768"));
+  units = OneLetterTrie(0);
+  units[256 + 'A'] = CharUnit('A', (1u << 20), kLeaf);
+  CHECK(absl::StrContains(CharsmapError(units), "of 768"));
+  units = OneLetterTrie(0);
+  units[256 + 'A'] = CharUnit('A', (1u << 20) | 1u << 21, 1u << 9);  // an offset in steps of 256
+  CHECK(absl::StrContains(CharsmapError(units), "of 768"));
+  units = OneLetterTrie(0);
+  units.resize(700);  // a byte after "A" may lead to any unit up to 767
+  CHECK(absl::StrContains(CharsmapError(units), "unit 767 of 700"));
+  units = OneLetterTrie(0);
+  units[256 + 'A'] = CharUnit('A', 'A', kLeaf);  // back to the root's children
+  CHECK(absl::StrContains(CharsmapError(units), "back into itself"));
+  CHECK_FALSE(CheckCharsmap("").ok());
+  CHECK_FALSE(CheckCharsmap(std::string("\xff\xff\xff\xff\0", 5)).ok());
+  CHECK_FALSE(CheckCharsmap(Charsmap({}, "x")).ok());
+  CHECK_FALSE(CheckCharsmap(std::string(kMaxCharsmapBytes + 1, '\0')).ok());
+}
+
+TEST_CASE("CheckCharsmap: a text that finds more values than the library has room for is refused") {
+  // "A", "AA", "AAA", ...: each a value.
+  const auto chain = [](uint32_t length) {
+    std::vector<uint32_t> units(256 * (length + 2), 0x80000000u);
+    units[0] = CharUnit(0, 256);
+    for (uint32_t i = 1; i <= length; ++i) {
+      const uint32_t at = 256 * i + 'A';
+      units[at] = CharUnit('A', at ^ (256 * (i + 1)), kLeaf);
+    }
+    return units;
+  };
+  CHECK(CharsmapError(chain(32)) == "");
+  CHECK(absl::StrContains(CharsmapError(chain(33)), "more than 32 values"));
+  CHECK(absl::StrContains(CharsmapError(chain(2000)), "more than 32 values"));
+}
+
+TEST_CASE("Tokenizer: a hostile table of characters is refused before the library reads it") {
+  if (WithoutSentencePiece()) return;
+  std::ifstream file(std::string(kGoldenFolder) + "/spiece.model", std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  REQUIRE_OK(CheckCharsmaps(good));
+  std::vector<uint32_t> wild(256, 0xfffffcffu);
+  // The specs of normalisation and of its reverse; of several in one file all count.
+  for (const int spec : {3, 5}) {
+    const std::string bad = good + Field(spec, Field(2, Charsmap(wild, std::string("x\0", 2))));
+    const absl::Status refused = Tokenizer::Parse(bad).status();
+    CHECK(refused.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(absl::StrContains(std::string(refused.message()), "character normalisation"));
+  }
+  // A number of a field that protobuf reads modulo 2^32 is none.
+  std::string disguised = Field(3, Field(2, Charsmap(wild, std::string("x\0", 2))));
+  disguised.replace(0, 1, std::string("\x9a\x80\x80\x80\x10", 5));
+  CHECK_FALSE(Tokenizer::Parse(good + disguised).ok());
+}
+
+TEST_CASE("Tokenizer: models with damaged bytes fail or load, but never crash") {
+  if (WithoutSentencePiece()) return;
+  std::ifstream file(std::string(kGoldenFolder) + "/spiece.model", std::ios::binary);
+  const std::string good((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  uint64_t random = 1;
+  for (int round = 0; round < 200; ++round) {
+    std::string damaged = good;
+    for (int i = 0; i < 3; ++i) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      damaged[(random >> 33) % damaged.size()] ^= static_cast<char>(1 << (random >> 60 & 7));
+    }
+    const auto tokenizer = Tokenizer::Parse(damaged);
+    if (tokenizer.ok()) tokenizer->Encode("A white ﬁ ① digit 7 が", 16).status().IgnoreError();
+  }
+}
+
+TEST_CASE("Tokenizer: a length beyond the limit is refused before memory is taken") {
+  if (WithoutSentencePiece()) return;
+  const Tokenizer tokenizer = GoldenTokenizer();
+  CHECK(tokenizer.Encode("a", kMaxTextTokens).ok());
+  CHECK(tokenizer.Encode("a", kMaxTextTokens + 1).status().code() ==
+        absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("HtmlUnescape: reads references as HTML 5 does") {

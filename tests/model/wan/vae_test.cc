@@ -294,7 +294,7 @@ TEST_CASE("VaeConfig: JSON written is read back, and errors name the field") {
   const auto kInvalid = absl::StatusCode::kInvalidArgument;
   error("{\"is_residual\": true}", absl::StatusCode::kUnimplemented, "is_residual");
   error("{\"patch_size\": 2}", absl::StatusCode::kUnimplemented, "patch_size is 2");
-  error("[]", kInvalid, "not a JSON object");
+  error("[]", kInvalid, "wanted an object");
   error("{\"base_dim\": \"96\"}", kInvalid, "base_dim is \"96\", must be an integer");
   error("{\"base_dim\": 0}", kInvalid, "base_dim is 0");
   error("{\"base_dim\": 99999999999999999999}", kInvalid, "base_dim");

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// JSON from files that nobody vouches for.
-#ifndef WANLITE_SRC_CHECKPOINT_STRICT_JSON_H_
-#define WANLITE_SRC_CHECKPOINT_STRICT_JSON_H_
+// JSON from files that nobody vouches for: the one parser for all of it.
+#ifndef WANLITE_SRC_CORE_STRICT_JSON_H_
+#define WANLITE_SRC_CORE_STRICT_JSON_H_
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,12 +15,13 @@
 namespace wanlite {
 
 // A JSON object. InvalidArgument, beginning with `what`, when the text is not JSON, not an object,
-// nested deeper than 64, or has a key twice in one object (which parsers resolve differently).
+// beyond the limits of input_limits.h, or has a key twice in one object (which parsers resolve
+// differently). Takes time and memory in proportion to the text.
 absl::StatusOr<nlohmann::json> ParseStrictJson(absl::string_view text, absl::string_view what);
 
-// The object in a file of at most 64 MiB.
+// The object in a file.
 absl::StatusOr<nlohmann::json> ReadStrictJson(Env& env, const std::string& path);
 
 }  // namespace wanlite
 
-#endif  // WANLITE_SRC_CHECKPOINT_STRICT_JSON_H_
+#endif  // WANLITE_SRC_CORE_STRICT_JSON_H_

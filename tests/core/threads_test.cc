@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/core/threads.h"
+
+#include <c10/util/Exception.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <new>
+#include <vector>
+
+#include "tests/testing/catch.h"
+
+namespace wanlite {
+namespace {
+
+TEST_CASE("every part of the work is done once") {
+  for (const int count : {0, 1, 2, 7}) {
+    std::vector<std::atomic<int>> done(8);
+    REQUIRE_OK(RunOnThreads(count, [&](int i) {
+      ++done[static_cast<size_t>(i)];
+      return absl::OkStatus();
+    }));
+    for (int i = 0; i < 8; ++i) CHECK(done[static_cast<size_t>(i)] == (i < count ? 1 : 0));
+  }
+}
+
+TEST_CASE("exceptions and errors of threads come back as the Status of the first part") {
+  std::atomic<int> finished{0};
+  const absl::Status status = RunOnThreads(4, [&](int i) -> absl::Status {
+    if (i == 2) TORCH_CHECK(false, "a tensor of part two");
+    if (i == 1) throw std::bad_alloc();
+    ++finished;
+    return i == 3 ? absl::AbortedError("three") : absl::OkStatus();
+  });
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(finished == 2);
+}
+
+TEST_CASE("where the system gives no threads the work is done without them") {
+  // In a process of its own, whose memory may not grow: not even by the stack of a thread.
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_AS, &none) != 0) _exit(2);
+    // More than there may be stacks left over from earlier threads.
+    constexpr int kThreads = 64;
+    std::atomic<int> done{0};
+    const absl::Status status = RunOnThreads(kThreads, [&](int) {
+      ++done;
+      return absl::OkStatus();
+    });
+    _exit(status.ok() && done == kThreads ? 0 : 1);
+  }
+  REQUIRE(child > 0);
+  int result = 0;
+  REQUIRE(waitpid(child, &result, 0) == child);
+  REQUIRE(WIFEXITED(result));
+  CHECK(WEXITSTATUS(result) == 0);
+}
+
+}  // namespace
+}  // namespace wanlite

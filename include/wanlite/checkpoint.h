@@ -11,7 +11,8 @@
 //               safetensors file per block, any weight format
 //
 // Files are treated as hostile: sizes are checked before memory is taken, nothing outside the folder
-// is read, pickles are refused.
+// is read, through links neither (but for the blobs/ of the Hugging Face cache that the folder is in),
+// pickles are refused.
 #ifndef WANLITE_CHECKPOINT_H_
 #define WANLITE_CHECKPOINT_H_
 
@@ -28,6 +29,7 @@
 #include "wanlite/architecture.h"
 #include "wanlite/env.h"
 #include "wanlite/model_view.h"
+#include "wanlite/progress.h"
 #include "wanlite/tensor_source.h"
 
 namespace wanlite {
@@ -44,6 +46,8 @@ struct OpenOptions {
   std::vector<std::string> components;
   // Read every byte and compare with the manifest's SHA-256 (wanlite layout only).
   bool verify = false;
+  // Asked between the pieces of what is verified; never when null.
+  const CancellationToken* cancel = nullptr;
 };
 
 // An opened model folder. Immutable, thread-safe.
@@ -64,8 +68,9 @@ class ModelFolder {
   std::shared_ptr<const Manifest> manifest() const;
   // Total size of the tensor data.
   int64_t bytes() const;
-  // Hash of what is inside (names, shapes, sizes; file hashes where a manifest has them), for run
-  // states and cache keys.
+  // Hash of what is inside, for lineages, run states and cache keys: names, shapes, configs, and the
+  // files' hashes where a manifest has them, else samples of every tensor. The same wherever the files
+  // lie.
   const std::string& fingerprint() const;
 
   // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill it.
@@ -101,8 +106,8 @@ class CheckpointWriter {
 };
 
 // Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a rename.
-// AlreadyExists when `dir` exists, FailedPrecondition for a streaming view. Without `source`, which
-// knows the architectures, each config.json is the component's config_json as it stands.
+// AlreadyExists when `dir` exists, FailedPrecondition for a streaming view, and for a component whose
+// sizes changed while nothing says how its config.json tells them: neither its config_of nor `source`.
 absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
                             const ModelFolder* source = nullptr);
 
@@ -122,6 +127,8 @@ struct ExportOptions {
   int64_t max_shard_bytes = int64_t{5} << 30;
   // Called after each tensor with bytes done and bytes in all.
   std::function<void(int64_t, int64_t)> progress;
+  // Asked before each tensor; a cancelled export leaves nothing. Never when null.
+  const CancellationToken* cancel = nullptr;
 };
 // Writes `folder` in another layout (quantized weights are expanded to dense for foreign layouts, one
 // at a time). Atomic: the folder appears when it is complete.

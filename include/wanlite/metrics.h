@@ -33,6 +33,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "wanlite/model_view.h"
+#include "wanlite/progress.h"
 
 namespace wanlite {
 
@@ -113,8 +114,10 @@ struct GenerationCount {
 absl::StatusOr<GenerationCount> GenerationOps(const ModelOps& ops,
                                               const std::map<std::string, int64_t>& calls);
 
-// Fraction of non-zero weights of every linear; reads all weights, one block at a time.
-absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model);
+// Fraction of non-zero weights of every linear; reads all weights, one block at a time, and asks
+// `cancel` before each.
+absl::StatusOr<std::map<std::string, double>> NonZeroFractions(
+    ModelView& model, const CancellationToken* cancel = nullptr);
 
 // Numbers of a model that a stranger would count: weights, biases, tables; not quantization scales.
 int64_t CountParameters(const ModelView& model, absl::string_view component = "");

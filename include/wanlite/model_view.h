@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +41,12 @@ struct Component {
   std::string architecture;  // class name in its config.json: "WanTransformer3DModel"
   std::string config_json;   // text of its config.json
   std::shared_ptr<torch::nn::Module> module;
+  // The config.json for the sizes that the module has now, as Architecture::config_of. Whoever changes
+  // sizes and saves the model needs it.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json,
+                                            const torch::nn::Module& module)>
+      config_of = nullptr;
+  bool resized = false;  // ModelView::KeepUnits changed sizes that config_json tells
 };
 
 class BlockLease;

@@ -47,8 +47,10 @@ absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, con
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow);
 
 // Compresses `folder` into a wanlite checkpoint at options.out_dir, which appears when it is complete.
-// AlreadyExists when out_dir is there; FailedPrecondition when run_dir holds a run of another recipe
-// or another model. A run killed at any moment and started again gives the same bytes.
+// AlreadyExists when out_dir is there; InvalidArgument when one of out_dir and run_dir is in the other or
+// they are on two file systems; FailedPrecondition when run_dir holds a run of another recipe, model or
+// version, or anything that no run made there, which is never removed. A run killed at any moment and
+// started again gives the same bytes.
 absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,

@@ -44,6 +44,11 @@ class CancellationToken {
   std::atomic<bool> cancelled_{false};
 };
 
+// The same where there may be no token.
+inline absl::Status CheckCancelled(const CancellationToken* cancel) {
+  return cancel == nullptr ? absl::OkStatus() : cancel->Check();
+}
+
 }  // namespace wanlite
 
 #endif  // WANLITE_PROGRESS_H_

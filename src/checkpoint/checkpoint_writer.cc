@@ -227,16 +227,33 @@ class BlockCheckpointWriter final : public CheckpointWriter {
   Manifest journal_;
 };
 
-// What a killed write leaves beside the published files.
-absl::Status RemoveTemporaries(Env& env, const std::string& dir) {
+// What a killed write of ours leaves beside the published files: regular files under the names that
+// temporary files get. Links are let be, whatever they are called.
+absl::Status RemoveKilledWrites(Env& env, const std::string& dir) {
   WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
   for (const std::string& name : names) {
     const std::string path = JoinPath(dir, name);
-    if (absl::EndsWith(name, ".tmp") && env.FileExists(path)) {
+    WANLITE_ASSIGN_OR_RETURN(const PathKind kind, env.KindOf(path));
+    if (kind == PathKind::kFile && IsTemporaryName(name)) {
       WANLITE_RETURN_IF_ERROR(env.RemoveFile(path));
-    } else if (env.FolderExists(path)) {
-      WANLITE_RETURN_IF_ERROR(RemoveTemporaries(env, path));
+    } else if (kind == PathKind::kFolder) {
+      WANLITE_RETURN_IF_ERROR(RemoveKilledWrites(env, path));
     }
+  }
+  return absl::OkStatus();
+}
+
+// Nothing of a checkpoint in the making may lie elsewhere: it would be written there.
+absl::Status RefuseLinks(Env& env, const std::string& dir) {
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
+  for (const std::string& name : names) {
+    const std::string path = JoinPath(dir, name);
+    WANLITE_ASSIGN_OR_RETURN(const PathKind kind, env.KindOf(path));
+    if (kind == PathKind::kLink) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, " is a link, which no unfinished wanlite checkpoint holds"));
+    }
+    if (kind == PathKind::kFolder) WANLITE_RETURN_IF_ERROR(RefuseLinks(env, path));
   }
   return absl::OkStatus();
 }
@@ -245,8 +262,7 @@ absl::Status RemoveTemporaries(Env& env, const std::string& dir) {
 
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(
     Env& env, absl::string_view dir_view) {
-  std::string dir(dir_view);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  std::string dir = WithoutTrailingSlashes(dir_view);
   if (env.FileExists(JoinPath(dir, kManifestFile))) {
     return absl::AlreadyExistsError(absl::StrCat(dir, " is a finished wanlite checkpoint already"));
   }
@@ -256,15 +272,17 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(
   if (env.FileExists(journal_path)) {
     WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(journal_path));
     WANLITE_ASSIGN_OR_RETURN(journal, ManifestFromJson(text, journal_path));
-    WANLITE_RETURN_IF_ERROR(RemoveTemporaries(env, dir));
+    WANLITE_RETURN_IF_ERROR(RefuseLinks(env, dir));
+    WANLITE_RETURN_IF_ERROR(RemoveKilledWrites(env, dir));
   } else {
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
     for (const std::string& name : names) {
       // A kill right after the folder was made may have left the journal's temporary file.
-      if (name == absl::StrCat(kJournalFile, ".tmp")) continue;
+      if (IsTemporaryName(name, kJournalFile)) continue;
       return absl::AlreadyExistsError(
           absl::StrCat(dir, " is not empty (", name, ") and is no unfinished wanlite checkpoint"));
     }
+    WANLITE_RETURN_IF_ERROR(RemoveKilledWrites(env, dir));
     journal.set_format_version(kManifestFormatVersion);
     // Written before any block, so that from its first file on the folder does not pass for a
     // model.
@@ -275,34 +293,21 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CheckpointWriter::Create(
   return std::make_unique<BlockCheckpointWriter>(env, std::move(dir), std::move(journal));
 }
 
-absl::Status SaveCheckpoint(Env& env, absl::string_view dir_view, const ModelView& view,
+absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
                             const ModelFolder* source) {
-  std::string dir(dir_view);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
-  if (env.FileExists(dir) || env.FolderExists(dir)) {
-    return absl::AlreadyExistsError(absl::StrCat(dir, " exists already"));
-  }
   if (view.streaming()) {
     return absl::FailedPreconditionError(
         "SaveCheckpoint: the model is not in memory; LoadAll() it or write it block by block");
   }
-  const std::string temporary = absl::StrCat(dir, ".tmp");
-  const auto write = [&]() -> absl::Status {
-    WANLITE_RETURN_IF_ERROR(env.RemoveAll(temporary));
+  return env.WriteFolderAtomically(dir, [&](const std::string& folder) -> absl::Status {
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
-                             CheckpointWriter::Create(env, temporary));
+                             CheckpointWriter::Create(env, folder));
     for (const BlockInfo& block : view.blocks()) {
       WANLITE_RETURN_IF_ERROR(writer->WriteBlock(view.ComponentOf(block.path).name, block.path,
                                                  view.BlockTensors(block.path)));
     }
-    WANLITE_RETURN_IF_ERROR(writer->Finish(view, source, Manifest()));
-    return env.Rename(temporary, dir);
-  };
-  if (absl::Status status = write(); !status.ok()) {
-    env.RemoveAll(temporary).IgnoreError();
-    return status;
-  }
-  return env.SyncFolder(Dirname(dir));
+    return writer->Finish(view, source, Manifest());
+  });
 }
 
 }  // namespace wanlite

@@ -11,19 +11,26 @@
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/file_tools.h"
 #include "src/checkpoint/model_folder_rep.h"
+#include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 
 absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFolder* source) {
+  auto config_of = component.config_of;
   const OpenedComponent* opened = source == nullptr ? nullptr : source->rep().Find(component.name);
-  if (opened == nullptr || !opened->architecture.config_of ||
-      opened->architecture.name != component.architecture) {
-    return component.config_json;
+  if (!config_of && opened != nullptr && opened->architecture.name == component.architecture) {
+    config_of = opened->architecture.config_of;
   }
-  absl::StatusOr<std::string> config = CatchTorch(
-      [&] { return opened->architecture.config_of(component.config_json, *component.module); });
+  if (!config_of) {
+    if (!component.resized) return component.config_json;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "component ", QuoteName(component.name), ": its sizes changed, and nothing says how ",
+        "config.json tells them: set Component::config_of to that of ", component.architecture));
+  }
+  absl::StatusOr<std::string> config =
+      CatchTorch([&] { return config_of(component.config_json, *component.module); });
   if (!config.ok()) return Annotate(config.status(), absl::StrCat(component.name, ": config.json"));
   return config;
 }

@@ -351,6 +351,7 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
   component.architecture = opened.architecture.name;
   component.config_json = opened.config_json;
   component.module = std::move(module);
+  component.config_of = opened.architecture.config_of;
   return component;
 }
 

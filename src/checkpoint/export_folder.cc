@@ -213,6 +213,7 @@ absl::Status Exporter::WriteComponent(const Component& component,
         SafetensorsWriter::Create(env_, JoinPath(dir, file), std::move(infos), {{"format", "pt"}}));
     for (const TensorInfo& info : writer->order()) {
       const ExportTensor& tensor = *by_name.at(info.name);
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(options_.cancel));
       {
         WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, Materialize(opened, tensor));
         WANLITE_RETURN_IF_ERROR(writer->Append(value));
@@ -323,6 +324,7 @@ absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
   }
   const std::vector<BlockInfo> blocks = view_.blocks();
   for (const BlockInfo& block : blocks) {
+    WANLITE_RETURN_IF_ERROR(CheckCancelled(options_.cancel));
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view_.Lease(block.path));
     std::vector<NamedTensor> tensors = lease.State();
     int64_t bytes = 0;
@@ -342,11 +344,6 @@ absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
 
 absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view out_dir,
                           const ExportOptions& options) {
-  std::string dir(out_dir);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
-  if (env.FileExists(dir) || env.FolderExists(dir)) {
-    return absl::AlreadyExistsError(absl::StrCat(dir, " exists already"));
-  }
   if (options.max_shard_bytes <= 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_shard_bytes is ", options.max_shard_bytes, ", wanted at least 1"));
@@ -357,17 +354,9 @@ absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view
                                                    ", wanted a float of 16 bits or more"));
   }
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
-  const std::string temporary = absl::StrCat(dir, ".tmp");
-  const auto write = [&]() -> absl::Status {
-    WANLITE_RETURN_IF_ERROR(env.RemoveAll(temporary));
-    WANLITE_RETURN_IF_ERROR(Exporter(env, folder, options, std::move(view)).Run(temporary));
-    return env.Rename(temporary, dir);
-  };
-  if (absl::Status status = write(); !status.ok()) {
-    env.RemoveAll(temporary).IgnoreError();
-    return status;
-  }
-  return env.SyncFolder(Dirname(dir));
+  return env.WriteFolderAtomically(out_dir, [&](const std::string& temporary) {
+    return Exporter(env, folder, options, std::move(view)).Run(temporary);
+  });
 }
 
 }  // namespace wanlite

@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
 #include "src/core/sha256.h"
 #include "wanlite/status.h"
 
@@ -30,25 +29,21 @@ absl::Status ForEachPiece(Env& env, const std::string& path,
 
 }  // namespace
 
-absl::StatusOr<std::string> HashFile(Env& env, const std::string& path) {
+absl::StatusOr<std::string> HashFile(Env& env, const std::string& path,
+                                     const CancellationToken* cancel) {
   Sha256 hash;
   WANLITE_RETURN_IF_ERROR(ForEachPiece(env, path, [&](absl::string_view piece) {
     hash.Update(piece);
-    return absl::OkStatus();
+    return CheckCancelled(cancel);
   }));
   return hash.Finish();
 }
 
 absl::Status CopyFile(Env& env, const std::string& from, const std::string& to) {
-  const std::string temporary = absl::StrCat(to, ".tmp");
-  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
-                           env.NewWritableFile(temporary));
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(env, to));
   WANLITE_RETURN_IF_ERROR(
       ForEachPiece(env, from, [&](absl::string_view piece) { return file->Append(piece); }));
-  WANLITE_RETURN_IF_ERROR(file->Sync());
-  WANLITE_RETURN_IF_ERROR(file->Close());
-  WANLITE_RETURN_IF_ERROR(env.Rename(temporary, to));
-  return env.SyncFolder(Dirname(to));
+  return file->Publish();
 }
 
 }  // namespace wanlite

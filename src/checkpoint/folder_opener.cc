@@ -86,7 +86,8 @@ absl::StatusOr<const WeightFileGroup*> ChooseGroup(const std::string& dir,
 }
 
 // Compares a file with its record.
-absl::Status CheckFile(Env& env, const std::string& path, const FileEntry& entry, bool verify) {
+absl::Status CheckFile(Env& env, const std::string& path, const FileEntry& entry, bool verify,
+                       const CancellationToken* cancel) {
   absl::StatusOr<uint64_t> size = env.FileSize(path);
   if (absl::IsNotFound(size.status())) {
     return absl::InvalidArgumentError(
@@ -98,7 +99,7 @@ absl::Status CheckFile(Env& env, const std::string& path, const FileEntry& entry
         absl::StrCat(path, " has ", *size, " bytes, ", kManifestFile, " says ", entry.bytes()));
   }
   if (!verify) return absl::OkStatus();
-  WANLITE_ASSIGN_OR_RETURN(const std::string found, HashFile(env, path));
+  WANLITE_ASSIGN_OR_RETURN(const std::string found, HashFile(env, path, cancel));
   if (found != entry.sha256()) {
     return absl::InvalidArgumentError(absl::StrCat(path, " has the SHA-256 ", found, ", ",
                                                    kManifestFile, " says ", entry.sha256(),
@@ -421,7 +422,7 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
     std::vector<RenamedSource::Entry> tensors;
     for (const FileEntry& file : entry.files()) {
       const std::string path = JoinPath(opened.where, file.path());
-      WANLITE_RETURN_IF_ERROR(CheckFile(env_, path, file, options_.verify));
+      WANLITE_RETURN_IF_ERROR(CheckFile(env_, path, file, options_.verify, options_.cancel));
       if (file.path() == kConfigFile) {
         WANLITE_ASSIGN_OR_RETURN(const ConfigText config, ReadConfig(env_, path));
         opened.config_json = config.text;

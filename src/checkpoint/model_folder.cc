@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "src/checkpoint/confined_env.h"
 #include "src/checkpoint/folder_opener.h"
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
+#include "src/core/proto_text.h"
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"
 #include "wanlite/checkpoint.h"
@@ -26,14 +29,13 @@ std::string CanonicalJson(const std::string& text) {
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
-// Where a manifest gives hashes of files they stand for the values. Elsewhere the first bytes of
-// some tensors do: reading all of a model to open it would take minutes, and weights that were
-// trained further differ everywhere.
+// Where a manifest gives hashes of files they stand for the values. Elsewhere a page of each tensor
+// does, half of it from either end: reading all of a model to open it would take minutes, and
+// weights that were trained further differ everywhere.
 absl::StatusOr<std::string> FingerprintOf(const ModelFolder::Rep& rep) {
-  constexpr size_t kSampledTensors = 64;
-  constexpr size_t kSampledBytes = 64;
+  constexpr size_t kSampledBytes = 2048;
   Sha256 hash;
-  hash.Update("wanlite model folder 1\n");
+  hash.Update("wanlite model folder 2\n");
   for (const OpenedComponent& component : rep.components) {
     hash.Update(absl::StrCat("component ", component.name, " ", component.architecture.name, "\n",
                              CanonicalJson(component.config_json), "\n"));
@@ -54,16 +56,29 @@ absl::StatusOr<std::string> FingerprintOf(const ModelFolder::Rep& rep) {
       }
       continue;
     }
-    const size_t step = std::max<size_t>(1, infos.size() / kSampledTensors);
-    for (size_t i = 0; i < infos.size(); i += step) {
-      if (infos[i].dtype == at::kBool) continue;  // may be refused, and says little
-      WANLITE_ASSIGN_OR_RETURN(const at::Tensor tensor, component.source->Read(infos[i].name));
+    for (const TensorInfo& info : infos) {
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor tensor, component.source->Read(info.name));
       if (tensor.numel() == 0) continue;
-      hash.Update(absl::string_view(static_cast<const char*>(tensor.const_data_ptr()),
-                                    std::min(kSampledBytes, static_cast<size_t>(tensor.nbytes()))));
+      const absl::string_view bytes(static_cast<const char*>(tensor.const_data_ptr()),
+                                    tensor.nbytes());
+      hash.Update(bytes.substr(0, kSampledBytes));
+      if (bytes.size() > kSampledBytes) {
+        hash.Update(bytes.substr(std::max(kSampledBytes, bytes.size() - kSampledBytes)));
+      }
     }
   }
   return hash.Finish();
+}
+
+// The tokenizer's files are read, and copied to whatever is made of the model, later.
+absl::Status CheckTokenizerFiles(ConfinedEnv& inside, const std::string& dir) {
+  if (dir.empty()) return absl::OkStatus();
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, inside.ListFolder(dir));
+  for (const std::string& name : names) {
+    const std::string path = JoinPath(dir, name);
+    if (inside.FileExists(path)) WANLITE_RETURN_IF_ERROR(inside.CheckInside(path));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -92,9 +107,11 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(Env& env, absl::string_view dir,
                                               const ArchitectureRegistry& architectures) {
   auto rep = std::make_shared<Rep>();
   rep->env = &env;
-  rep->dir = std::string(dir);
-  while (rep->dir.size() > 1 && rep->dir.back() == '/') rep->dir.pop_back();
-  WANLITE_RETURN_IF_ERROR(FolderOpener(env, rep->dir, options, architectures).Open(rep.get()));
+  rep->dir = WithoutTrailingSlashes(dir);
+  // Links are followed no further than the folder goes, in whatever is read of it.
+  ConfinedEnv inside(env, rep->dir);
+  WANLITE_RETURN_IF_ERROR(FolderOpener(inside, rep->dir, options, architectures).Open(rep.get()));
+  WANLITE_RETURN_IF_ERROR(CheckTokenizerFiles(inside, rep->tokenizer_dir));
   if (!rep->model_index_json.empty()) {
     WANLITE_RETURN_IF_ERROR(
         ParseStrictJson(rep->model_index_json, JoinPath(rep->dir, kModelIndexFile)).status());
@@ -104,6 +121,12 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(Env& env, absl::string_view dir,
         ParseStrictJson(rep->scheduler_config_json, JoinPath(rep->dir, kSchedulerConfig)).status());
   }
   for (const OpenedComponent& component : rep->components) {
+    // What is made of the model records it in JSON.
+    if (!IsUtf8(component.name)) {
+      return absl::InvalidArgumentError(absl::StrCat(rep->dir, ": the name of component '",
+                                                     absl::CHexEscape(component.name),
+                                                     "' is not UTF-8; rename its folder or file"));
+    }
     for (const TensorInfo& info : component.source->tensors()) rep->bytes += info.bytes();
   }
   WANLITE_ASSIGN_OR_RETURN(rep->fingerprint, FingerprintOf(*rep));

@@ -85,33 +85,25 @@ absl::StatusOr<std::string> BuildHeader(const std::vector<TensorInfo>& order,
   return json;
 }
 
-std::string TempPath(absl::string_view path) { return absl::StrCat(path, ".tmp"); }
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(
     Env& env, absl::string_view path, std::vector<TensorInfo> tensors,
     const SafetensorsMetadata& metadata) {
-  std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter(env, std::string(path)));
+  std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter(std::string(path)));
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
   });
   writer->order_ = std::move(tensors);
   absl::StatusOr<std::string> header = BuildHeader(writer->order_, metadata);
   if (!header.ok()) return Annotate(header.status(), path);
-  WANLITE_ASSIGN_OR_RETURN(writer->file_, env.NewWritableFile(TempPath(path)));
+  WANLITE_ASSIGN_OR_RETURN(writer->file_, AtomicFile::Create(env, path));
   const uint64_t header_bytes = header->size();
   char length[sizeof(header_bytes)];
   std::memcpy(length, &header_bytes, sizeof(header_bytes));
   WANLITE_RETURN_IF_ERROR(
       writer->Write(absl::StrCat(absl::string_view(length, sizeof(length)), *header)));
   return writer;
-}
-
-SafetensorsWriter::~SafetensorsWriter() {
-  if (file_ == nullptr || published_) return;
-  file_.reset();
-  env_.RemoveFile(TempPath(path_)).IgnoreError();
 }
 
 absl::Status SafetensorsWriter::Write(absl::string_view data) {
@@ -157,11 +149,7 @@ absl::StatusOr<std::string> SafetensorsWriter::Finish() {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, ": ", next_, " of ", order_.size(), " announced tensors were written"));
   }
-  WANLITE_RETURN_IF_ERROR(file_->Sync());
-  WANLITE_RETURN_IF_ERROR(file_->Close());
-  WANLITE_RETURN_IF_ERROR(env_.Rename(TempPath(path_), path_));
-  published_ = true;
-  WANLITE_RETURN_IF_ERROR(env_.SyncFolder(Dirname(path_)));
+  WANLITE_RETURN_IF_ERROR(file_->Publish());
   return hash_.Finish();
 }
 

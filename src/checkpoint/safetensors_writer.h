@@ -22,15 +22,13 @@ namespace wanlite {
 
 using SafetensorsMetadata = std::vector<std::pair<std::string, std::string>>;
 
-// Not thread-safe. The file appears at `path` by Finish(), atomically and durably; until then it is
-// "path.tmp", which the destructor removes when it can.
+// Not thread-safe. The file appears at `path` by Finish(), atomically and durably (AtomicFile).
 class SafetensorsWriter {
  public:
   // InvalidArgument for a name that is twice there or not UTF-8, or a dtype the format lacks.
   static absl::StatusOr<std::unique_ptr<SafetensorsWriter>> Create(
       Env& env, absl::string_view path, std::vector<TensorInfo> tensors,
       const SafetensorsMetadata& metadata = {});
-  ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
@@ -45,17 +43,15 @@ class SafetensorsWriter {
   int64_t bytes() const { return bytes_; }  // written so far
 
  private:
-  SafetensorsWriter(Env& env, std::string path) : env_(env), path_(std::move(path)) {}
+  explicit SafetensorsWriter(std::string path) : path_(std::move(path)) {}
   absl::Status Write(absl::string_view data);
 
-  Env& env_;
   std::string path_;
   std::vector<TensorInfo> order_;
-  std::unique_ptr<WritableFile> file_;
+  std::unique_ptr<AtomicFile> file_;
   Sha256 hash_;
   size_t next_ = 0;
   int64_t bytes_ = 0;
-  bool published_ = false;
 };
 
 }  // namespace wanlite

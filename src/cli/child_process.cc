@@ -3,20 +3,27 @@
 #include "src/cli/child_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "wanlite/status.h"
 
 extern char** environ;
 
 namespace wanlite::cli {
+namespace {
+constexpr int kPollMilliseconds = 50;
+}  // namespace
 
-absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments) {
+absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments,
+                                    const CancellationToken& cancel) {
   const auto failed = [](absl::string_view what, int error) {
     return absl::InternalError(absl::StrCat("cannot ", what, ": ", std::strerror(error)));
   };
@@ -42,7 +49,15 @@ absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments) {
   }
   std::string output;
   char buffer[4096];
+  bool ended = false;
   for (;;) {
+    // Wakes now and then, since a signal that ends this process alone must end the other one too.
+    if (cancel.cancelled() && !ended) {
+      kill(child, SIGTERM);
+      ended = true;
+    }
+    pollfd readable{ends[0], POLLIN, 0};
+    if (poll(&readable, 1, kPollMilliseconds) <= 0) continue;
     const ssize_t got = read(ends[0], buffer, sizeof(buffer));
     if (got > 0) {
       output.append(buffer, static_cast<size_t>(got));
@@ -54,8 +69,8 @@ absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  WANLITE_RETURN_IF_ERROR(cancel.Check());
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 130) return absl::CancelledError("interrupted");
   return absl::InternalError(absl::StrCat(
       "the process 'wanlite ", arguments.empty() ? "" : arguments.front(), "' failed with ",
       WIFEXITED(status) ? absl::StrCat("exit code ", WEXITSTATUS(status))

@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "wanlite/progress.h"
 
 namespace wanlite::cli {
 
 // Runs this program with other arguments and returns its standard output; standard error is shared.
-// Cancelled when it was interrupted, Internal with its exit code when it failed.
-absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments);
+// Cancelled when it was ended because of `cancel`; Internal with its exit code or
+// signal when it failed.
+absl::StatusOr<std::string> RunSelf(const std::vector<std::string>& arguments,
+                                    const CancellationToken& cancel);
 
 }  // namespace wanlite::cli
 

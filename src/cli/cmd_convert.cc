@@ -41,6 +41,7 @@ absl::Status RunConvert(const ConvertArgs& options, Session& session) {
   out.max_shard_bytes = static_cast<int64_t>(options.max_shard_gb * 1e9);
   OpenOptions open;
   open.config_path = options.model.config;
+  open.cancel = out.cancel = &session.cancel();
   WANLITE_ASSIGN_OR_RETURN(
       const ModelFolder folder,
       ModelFolder::Open(session.env(), options.model.model, open, session.architectures()));

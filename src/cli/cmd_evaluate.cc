@@ -42,8 +42,8 @@ struct EvaluateArgs {
 
 // Runs one generation in a process of its own and reads what it says about its memory.
 absl::StatusOr<int64_t> MeasurePeak(const EvaluateArgs& options, const GenerateSettings& settings,
-                                    const std::string& dir, const std::string& prompt,
-                                    bool decode) {
+                                    const std::string& dir, const std::string& prompt, bool decode,
+                                    Session& session) {
   RequestOptions request = options.request;
   request.steps = std::min(settings.steps, kMemorySteps);
   request.frames = settings.frames;
@@ -65,7 +65,7 @@ absl::StatusOr<int64_t> MeasurePeak(const EvaluateArgs& options, const GenerateS
   }
   for (const std::string& argument : request.Arguments()) arguments.push_back(argument);
   if (request.prompt_embeds.empty()) AppendArgument("--prompt", prompt, arguments);
-  WANLITE_ASSIGN_OR_RETURN(const std::string output, RunSelf(arguments));
+  WANLITE_ASSIGN_OR_RETURN(const std::string output, RunSelf(arguments, session.cancel()));
   const Json json = Json::parse(output, nullptr, /*allow_exceptions=*/false);
   const auto peak = json.is_object() ? json.find("peak_rss_bytes") : json.end();
   if (peak == json.end() || !peak->is_number_integer()) {
@@ -203,7 +203,11 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(evaluate.candidates,
                            ExpandCandidates(options.compressed, session.env()));
   if (!options.report.empty()) {
-    WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), options.report));
+    WANLITE_RETURN_IF_ERROR(session.env().CheckOutputFile(options.report));
+  }
+  if (!options.save.empty()) {
+    WANLITE_RETURN_IF_ERROR(session.env().CreateFolders(options.save));
+    WANLITE_RETURN_IF_ERROR(session.env().CheckOutputFile(JoinPath(options.save, "original.png")));
   }
   WANLITE_ASSIGN_OR_RETURN(evaluate.request, options.request.Resolve(session));
   WANLITE_ASSIGN_OR_RETURN(evaluate.runner, options.device.Resolve(session));
@@ -219,7 +223,7 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   if (!options.no_memory) {
     evaluate.peak_rss = [&](const EvaluateReport& report, const std::string& dir) {
       return MeasurePeak(options, report.settings, dir, report.prompts.front(),
-                         !report.original_examples.empty());
+                         !report.original_examples.empty(), session);
     };
   }
   WANLITE_ASSIGN_OR_RETURN(const EvaluateReport report,

@@ -150,7 +150,7 @@ absl::Status RunFlops(const FlopsArgs& options, Session& session) {
     }
     // Sizes first: reading a large model takes minutes.
     WANLITE_RETURN_IF_ERROR(CountOps(model.view, shape).status());
-    WANLITE_ASSIGN_OR_RETURN(nonzero, NonZeroFractions(model.view));
+    WANLITE_ASSIGN_OR_RETURN(nonzero, NonZeroFractions(model.view, &session.cancel()));
   }
   WANLITE_ASSIGN_OR_RETURN(const ModelOps ops, CountOps(model.view, shape, nonzero));
   const std::vector<Part> parts = PartsOf(model.view, ops);

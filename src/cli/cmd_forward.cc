@@ -19,7 +19,7 @@ struct ForwardArgs {
 };
 
 absl::Status RunForward(const ForwardArgs& options, Session& session) {
-  WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), options.output));
+  WANLITE_RETURN_IF_ERROR(session.env().CheckOutputFile(options.output));
   WANLITE_ASSIGN_OR_RETURN(const auto inputs, ReadTensors(session.env(), options.inputs));
   WANLITE_ASSIGN_OR_RETURN(RunnerOptions runner_options, options.device.Resolve(session));
   runner_options.config_path = options.model.config;

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <cstdio>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
@@ -51,8 +52,22 @@ absl::Status CheckOutputs(const GenerateArgs& options, Session& session) {
   if (!options.sheet.empty()) {
     WANLITE_RETURN_IF_ERROR(CheckSheetPath(options.sheet, options.video));
   }
-  for (const std::string& path : {options.out, options.sheet, options.save_latents}) {
-    if (!path.empty()) WANLITE_RETURN_IF_ERROR(CheckOutputFolder(session.env(), path));
+  std::vector<std::string> outputs{options.out, options.sheet, options.save_latents};
+  if (!options.vbench.empty()) {
+    WANLITE_RETURN_IF_ERROR(session.env().CreateFolders(options.vbench));
+    WANLITE_ASSIGN_OR_RETURN(const std::string name,
+                             VBenchFileName(*options.prompt, options.vbench_index));
+    outputs.push_back(JoinPath(options.vbench, name));
+  }
+  std::set<std::string> places;
+  for (const std::string& path : outputs) {
+    if (path.empty()) continue;
+    WANLITE_RETURN_IF_ERROR(session.env().CheckOutputFile(path));
+    WANLITE_ASSIGN_OR_RETURN(const std::string folder, session.env().ResolvePath(Dirname(path)));
+    if (!places.insert(JoinPath(folder, Basename(path))).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", path, "' is named for two outputs, of which one would be lost"));
+    }
   }
   return absl::OkStatus();
 }

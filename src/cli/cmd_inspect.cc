@@ -60,6 +60,7 @@ absl::Status RunInspect(const InspectArgs& options, Session& session) {
   open.config_path = options.model.config;
   open.components = options.components;
   open.verify = options.verify;
+  open.cancel = &session.cancel();
   WANLITE_ASSIGN_OR_RETURN(const HollowModel model, OpenHollow(session.env(), options.model.model,
                                                                open, session.architectures()));
   const std::string layout =

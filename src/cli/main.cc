@@ -2,32 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The command line: finds the command, runs it, turns its status into one line and an exit code.
+#include <fcntl.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
+#include "src/cli/interrupt.h"
 #include "src/cli/options.h"
 #include "src/core/catch_torch.h"
 
 namespace wanlite::cli {
 namespace {
 
-CancellationToken g_cancel;
-
-// The first Ctrl-C asks for a clean end, the second one gets any.
-void OnInterrupt(int) {
-  if (g_cancel.cancelled()) _exit(130);
-  g_cancel.Cancel();
-}
-
-void CatchInterrupts() {
-  struct sigaction action = {};
-  action.sa_handler = OnInterrupt;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+// A standard stream that the caller closed would lend its number to the first file that is opened,
+// and what is printed would go into that file. As it is, printing fails and is reported.
+void ReserveStandardStreams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) == -1) (void)!open("/dev/null", O_RDONLY);
+  }
 }
 
 bool IsHelp(const std::string& argument) { return argument == "--help" || argument == "-h"; }
@@ -38,7 +32,20 @@ int Usage(const std::string& program, absl::string_view message) {
   return kExitUsage;
 }
 
+// The end of a command: its own error, or that its output did not reach standard output.
+int End(const std::string& program, const Command* command, absl::Status status, Session& session) {
+  if (status.ok()) status = session.Finish();
+  if (status.ok()) return 0;
+  if (absl::IsCancelled(status) && command != nullptr) {
+    std::fprintf(stderr, "%s: interrupted; %s\n", program.c_str(), command->resume.c_str());
+  } else {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), OneLine(status.message()).c_str());
+  }
+  return ExitCode(status);
+}
+
 int Run(int argc, const char* const* argv) {
+  ReserveStandardStreams();
   CLI::App app{"wanlite makes video diffusion models of the Wan2.2 family smaller, and runs them."};
   app.name("wanlite");
   // CLI11's own help leaves by an exception; ours is an option that is looked for before parsing.
@@ -55,7 +62,8 @@ int Run(int argc, const char* const* argv) {
       "  wanlite evaluate --original DIR --compressed SMALL\n\n" +
       ExitCodeHelp());
 
-  Session session(g_cancel);
+  static CancellationToken& cancel = *new CancellationToken;
+  Session session(cancel);
   std::vector<Command> commands{AddInspect(app),  AddPlan(app),     AddCompress(app),
                                 AddGenerate(app), AddEvaluate(app), AddForward(app),
                                 AddFlops(app),    AddFrechet(app),  AddConvert(app),
@@ -80,8 +88,8 @@ int Run(int argc, const char* const* argv) {
       !arguments.empty() &&
       (arguments[0] == "help" || std::any_of(arguments.begin(), arguments.end(), IsHelp));
   if (wants_help) {
-    std::fputs((named != nullptr ? named->app->help("wanlite") : app.help()).c_str(), stdout);
-    return 0;
+    session.Say(named != nullptr ? named->app->help("wanlite") : app.help());
+    return End(program, nullptr, absl::OkStatus(), session);
   }
   if (arguments.empty()) {
     std::fputs(app.help().c_str(), stderr);
@@ -96,15 +104,10 @@ int Run(int argc, const char* const* argv) {
     if (!parsed.ok()) return Usage(program, parsed.message());
   }
 
-  CatchInterrupts();
-  const absl::Status status = CatchTorch([&] { return named->run(session); });
-  if (status.ok()) return 0;
-  if (absl::IsCancelled(status)) {
-    std::fprintf(stderr, "%s: interrupted; %s\n", program.c_str(), named->resume.c_str());
-  } else {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), OneLine(status.message()).c_str());
-  }
-  return ExitCode(status);
+  CatchInterrupts(cancel, program + ": interrupted; " + named->resume + "\n");
+  absl::Status status = CatchTorch([&] { return named->run(session); });
+  StopCatchingInterrupts();
+  return End(program, named, std::move(status), session);
 }
 
 }  // namespace

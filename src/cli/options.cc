@@ -214,12 +214,6 @@ absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const st
   return tensors;
 }
 
-absl::Status CheckOutputFolder(Env& env, const std::string& path) {
-  const std::string folder = Dirname(path);
-  if (env.FolderExists(folder)) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat("'", path, "': there is no folder '", folder, "'"));
-}
-
 Json OpsJson(const ForwardOps& ops) {
   constexpr double kGiga = 1e9;
   return Json{{"linear", ops.linear.dense / kGiga},

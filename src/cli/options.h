@@ -68,8 +68,6 @@ struct ShapeOptions {
 
 // All tensors of a safetensors file by name.
 absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const std::string& path);
-// NotFound when the folder a result would go to is not there: said before hours of work, not after.
-absl::Status CheckOutputFolder(Env& env, const std::string& path);
 
 // One forward in GFLOP.
 Json OpsJson(const ForwardOps& ops);

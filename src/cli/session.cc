@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/session.h"
 
+#include <cerrno>
 #include <cstdio>
 
 #include "absl/strings/match.h"
@@ -19,8 +20,7 @@ ProgressSink& Session::progress() {
 void Session::Say(absl::string_view text) {
   std::FILE* out = json ? stderr : stdout;
   if (json && quiet) return;
-  std::fwrite(text.data(), 1, text.size(), out);
-  std::fflush(out);
+  Write(text, out);
 }
 
 void Session::PrintJson(const Json& value) {
@@ -28,9 +28,21 @@ void Session::PrintJson(const Json& value) {
   PrintJsonText(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-void Session::PrintJsonText(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+void Session::PrintJsonText(const std::string& text) { Write(text, stdout); }
+
+void Session::Write(absl::string_view text, std::FILE* out) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), out) == text.size() && std::fflush(out) == 0) return;
+  if (out == stdout && written_.ok()) {
+    written_ = absl::ErrnoToStatus(errno, "cannot write to standard output");
+  }
+}
+
+absl::Status Session::Finish() {
+  if (std::fflush(stdout) != 0 && written_.ok()) {
+    written_ = absl::ErrnoToStatus(errno, "cannot write to standard output");
+  }
+  return written_;
 }
 
 int ExitCode(const absl::Status& status) {

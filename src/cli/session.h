@@ -5,6 +5,7 @@
 #ifndef WANLITE_SRC_CLI_SESSION_H_
 #define WANLITE_SRC_CLI_SESSION_H_
 
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -34,17 +35,23 @@ class Session {
   ProgressSink& progress();
 
   // Results. With --json standard output holds exactly one JSON value, and Say() goes to standard
-  // error.
+  // error. What cannot be written is told by Finish().
   void Say(absl::string_view text);
   void PrintJson(const Json& json);
   // A JSON value that is text already.
   void PrintJsonText(const std::string& json);
 
+  // An error when any of it did not reach standard output.
+  absl::Status Finish();
+
   bool json = false;   // --json
   bool quiet = false;  // --quiet
 
  private:
+  void Write(absl::string_view text, std::FILE* out);
+
   CancellationToken& cancel_;
+  absl::Status written_;
   std::unique_ptr<ProgressSink> progress_;
 };
 

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/forwarding_env.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
 
@@ -55,9 +56,10 @@ class FaultFile : public WritableFile {
   std::shared_ptr<Fuse> fuse_;
 };
 
-class FaultEnvImpl : public FaultEnv {
+class FaultEnvImpl : public ForwardingEnv<FaultEnv> {
  public:
-  FaultEnvImpl(Env& base, int64_t fail_at) : base_(base), fuse_(std::make_shared<Fuse>(fail_at)) {}
+  FaultEnvImpl(Env& base, int64_t fail_at)
+      : ForwardingEnv(base), fuse_(std::make_shared<Fuse>(fail_at)) {}
   int64_t writes() const override { return fuse_->writes(); }
 
   absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) override {
@@ -65,20 +67,13 @@ class FaultEnvImpl : public FaultEnv {
     WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, base_.NewWritableFile(path));
     return std::make_unique<FaultFile>(std::string(path), std::move(file), fuse_);
   }
-  absl::StatusOr<std::shared_ptr<const FileMapping>> Map(absl::string_view path) override {
-    return base_.Map(path);
-  }
-  absl::StatusOr<uint64_t> FileSize(absl::string_view path) override {
-    return base_.FileSize(path);
-  }
-  bool FileExists(absl::string_view path) override { return base_.FileExists(path); }
-  bool FolderExists(absl::string_view path) override { return base_.FolderExists(path); }
-  absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) override {
-    return base_.ListFolder(path);
-  }
   absl::Status CreateFolders(absl::string_view path) override {
     WANLITE_RETURN_IF_ERROR(fuse_->Burn(path, "create folder"));
     return base_.CreateFolders(path);
+  }
+  absl::Status CreateFolder(absl::string_view path) override {
+    WANLITE_RETURN_IF_ERROR(fuse_->Burn(path, "create folder"));
+    return base_.CreateFolder(path);
   }
   absl::Status Rename(absl::string_view from, absl::string_view to) override {
     WANLITE_RETURN_IF_ERROR(fuse_->Burn(from, absl::StrCat("rename to ", to)));
@@ -87,6 +82,10 @@ class FaultEnvImpl : public FaultEnv {
   absl::Status RemoveFile(absl::string_view path) override {
     WANLITE_RETURN_IF_ERROR(fuse_->Burn(path, "remove"));
     return base_.RemoveFile(path);
+  }
+  absl::Status RemoveFolder(absl::string_view path) override {
+    WANLITE_RETURN_IF_ERROR(fuse_->Burn(path, "remove"));
+    return base_.RemoveFolder(path);
   }
   absl::Status RemoveAll(absl::string_view path) override {
     if (absl::Status status = fuse_->Burn(path, "remove"); !status.ok()) {
@@ -114,7 +113,6 @@ class FaultEnvImpl : public FaultEnv {
     }
   }
 
-  Env& base_;
   std::shared_ptr<Fuse> fuse_;
 };
 

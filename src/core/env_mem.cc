@@ -3,6 +3,7 @@
 
 // A disk in memory, for tests.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -21,7 +22,16 @@ struct MemFile {
   std::mutex mutex;
   std::string bytes;
   bool locked = false;
+  // No other file ever has the number.
+  const uint64_t number = [] {
+    static std::atomic<uint64_t> count{0};
+    return ++count;
+  }();
+  int64_t writes = 0;  // stands for the time of the last one
 };
+
+// As on the file systems of Linux.
+constexpr size_t kLongestName = 255;
 
 std::string Normalize(absl::string_view path) {
   std::string normal = std::filesystem::path(std::string(path)).lexically_normal().string();
@@ -41,6 +51,7 @@ class MemWritableFile : public WritableFile {
   absl::Status Append(absl::string_view data) override {
     const std::lock_guard<std::mutex> lock(file_->mutex);
     file_->bytes.append(data.data(), data.size());
+    ++file_->writes;
     return absl::OkStatus();
   }
   absl::Status Sync() override { return absl::OkStatus(); }
@@ -105,9 +116,8 @@ class MemEnv : public Env {
   absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) override {
     const std::string name = Normalize(path);
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (IsFolder(name)) return IsAFolder(path);
+    if (IsFolder(name) || files_.count(name) > 0) return Exists(path, "create");
     if (!IsFolder(Parent(name))) return NotFound(path, "create");
-    // Truncates in place, as open() does: mappings of the old contents keep theirs.
     files_[name] = std::make_shared<MemFile>();
     return std::make_unique<MemWritableFile>(files_[name]);
   }
@@ -141,6 +151,36 @@ class MemEnv : public Env {
     return IsFolder(Normalize(path));
   }
 
+  absl::StatusOr<PathKind> KindOf(absl::string_view path) override {
+    const std::string name = Normalize(path);
+    if (Basename(name).size() > kLongestName) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": cannot stat: File name too long"));
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (IsFolder(name)) return PathKind::kFolder;
+    return files_.count(name) > 0 ? PathKind::kFile : PathKind::kNothing;
+  }
+
+  absl::StatusOr<FileStamp> Stamp(absl::string_view path) override {
+    const std::string name = Normalize(path);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (IsFolder(name)) return IsAFolder(path);
+    const auto it = files_.find(name);
+    if (it == files_.end()) return NotFound(path, "stat");
+    const MemFile& file = *it->second;
+    const std::lock_guard<std::mutex> file_lock(it->second->mutex);
+    return FileStamp{file.bytes.size(), file.writes, file.number};
+  }
+
+  absl::StatusOr<std::string> ResolvePath(absl::string_view path) override {
+    const std::string normal = Normalize(path);
+    return absl::StartsWith(normal, "/") ? normal : absl::StrCat("/", normal);
+  }
+
+  absl::StatusOr<bool> OnOneFileSystem(absl::string_view, absl::string_view) override {
+    return true;
+  }
+
   absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) override {
     const std::string name = Normalize(path);
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -169,6 +209,15 @@ class MemEnv : public Env {
     return absl::OkStatus();
   }
 
+  absl::Status CreateFolder(absl::string_view path) override {
+    const std::string name = Normalize(path);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (IsFolder(name) || files_.count(name) > 0) return Exists(path, "create folder");
+    if (!IsFolder(Parent(name))) return NotFound(path, "create folder");
+    folders_.insert(name);
+    return absl::OkStatus();
+  }
+
   absl::Status Rename(absl::string_view from, absl::string_view to) override {
     const std::string source = Normalize(from);
     const std::string target = Normalize(to);
@@ -178,9 +227,7 @@ class MemEnv : public Env {
     if (!folder && files_.count(source) == 0) return NotFound(from, what);
     if (!IsFolder(Parent(target))) return NotFound(from, what);
     if (source == target) {
-      return folder
-                 ? absl::AlreadyExistsError(absl::StrCat(from, ": cannot ", what, ": File exists"))
-                 : absl::OkStatus();
+      return folder ? Exists(from, what) : absl::OkStatus();
     }
     if (!folder) {
       if (IsFolder(target)) return IsAFolder(to);
@@ -189,7 +236,7 @@ class MemEnv : public Env {
       return absl::OkStatus();
     }
     if (IsFolder(target) || files_.count(target) > 0) {
-      return absl::AlreadyExistsError(absl::StrCat(from, ": cannot ", what, ": File exists"));
+      return Exists(from, what);
     }
     if (absl::StartsWith(target, source + "/")) {
       return absl::InvalidArgumentError(absl::StrCat(from, ": cannot ", what, ": it is inside"));
@@ -208,6 +255,21 @@ class MemEnv : public Env {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (IsFolder(name)) return IsAFolder(path);
     if (files_.erase(name) == 0) return NotFound(path, "remove");
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveFolder(absl::string_view path) override {
+    const std::string name = Normalize(path);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (folders_.count(name) == 0) return NotFound(path, "remove");
+    const auto inside = [&](const std::string& entry) { return Parent(entry) == name; };
+    for (const auto& [file, unused] : files_) {
+      if (inside(file)) return NotEmpty(path);
+    }
+    for (const std::string& folder : folders_) {
+      if (inside(folder)) return NotEmpty(path);
+    }
+    folders_.erase(name);
     return absl::OkStatus();
   }
 
@@ -250,6 +312,12 @@ class MemEnv : public Env {
   static absl::Status NotFound(absl::string_view path, absl::string_view what) {
     return absl::NotFoundError(
         absl::StrCat(path, ": cannot ", what, ": No such file or directory"));
+  }
+  static absl::Status Exists(absl::string_view path, absl::string_view what) {
+    return absl::AlreadyExistsError(absl::StrCat(path, ": cannot ", what, ": File exists"));
+  }
+  static absl::Status NotEmpty(absl::string_view path) {
+    return absl::AlreadyExistsError(absl::StrCat(path, ": cannot remove: Directory not empty"));
   }
   static absl::Status IsAFolder(absl::string_view path) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is a folder, not a file"));

@@ -207,7 +207,7 @@ class PosixEnvImpl : public Env {
  public:
   absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) override {
     const std::string name(path);
-    WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_WRONLY | O_CREAT | O_TRUNC, "create"));
+    WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, "create"));
     return std::make_unique<PosixWritableFile>(name, std::move(fd));
   }
 
@@ -249,6 +249,52 @@ class PosixEnvImpl : public Env {
     return ::stat(std::string(path).c_str(), &info) == 0 && S_ISDIR(info.st_mode);
   }
 
+  absl::StatusOr<PathKind> KindOf(absl::string_view path) override {
+    struct stat info;
+    const std::string name(path);
+    if (::lstat(name.c_str(), &info) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR) return PathKind::kNothing;
+      return ErrnoStatus(errno, name, "stat");
+    }
+    if (S_ISREG(info.st_mode)) return PathKind::kFile;
+    if (S_ISDIR(info.st_mode)) return PathKind::kFolder;
+    return S_ISLNK(info.st_mode) ? PathKind::kLink : PathKind::kOther;
+  }
+
+  absl::StatusOr<FileStamp> Stamp(absl::string_view path) override {
+    struct stat info;
+    const std::string name(path);
+    if (::stat(name.c_str(), &info) != 0) return ErrnoStatus(errno, name, "stat");
+    constexpr int64_t kNanosecond = 1000000000;
+    return FileStamp{static_cast<uint64_t>(info.st_size),
+                     info.st_mtim.tv_sec * kNanosecond + info.st_mtim.tv_nsec, info.st_ino};
+  }
+
+  absl::StatusOr<std::string> ResolvePath(absl::string_view path) override {
+    std::error_code error;
+    const std::filesystem::path resolved =
+        std::filesystem::weakly_canonical(std::filesystem::path(std::string(path)), error);
+    if (error) return ErrnoStatus(error.value(), path, "resolve");
+    // A path whose first part is not there stays relative.
+    const std::filesystem::path absolute = std::filesystem::absolute(resolved, error);
+    if (error) return ErrnoStatus(error.value(), path, "resolve");
+    return WithoutTrailingSlashes(absolute.string());
+  }
+
+  absl::StatusOr<bool> OnOneFileSystem(absl::string_view a, absl::string_view b) override {
+    struct stat first, second;
+    const std::string from(a);
+    const std::string to(b);
+    if (::stat(from.c_str(), &first) != 0) return ErrnoStatus(errno, from, "stat");
+    if (::stat(to.c_str(), &second) != 0) return ErrnoStatus(errno, to, "stat");
+    if (first.st_dev != second.st_dev) return false;
+    // Two mounts of one file system are two to a rename. Nothing can be renamed to ".", which the
+    // system says only after it has compared the mounts.
+    const std::string source = JoinPath(from, "nothing");
+    const std::string target = JoinPath(to, ".");
+    return ::rename(source.c_str(), target.c_str()) == 0 || errno != EXDEV;
+  }
+
   absl::StatusOr<std::vector<std::string>> ListFolder(absl::string_view path) override {
     const std::string name(path);
     DIR* dir = ::opendir(name.c_str());
@@ -280,11 +326,19 @@ class PosixEnvImpl : public Env {
     return SyncFolder(parent);
   }
 
+  absl::Status CreateFolder(absl::string_view path) override {
+    const std::string name(path);
+    if (::mkdir(name.c_str(), 0777) != 0) return ErrnoStatus(errno, name, "create folder");
+    return SyncFolder(Dirname(name));
+  }
+
   absl::Status Rename(absl::string_view from, absl::string_view to) override {
     const std::string source(from);
     const std::string target(to);
     const std::string what = absl::StrCat("rename to ", target);
     if (!FolderExists(source)) {
+      WANLITE_ASSIGN_OR_RETURN(const PathKind kind, KindOf(target));
+      if (kind == PathKind::kOther) return ErrnoStatus(EEXIST, source, what);
       if (::rename(source.c_str(), target.c_str()) != 0) return ErrnoStatus(errno, source, what);
       return absl::OkStatus();
     }
@@ -306,6 +360,12 @@ class PosixEnvImpl : public Env {
     return absl::OkStatus();
   }
 
+  absl::Status RemoveFolder(absl::string_view path) override {
+    const std::string name(path);
+    if (::rmdir(name.c_str()) != 0) return ErrnoStatus(errno, name, "remove");
+    return absl::OkStatus();
+  }
+
   absl::Status RemoveAll(absl::string_view path) override {
     std::error_code error;
     std::filesystem::remove_all(std::filesystem::path(std::string(path)), error);
@@ -324,7 +384,7 @@ class PosixEnvImpl : public Env {
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(absl::string_view path) override {
     const std::string name(path);
     while (true) {
-      WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_RDWR | O_CREAT, "create lock"));
+      WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_RDWR | O_CREAT | O_NOFOLLOW, "create lock"));
       if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
         if (errno == EWOULDBLOCK) {

@@ -165,7 +165,8 @@ absl::Status Reword(absl::string_view file_name, const TextIndex& index,
   return here(path, plain);
 }
 
-// Well-formed UTF-8 as of RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+}  // namespace
+
 bool IsUtf8(absl::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto byte = [&](size_t k) -> uint32_t { return static_cast<unsigned char>(text[k]); };
@@ -187,6 +188,8 @@ bool IsUtf8(absl::string_view text) {
   }
   return true;
 }
+
+namespace {
 
 // An Any's message; null when its type is not linked in. Sets `error` when the bytes do not parse.
 std::unique_ptr<Message> Unpack(const pb::Any& any) {

@@ -16,6 +16,9 @@
 
 namespace wanlite {
 
+// Well-formed UTF-8 as of RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+bool IsUtf8(absl::string_view text);
+
 // "file:line:column: path: what"; position is zero-based, the text one-based. An empty path is left
 // out.
 absl::Status TextError(absl::string_view file_name, TextPosition position, absl::string_view path,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -97,7 +98,9 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
   }
   if (recipe.name().empty()) {
     const std::string base = Basename(file_name);
-    recipe.set_name(base.substr(0, base.find('.', 1)));
+    const std::string name = base.substr(0, base.find('.', 1));
+    // Names of files may hold any bytes, manifests and run states hold UTF-8.
+    recipe.set_name(IsUtf8(name) ? name : absl::CHexEscape(name));
   }
 
   auto rep = std::make_shared<Rep>();

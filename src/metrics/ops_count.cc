@@ -175,12 +175,14 @@ absl::StatusOr<ModelOps> CountOps(const ModelView& model, const VideoShape& shap
   return ops;
 }
 
-absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model) {
+absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model,
+                                                               const CancellationToken* cancel) {
   std::map<std::string, double> fractions;
   for (const BlockInfo& block : model.blocks()) {
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
     for (const LinearInfo& linear : model.linears()) {
       if (linear.block != block.path) continue;
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
       // The main tensor of a format: its zeros are the zeros of the matrix.
       const at::Tensor values = weight->State().front().tensor;

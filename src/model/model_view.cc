@@ -500,6 +500,12 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
     });
     return Annotate(undone.ok() ? exchanged : undone, group_name);
   }
+  if (units.numel() != group->units && !group->refs.empty()) {
+    const std::string changed = ComponentOf(group->refs.front().tensor).name;
+    for (Component& component : rep_->components) {
+      component.resized = component.resized || component.name == changed;
+    }
+  }
   group->units = units.numel();
   return absl::OkStatus();
 }

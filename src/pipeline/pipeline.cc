@@ -10,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/checkpoint/folder_stamps.h"
 #include "src/core/catch_torch.h"
 #include "src/core/proto_text.h"
 #include "src/model/select_linears.h"
@@ -27,10 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr char kPrepare[] = "prepare";
 constexpr char kManifestFile[] = "wanlite.json";
-
-absl::Status CheckCancelled(const CancellationToken* cancel) {
-  return cancel == nullptr ? absl::OkStatus() : cancel->Check();
-}
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -100,8 +96,8 @@ class StageRunner {
       report.metrics = Metrics(lineage.metrics().begin(), lineage.metrics().end());
       report.resumed = true;
     } else {
-      WANLITE_RETURN_IF_ERROR(
-          run_.RemoveStale(stage_, /*fresh=*/pass_.scope() == PassScope::kModel));
+      WANLITE_RETURN_IF_ERROR(run_.BeginStage(stage_, pass_.name(),
+                                              /*fresh=*/pass_.scope() == PassScope::kModel));
       WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                                CheckpointWriter::Create(env_, path));
       if (pass_.scope() == PassScope::kBlock) {
@@ -157,6 +153,7 @@ class StageRunner {
     std::vector<std::optional<Metrics>> done(blocks.size());
     bool complete = true;
     for (size_t i = 0; i < blocks.size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));  // all of an earlier run's work is hashed
       if (writer.HasBlock(blocks[i].path)) {
         done[i] = run_.ReadRecord(stage_, absl::StrCat(i), blocks[i].path);
       }
@@ -272,6 +269,39 @@ absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe,
                    "it"));
 }
 
+// Refuses outputs that the run would have to remove, or could not publish.
+absl::Status CheckPlaces(Env& env, const std::string& out_dir, const std::string& run_dir) {
+  WANLITE_ASSIGN_OR_RETURN(const std::string out, env.ResolvePath(out_dir));
+  WANLITE_ASSIGN_OR_RETURN(const std::string run, env.ResolvePath(run_dir));
+  if (IsInside(run, out)) {
+    return absl::InvalidArgumentError(absl::StrCat("run_dir ", run_dir, " cannot be in out_dir ",
+                                                   out_dir,
+                                                   ", which appears when the run is complete"));
+  }
+  if (IsInside(out, run)) {
+    return absl::InvalidArgumentError(absl::StrCat("out_dir ", out_dir, " cannot be in run_dir ",
+                                                   run_dir,
+                                                   ", which goes when the run is complete"));
+  }
+  return absl::OkStatus();
+}
+
+// What would otherwise be known after all the work: the last step is a rename.
+absl::Status CheckPublishable(Env& env, const std::string& out_dir, const std::string& run_dir) {
+  WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(run_dir)));
+  // By default the run folder is made where the output will be, and so tells by itself.
+  if (Dirname(run_dir) != Dirname(out_dir)) {
+    WANLITE_RETURN_IF_ERROR(env.CheckOutputFolder(out_dir));
+  }
+  const std::string place = env.FolderExists(run_dir) ? run_dir : Dirname(run_dir);
+  WANLITE_ASSIGN_OR_RETURN(const bool one, env.OnOneFileSystem(place, Dirname(out_dir)));
+  if (one) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "run_dir ", run_dir, " and out_dir ", out_dir,
+      " are on two file systems, and the finished model could not be renamed from one ",
+      "to the other; choose a run_dir beside out_dir"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
@@ -293,29 +323,25 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,
                                          const CompressOptions& options) {
-  std::string out_dir = options.out_dir;
-  while (out_dir.size() > 1 && out_dir.back() == '/') out_dir.pop_back();
-  if (out_dir.empty()) return absl::InvalidArgumentError("out_dir is empty");
-  std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run") : options.run_dir;
-  while (run_dir.size() > 1 && run_dir.back() == '/') run_dir.pop_back();
-  if (absl::StartsWith(run_dir + "/", out_dir + "/")) {
-    return absl::InvalidArgumentError(absl::StrCat("run_dir ", run_dir, " cannot be in out_dir ",
-                                                   out_dir,
-                                                   ", which appears when the run is complete"));
-  }
+  if (options.out_dir.empty()) return absl::InvalidArgumentError("out_dir is empty");
+  const std::string out_dir = WithoutTrailingSlashes(options.out_dir);
+  const std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run")
+                                                      : WithoutTrailingSlashes(options.run_dir);
+  WANLITE_RETURN_IF_ERROR(CheckPlaces(env, out_dir, run_dir));
   const int passes = static_cast<int>(recipe.passes().size());
-  const bool published = env.FileExists(out_dir) || env.FolderExists(out_dir);
-  const auto exists = [&] {
-    return absl::AlreadyExistsError(absl::StrCat(out_dir, ": exists already"));
-  };
-  RunDir::RemoveLeftovers(env, run_dir);
-  if (published && (options.restart || !RunDir::HasState(env, run_dir))) return exists();
+  const absl::Status free = env.CheckAbsent(out_dir);
+  const bool published = absl::IsAlreadyExists(free);
+  if (!published) WANLITE_RETURN_IF_ERROR(free);
+  if (published && (options.restart || !RunDir::HasState(env, run_dir))) return free;
 
   // Whatever the plan refuses is refused before anything is written.
   WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
+  if (!published) WANLITE_RETURN_IF_ERROR(CheckPublishable(env, out_dir, run_dir));
+  RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}};
+  WANLITE_ASSIGN_OR_RETURN(identity.model_files, StampsOf(env, folder));
   absl::StatusOr<std::unique_ptr<RunDir>> opened =
-      RunDir::Open(env, run_dir, recipe.Fingerprint(), folder.fingerprint(), options.restart);
-  if (!opened.ok()) return published ? exists() : opened.status();
+      RunDir::Open(env, run_dir, identity, options.restart);
+  if (!opened.ok()) return published ? free : opened.status();
   RunDir& run = **opened;
   WANLITE_RETURN_IF_ERROR(CheckStages(run.state(), recipe, run_dir));
 
@@ -328,7 +354,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
     // Killed between the publication and the removal of the run folder?
     const bool ours =
         run.state().stages_size() == passes && !env.FolderExists(stage_path(passes - 1));
-    if (!ours) return exists();
+    if (!ours) return free;
   } else {
     for (int stage = run.state().stages_size(); stage < passes; ++stage) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(options.cancel));
@@ -340,6 +366,11 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
       WANLITE_ASSIGN_OR_RETURN(
           PassReport pass, StageRunner(env, recipe, options, run, stage).Run(input, architectures));
       report.passes.push_back(std::move(pass));
+    }
+    if (!env.FolderExists(stage_path(passes - 1))) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          run_dir, ": the run was complete and its result published, but it is not at ", out_dir,
+          "; restart to run again"));
     }
     WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(out_dir)));
     WANLITE_RETURN_IF_ERROR(

@@ -2,31 +2,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pipeline/run_dir.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/core/proto_text.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
 
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
+constexpr char kWriter[] = "wanlite " WANLITE_VERSION;
 constexpr char kLock[] = "lock";
 constexpr char kState[] = "run_state.textproto";
 constexpr char kStagePrefix[] = "stage-";
 constexpr char kRecordsSuffix[] = "-records";
 
-// The number in "stage-3-quantize-int8", counted from 0.
-std::optional<int> StageOf(absl::string_view name) {
-  if (!absl::StartsWith(name, kStagePrefix)) return std::nullopt;
-  name.remove_prefix(sizeof(kStagePrefix) - 1);
+// Whether this is a name that a run gives to a folder.
+bool IsStageName(absl::string_view name) {
   int number = 0;
-  if (!absl::SimpleAtoi(name.substr(0, name.find('-')), &number)) return std::nullopt;
-  return number - 1;
+  return absl::ConsumePrefix(&name, kStagePrefix) && !absl::StrContains(name, "/") &&
+         absl::SimpleAtoi(name.substr(0, name.find('-')), &number) && number > 0;
 }
+
+std::string StageName(int stage, absl::string_view pass) {
+  return absl::StrCat(kStagePrefix, stage + 1, "-", pass);
+}
+
+std::string RecordsName(int stage) { return absl::StrCat(kStagePrefix, stage + 1, kRecordsSuffix); }
 
 absl::Status CheckSame(absl::string_view path, absl::string_view what, absl::string_view found,
                        absl::string_view wanted) {
@@ -37,23 +44,43 @@ absl::Status CheckSame(absl::string_view path, absl::string_view what, absl::str
                    "); finish that run, choose another run folder, or restart to discard it"));
 }
 
+absl::Status CheckModelFiles(absl::string_view path, const RunState& state,
+                             const std::map<std::string, FileStamp>& now) {
+  std::map<std::string, FileStamp> then;
+  for (const ModelFile& file : state.model_files()) {
+    then[file.path()] = FileStamp{file.bytes(), file.modified_ns(), file.inode()};
+  }
+  if (then == now) return absl::OkStatus();
+  std::string which = "some";
+  for (const auto& files : {then, now}) {
+    for (const auto& [name, stamp] : files) {
+      const auto before = then.find(name);
+      const auto after = now.find(name);
+      if (before == then.end() || after == now.end() || !(before->second == after->second)) {
+        which = name;
+      }
+    }
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": files of the model were changed or replaced since the unfinished run ",
+                   "began (", which, "); restart to discard it"));
+}
+
+// NAME is no part of a run: the same words for whatever finds it.
+absl::Status ForeignEntry(absl::string_view path, absl::string_view name) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": cannot be the run folder: it holds ", name,
+                   ", which is no part of a run; nothing was removed"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
-                                                     const std::string& recipe_fingerprint,
-                                                     const std::string& model_fingerprint,
-                                                     bool restart) {
+                                                     const RunIdentity& identity, bool restart) {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(path));
-  // Nothing is written to or removed from a folder that someone uses for something else.
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(path));
-  for (const std::string& name : names) {
-    if (name == kLock || name == kState || name == absl::StrCat(kState, ".tmp") || StageOf(name))
-      continue;
-    return absl::FailedPreconditionError(absl::StrCat(path, ": cannot be the run folder: it holds ",
-                                                      name, ", which is no part of a run"));
-  }
-
   auto run = std::unique_ptr<RunDir>(new RunDir(env, path));
+  // Nothing is written to a folder that someone uses for something else: not even a lock.
+  if (!HasState(env, path)) WANLITE_RETURN_IF_ERROR(run->CheckEntries());
   absl::StatusOr<std::unique_ptr<FileLock>> lock = env.Lock(JoinPath(path, kLock));
   if (absl::IsUnavailable(lock.status())) {
     return absl::UnavailableError(absl::StrCat(path, ": another process is running there"));
@@ -61,67 +88,129 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
   WANLITE_ASSIGN_OR_RETURN(run->lock_, std::move(lock));
 
   const std::string state_path = JoinPath(path, kState);
-  if (!restart && env.FileExists(state_path)) {
+  if (HasState(env, path)) {
     WANLITE_ASSIGN_OR_RETURN(const std::string text, env.ReadFile(state_path));
-    if (absl::Status status = ParseTextProto(text, state_path, run->state_); !status.ok()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(status.message(),
-                       " (the state of the unfinished run is damaged; restart to discard it)"));
+    absl::Status status = ParseTextProto(text, state_path, run->state_);
+    for (const std::string& name : run->state_.folders()) {
+      if (status.ok() && !IsStageName(name)) {
+        status = absl::InvalidArgumentError(
+            absl::StrCat(state_path, ": '", name, "' is no folder of a run"));
+      }
+    }
+    if (!status.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          status.message(),
+          " (the state of the unfinished run is damaged, so nobody knows what the ",
+          "run made; remove ", path, " yourself to restart, or choose another run folder)"));
     }
     if (run->state_.format_version() != kFormatVersion) {
       return absl::FailedPreconditionError(
           absl::StrCat(state_path, ": format_version ", run->state_.format_version(),
-                       ", this version continues runs of ", kFormatVersion,
-                       "; restart to discard the unfinished run"));
+                       ", this version knows runs ", "of ", kFormatVersion,
+                       "; finish the run with the version that began it, or remove ", path,
+                       " yourself to restart"));
+    }
+  }
+  WANLITE_RETURN_IF_ERROR(run->CheckEntries());
+  const RunState& found = run->state_;
+  // A run that was being discarded is none to continue.
+  if (!restart && HasState(env, path) && !found.recipe_fingerprint().empty()) {
+    if (found.writer() != kWriter) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(state_path, ": the unfinished run is one of ", found.writer(), ", this is ",
+                       kWriter, "; finish it with that version, or restart to discard it"));
     }
     WANLITE_RETURN_IF_ERROR(
-        CheckSame(path, "recipe", run->state_.recipe_fingerprint(), recipe_fingerprint));
+        CheckSame(path, "recipe", found.recipe_fingerprint(), identity.recipe_fingerprint));
     WANLITE_RETURN_IF_ERROR(
-        CheckSame(path, "model", run->state_.model_fingerprint(), model_fingerprint));
+        CheckSame(path, "model", found.model_fingerprint(), identity.model_fingerprint));
+    WANLITE_RETURN_IF_ERROR(CheckModelFiles(path, found, identity.model_files));
     return run;
   }
-  // The state goes first: stages without one belong to no run.
-  if (env.FileExists(state_path)) WANLITE_RETURN_IF_ERROR(env.RemoveFile(state_path));
-  WANLITE_RETURN_IF_ERROR(run->RemoveStages(/*keep_stage=*/-1, /*keep_records=*/-1));
-  run->state_.set_format_version(kFormatVersion);
-  run->state_.set_recipe_fingerprint(recipe_fingerprint);
-  run->state_.set_model_fingerprint(model_fingerprint);
-  WANLITE_RETURN_IF_ERROR(run->WriteState(run->state_));
+  WANLITE_RETURN_IF_ERROR(run->Discard());
+  RunState fresh;
+  fresh.set_format_version(kFormatVersion);
+  fresh.set_writer(kWriter);
+  fresh.set_recipe_fingerprint(identity.recipe_fingerprint);
+  fresh.set_model_fingerprint(identity.model_fingerprint);
+  for (const auto& [name, stamp] : identity.model_files) {
+    ModelFile& file = *fresh.add_model_files();
+    file.set_path(name);
+    file.set_bytes(stamp.bytes);
+    file.set_modified_ns(stamp.modified_ns);
+    file.set_inode(stamp.inode);
+  }
+  WANLITE_RETURN_IF_ERROR(run->WriteState(fresh));
+  run->state_ = std::move(fresh);
   return run;
 }
 
 bool RunDir::HasState(Env& env, const std::string& path) {
-  return env.FileExists(JoinPath(path, kState));
-}
-
-void RunDir::RemoveLeftovers(Env& env, const std::string& path) {
-  const std::string finished = absl::StrCat(path, ".finished");
-  if (env.FolderExists(finished)) env.RemoveAll(finished).IgnoreError();
+  const absl::StatusOr<PathKind> kind = env.KindOf(JoinPath(path, kState));
+  return kind.ok() && *kind == PathKind::kFile;
 }
 
 std::string RunDir::StagePath(int stage, absl::string_view pass) const {
-  return JoinPath(path_, absl::StrCat(kStagePrefix, stage + 1, "-", pass));
+  return JoinPath(path_, StageName(stage, pass));
 }
 
-std::string RunDir::RecordsPath(int stage) const {
-  return JoinPath(path_, absl::StrCat(kStagePrefix, stage + 1, kRecordsSuffix));
-}
+std::string RunDir::RecordsPath(int stage) const { return JoinPath(path_, RecordsName(stage)); }
 
-absl::Status RunDir::RemoveStages(int keep_stage, int keep_records) {
+absl::Status RunDir::CheckEntries() {
+  const std::set<std::string> folders(state_.folders().begin(), state_.folders().end());
   WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env_.ListFolder(path_));
   for (const std::string& name : names) {
-    const std::optional<int> stage = StageOf(name);
-    if (!stage) continue;
-    const bool records = absl::EndsWith(name, kRecordsSuffix);
-    const bool keep = keep_records >= 0 && *stage == keep_records;
-    const bool keep_input = !records && keep_stage >= 0 && *stage == keep_stage;
-    if (!keep && !keep_input) WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
+    WANLITE_ASSIGN_OR_RETURN(const PathKind kind, env_.KindOf(JoinPath(path_, name)));
+    bool known = folders.contains(name)
+                     ? kind == PathKind::kFolder
+                     : kind == PathKind::kFile && (name == kState || IsTemporaryName(name, kState));
+    if (name == kLock && kind == PathKind::kFile) {
+      // A lock holds nothing; what does is someone's file of that name.
+      WANLITE_ASSIGN_OR_RETURN(const uint64_t bytes, env_.FileSize(JoinPath(path_, name)));
+      known = bytes == 0;
+    }
+    if (!known) return ForeignEntry(path_, name);
   }
   return absl::OkStatus();
 }
 
-absl::Status RunDir::RemoveStale(int stage, bool fresh) {
-  return RemoveStages(/*keep_stage=*/stage - 1, /*keep_records=*/fresh ? -1 : stage);
+absl::Status RunDir::Discard() {
+  if (state_.folders().empty()) return absl::OkStatus();
+  // First a state that nobody continues: killed in between, half of the folders would be missing.
+  RunState discarded;
+  discarded.set_format_version(kFormatVersion);
+  *discarded.mutable_folders() = state_.folders();
+  WANLITE_RETURN_IF_ERROR(WriteState(discarded));
+  for (const std::string& name : state_.folders()) {
+    WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunDir::BeginStage(int stage, absl::string_view pass, bool fresh) {
+  const std::set<std::string> own{StageName(stage, pass), RecordsName(stage)};
+  const std::string input = stage > 0 ? state_.stages(stage - 1).folder() : "";
+  const std::set<std::string> listed(state_.folders().begin(), state_.folders().end());
+  std::set<std::string> kept;
+  for (const std::string& name : listed) {
+    if (name == input || (own.contains(name) && !fresh)) {
+      kept.insert(name);
+    } else {
+      WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
+    }
+  }
+  for (const std::string& name : own) {
+    if (!kept.insert(name).second) continue;
+    WANLITE_ASSIGN_OR_RETURN(const PathKind kind, env_.KindOf(JoinPath(path_, name)));
+    if (kind != PathKind::kNothing) return ForeignEntry(path_, name);
+  }
+  if (kept == listed) return absl::OkStatus();
+  RunState next = state_;
+  next.clear_folders();
+  for (const std::string& name : kept) next.add_folders(name);
+  WANLITE_RETURN_IF_ERROR(WriteState(next));
+  state_ = std::move(next);
+  return absl::OkStatus();
 }
 
 std::optional<Metrics> RunDir::ReadRecord(int stage, const std::string& key,
@@ -158,11 +247,18 @@ absl::Status RunDir::WriteState(const RunState& state) {
 }
 
 absl::Status RunDir::Remove() {
-  // A rename first: were the folder removed entry by entry, a kill in between would leave one that
-  // says neither that the run is complete nor how to continue it.
-  RemoveLeftovers(env_, path_);
-  WANLITE_RETURN_IF_ERROR(env_.Rename(path_, absl::StrCat(path_, ".finished")));
-  RemoveLeftovers(env_, path_);
+  for (const std::string& name : state_.folders()) {
+    WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
+  }
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env_.ListFolder(path_));
+  for (const std::string& name : names) {
+    if (!IsTemporaryName(name, kState)) continue;
+    WANLITE_RETURN_IF_ERROR(env_.RemoveFile(JoinPath(path_, name)));
+  }
+  WANLITE_RETURN_IF_ERROR(env_.RemoveFile(JoinPath(path_, kState)));
+  // Without its state the folder says nothing any more. It stays when someone else uses it.
+  env_.RemoveFile(JoinPath(path_, kLock)).IgnoreError();
+  env_.RemoveFolder(path_).IgnoreError();
   return absl::OkStatus();
 }
 

@@ -4,11 +4,14 @@
 // The folder of an unfinished run:
 //
 //   lock                       held by the process that runs
-//   run_state.textproto        which recipe, which model, which passes are complete
+//   run_state.textproto        which recipe, which model, which passes are complete, which folders
+//                              the run has made
 //   stage-1-prune-magnitude/   checkpoint that pass 1 left or is writing
 //   stage-1-records/           what pass 1 reported for each block it has written
 //
-// Complete stages but the last are removed; the folder goes when the run is complete.
+// The state marks the folder as a run's. Complete stages but the last are removed, and all of it
+// when the run is complete; but only what the state says that the run has made: who keeps something
+// of his own there keeps it.
 #ifndef WANLITE_SRC_PIPELINE_RUN_DIR_H_
 #define WANLITE_SRC_PIPELINE_RUN_DIR_H_
 
@@ -27,26 +30,29 @@ namespace wanlite {
 
 using Metrics = std::map<std::string, double>;
 
+// What a run must agree in with the one it continues.
+struct RunIdentity {
+  std::string recipe_fingerprint, model_fingerprint;
+  std::map<std::string, FileStamp> model_files;  // by path below the model folder
+};
+
 class RunDir {
  public:
   // Creates the folder or continues in it; `restart` discards what an earlier run left. Unavailable
-  // when another process runs there; FailedPrecondition when it holds a run of another recipe or
-  // model, a state that cannot be read, or files that are no part of a run.
+  // when another process runs there; FailedPrecondition when it holds a run of another recipe,
+  // model or version, a state that cannot be read, or anything that no run made there.
   static absl::StatusOr<std::unique_ptr<RunDir>> Open(Env& env, std::string path,
-                                                      const std::string& recipe_fingerprint,
-                                                      const std::string& model_fingerprint,
-                                                      bool restart);
+                                                      const RunIdentity& identity, bool restart);
   // Whether the folder holds the state of a run.
   static bool HasState(Env& env, const std::string& path);
-  // Sweeps up what a run that was complete could not remove any more.
-  static void RemoveLeftovers(Env& env, const std::string& path);
 
   const RunState& state() const { return state_; }
   // Stages count from 0; folders are named from 1.
   std::string StagePath(int stage, absl::string_view pass) const;
 
-  // Removes the stages and records that stage `stage` needs no more. `fresh`: its own too.
-  absl::Status RemoveStale(int stage, bool fresh);
+  // Removes the stages and records that stage `stage` needs no more, `fresh`: its own too, and
+  // records its folders as the run's, which may then be made.
+  absl::Status BeginStage(int stage, absl::string_view pass, bool fresh);
 
   // Records are kept by a key: a block's number or "prepare". nullopt when there is none, or one
   // that is damaged or of another block.
@@ -56,14 +62,15 @@ class RunDir {
 
   // Records that the next stage is complete; durable when it returns.
   absl::Status FinishStage(StageState stage);
-  // The run is complete: the folder vanishes at once.
+  // The run is complete: removes what it made. Interrupted, it leaves a state that says so.
   absl::Status Remove();
 
  private:
   RunDir(Env& env, std::string path) : env_(env), path_(std::move(path)) {}
   std::string RecordsPath(int stage) const;
   absl::Status WriteState(const RunState& state);
-  absl::Status RemoveStages(int keep_stage, int keep_records);
+  absl::Status CheckEntries();
+  absl::Status Discard();
 
   Env& env_;
   const std::string path_;

@@ -277,7 +277,14 @@ std::string GainsHtml(const EvaluateReport& report) {
   row("peak memory", [&](const ModelReport& m, bool other) {
     return Compared(FormatBytes(m.peak_rss_bytes), PeakMemory(m), PeakMemory(a), other);
   });
+  std::string cautions;
+  for (const NamedModel& model : models) {
+    if (model.model->peak_rss_warning.empty()) continue;
+    absl::StrAppend(&cautions, NoteHtml(absl::StrCat("<b>Caution:</b> ", Quoted(model.model->name),
+                                                     ": ", Escape(model.model->peak_rss_warning))));
+  }
   return absl::StrCat("<div class=\"grid two\">\n", charts, "</div>\n", TableHtml(table, ""),
+                      cautions,
                       NoteHtml("The dashed line is the original. Each compressed model ran in "
                                "turns with the original on the same noise and prompts, after one "
                                "run each to warm up; the ratio of latencies is the median over "

@@ -59,7 +59,8 @@ struct ModelReport {
   Spread latency;
   Spread denoise_latency;  // seconds of the denoising loop
   Spread decode_latency;
-  int64_t peak_rss_bytes = 0;  // 0: not measured
+  int64_t peak_rss_bytes = 0;    // 0: not measured
+  std::string peak_rss_warning;  // why it could not be measured
   std::vector<LayerReport> layers;
   std::vector<LineageReport> lineage;  // empty for a model that no recipe made
 };

@@ -78,6 +78,7 @@ Json ModelJson(const ModelReport& model) {
             {"denoise_latency_s", SpreadJson(model.denoise_latency)},
             {"decode_latency_s", SpreadJson(model.decode_latency)}};
   json["peak_rss_bytes"] = model.peak_rss_bytes > 0 ? Json(model.peak_rss_bytes) : Json();
+  if (!model.peak_rss_warning.empty()) json["peak_rss_warning"] = model.peak_rss_warning;
   json["lineage"] = lineage;
   json["layers"] = LayersJson(model.layers);
   return json;

@@ -238,6 +238,12 @@ std::string ReadingText(const EvaluateReport& report) {
 
 std::string EvaluationTable(const EvaluateReport& report) {
   std::string text = absl::StrCat(GainsTable(report), PairedText(report));
+  const auto warn = [&](const ModelReport& model) {
+    if (model.peak_rss_warning.empty()) return;
+    absl::StrAppend(&text, "Warning: ", model.name, ": ", model.peak_rss_warning, ".\n");
+  };
+  warn(report.original);
+  for (const CandidateReport& candidate : report.candidates) warn(candidate.model);
   if (report.original_quality.has_value()) {
     absl::StrAppend(&text, DistancesText(report), ReadingText(report));
   }

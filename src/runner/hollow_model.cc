@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/confined_env.h"
 #include "src/core/strict_json.h"
 #include "src/runner/generate_settings.h"
 #include "wanlite/nn.h"
@@ -148,8 +149,9 @@ absl::StatusOr<HollowModel> OpenHollow(Env& env, absl::string_view path, const O
                              ComponentOfConfig(env, std::string(path), "", architectures));
     components.push_back(std::move(component));
   } else if (env.FolderExists(path)) {
+    ConfinedEnv inside(env, path);
     WANLITE_ASSIGN_OR_RETURN(components,
-                             ComponentsOfConfigs(env, std::string(path), architectures));
+                             ComponentsOfConfigs(inside, std::string(path), architectures));
   }
   if (!components.empty()) {
     WANLITE_ASSIGN_OR_RETURN(ModelView view, ModelView::Create(std::move(components)));

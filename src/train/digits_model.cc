@@ -128,24 +128,36 @@ std::string TokenizerConfig(const DitTrainingOptions& options) {
 
 absl::Status ExportDigitsModel(Env& env, const std::string& dir, const DigitsModel& model,
                                const DitTrainingOptions& options, const ClipGeometry& geometry) {
-  const std::string temporary = absl::StrCat(dir, ".tmp");
-  WANLITE_RETURN_IF_ERROR(env.RemoveAll(temporary));
-  for (const Part& part : Parts(model)) WANLITE_RETURN_IF_ERROR(WritePart(env, temporary, part));
   wan::FlowSchedulerConfig scheduler;
   scheduler.shift = options.sample_shift();
   const std::pair<const char*, std::pair<const char*, std::string>> files[] = {
       {"scheduler", {"scheduler_config.json", wan::FlowSchedulerConfigJson(scheduler)}},
       {"tokenizer", {"spiece.model", model.spiece}},
       {"tokenizer", {"tokenizer_config.json", TokenizerConfig(options)}}};
-  for (const auto& [folder, file] : files) {
-    WANLITE_RETURN_IF_ERROR(env.CreateFolders(JoinPath(temporary, folder)));
-    WANLITE_RETURN_IF_ERROR(
-        env.WriteFileAtomically(JoinPath(JoinPath(temporary, folder), file.first), file.second));
+  const std::string fresh = TemporaryPath(dir);
+  WANLITE_RETURN_IF_ERROR(
+      env.WriteFolderAtomically(fresh, [&](const std::string& into) -> absl::Status {
+        for (const Part& part : Parts(model)) {
+          WANLITE_RETURN_IF_ERROR(WritePart(env, into, part));
+        }
+        for (const auto& [folder, file] : files) {
+          WANLITE_RETURN_IF_ERROR(env.CreateFolders(JoinPath(into, folder)));
+          WANLITE_RETURN_IF_ERROR(
+              env.WriteFileAtomically(JoinPath(JoinPath(into, folder), file.first), file.second));
+        }
+        return env.WriteFileAtomically(JoinPath(into, "model_index.json"),
+                                       ModelIndex(options, geometry));
+      }));
+  // What is there may be an earlier export or somebody's model: it is put aside, never removed.
+  for (int number = 1; absl::IsAlreadyExists(env.CheckAbsent(dir)); ++number) {
+    const std::string aside = absl::StrCat(dir, ".", number);
+    const absl::Status free = env.CheckAbsent(aside);
+    if (absl::IsAlreadyExists(free)) continue;
+    WANLITE_RETURN_IF_ERROR(free);
+    WANLITE_RETURN_IF_ERROR(env.Rename(dir, aside));
   }
-  WANLITE_RETURN_IF_ERROR(env.WriteFileAtomically(JoinPath(temporary, "model_index.json"),
-                                                  ModelIndex(options, geometry)));
-  WANLITE_RETURN_IF_ERROR(env.RemoveAll(dir));
-  return env.Rename(temporary, dir);
+  WANLITE_RETURN_IF_ERROR(env.Rename(fresh, dir));
+  return env.SyncFolder(Dirname(dir));
 }
 
 absl::Status LoadDigitsModel(Env& env, const std::string& dir, const DigitsModel& model) {

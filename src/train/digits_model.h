@@ -33,7 +33,8 @@ struct DigitsModel {
 
 // Writes model_index.json, scheduler/, tokenizer/, text_encoder/, transformer/ (high noise),
 // transformer_2/ (low noise), vae/ under diffusers' and transformers' names; bf16 but for the VAE
-// and for what a transformer keeps in fp32. Replaces `dir` when it exists.
+// and for what a transformer keeps in fp32. A folder that is at `dir` already becomes `dir`.1, or
+// the first such name that is free.
 absl::Status ExportDigitsModel(Env& env, const std::string& dir, const DigitsModel& model,
                                const DitTrainingOptions& options, const ClipGeometry& geometry);
 

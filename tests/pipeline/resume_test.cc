@@ -192,7 +192,7 @@ TEST_CASE("a damaged state is reported, never guessed at") {
   const std::string path = "/out.run/run_state.textproto";
   const std::string good = *disk->ReadFile(path);
   for (const std::string& bad :
-       {good.substr(0, good.size() - 4), std::string("format_version: 2\n"), std::string("x"),
+       {good.substr(0, good.size() - 4), std::string("format_version: 3\n"), std::string("x"),
         std::string()}) {
     INFO(bad);
     REQUIRE_OK(disk->WriteFileAtomically(path, bad));

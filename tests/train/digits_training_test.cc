@@ -160,6 +160,16 @@ TEST_CASE(
   run.options.mutable_classifier()->set_width(8);
   run.options.mutable_dit()->set_sample_guidance(3);
   REQUIRE_OK(TrainDigits(run));
+  // Exported again, the model that was there is put aside with whatever else is in its folder.
+  REQUIRE_OK(PosixEnv().WriteFileAtomically(JoinPath(run.out_dir, "model/mine"), "1"));
+  REQUIRE_OK(PosixEnv().CreateFolders(JoinPath(run.out_dir, "model.tmp")));
+  run.stages = {"export"};
+  REQUIRE_OK(TrainDigits(run));
+  REQUIRE(PosixEnv().FileExists(JoinPath(run.out_dir, "model.1/mine")));
+  REQUIRE(PosixEnv().FolderExists(JoinPath(run.out_dir, "model.tmp")));
+  REQUIRE_FALSE(PosixEnv().FileExists(JoinPath(run.out_dir, "model/mine")));
+  REQUIRE_OK(
+      ModelFolder::Open(PosixEnv(), JoinPath(run.out_dir, "model"), {}, BuiltinArchitectures()));
   std::filesystem::remove_all(folder);
 }
 

@@ -6,9 +6,12 @@
 #ifndef WANLITE_ARCHITECTURE_H_
 #define WANLITE_ARCHITECTURE_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +20,16 @@
 #include "wanlite/model_view.h"
 
 namespace wanlite {
+
+// Shapes of tensors by name.
+using TensorShapes = std::map<std::string, std::vector<int64_t>>;
+
+// What a pipeline runs with when its folder does not say.
+struct PipelineDefaults {
+  std::string note;  // for people: which published model this is, and its settings
+  std::string model_index_json;
+  std::string scheduler_config_json;
+};
 
 struct Architecture {
   std::string name;  // `_class_name` or `architectures[0]` of config.json, "WanTransformer3DModel"
@@ -47,8 +60,23 @@ struct Architecture {
   std::function<absl::StatusOr<std::string>(absl::string_view config_json,
                                             const torch::nn::Module& module)>
       config_of;
-  // True when a file with these tensor names holds this network under original names.
+  // True when a file with these tensor names holds this network, under original or diffusers names.
   std::function<bool(const std::vector<std::string>& names)> recognizes;
+
+  // The rest may be left empty.
+  // Keys of config.json in any accepted form, those included that say nothing about the network; keys
+  // that begin with '_' need no mention. A config without a class is for this network only if it has
+  // one of them, and others are told to the user. Empty: any key.
+  std::vector<std::string> config_keys;
+  // The config.json that follows from the shapes of the tensors, under original or diffusers names, and
+  // from what all published networks have in common; InvalidArgument when it does not follow.
+  std::function<absl::StatusOr<std::string>(const TensorShapes& shapes)> config_of_shapes;
+  // OK when the network can be built from its config by the programs that read foreign layouts; else
+  // FailedPrecondition with the reason.
+  std::function<absl::Status(absl::string_view config_json)> check_foreign;
+  // Of a denoiser: what a pipeline of `experts` (1 or 2) such networks is published with.
+  std::function<absl::StatusOr<PipelineDefaults>(absl::string_view config_json, int experts)>
+      pipeline_defaults;
 };
 
 // A value; order of registration is the order of tries. No singletons.

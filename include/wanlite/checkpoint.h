@@ -4,7 +4,8 @@
 // Model folders: opening any layout wanlite reads, and writing checkpoints and exports durably.
 //
 //   diffusers   model_index.json + transformer/ transformer_2/ text_encoder/ vae/ …, each with a
-//               config.json and one or several safetensors; also a lone component folder
+//               config.json and one or several safetensors; also a lone component folder. Components
+//               that this build does not know (an image encoder) are passed over, with a note.
 //   original    safetensors under the original Wan names, with or without high_noise_model/ and
 //               low_noise_model/
 //   wanlite     a diffusers-like folder with wanlite.json (the manifest), original names, one
@@ -44,10 +45,17 @@ struct OpenOptions {
   std::string config_path;
   // Components to open; empty means all that are there. NotFound when one is missing.
   std::vector<std::string> components;
-  // Read every byte and compare with the manifest's SHA-256 (wanlite layout only).
+  // Read every byte of the files that the manifest lists and compare with its SHA-256. Other layouts
+  // have no hashes: see ModelFolder::verification().
   bool verify = false;
   // Asked between the pieces of what is verified; never when null.
   const CancellationToken* cancel = nullptr;
+};
+
+// What OpenOptions::verify did: paths relative to the folder, sorted.
+struct FolderVerification {
+  std::vector<std::string> verified;  // read, and equal to their SHA-256
+  std::vector<std::string> unknown;   // no hash of them is known
 };
 
 // An opened model folder. Immutable, thread-safe.
@@ -59,7 +67,14 @@ class ModelFolder {
   FolderLayout layout() const;
   const std::string& dir() const;
   std::vector<std::string> component_names() const;
-  // Text of model_index.json and scheduler/scheduler_config.json; empty when absent.
+  // What was assumed, and what in the folder was passed over: lines for people.
+  const std::vector<std::string>& notes() const;
+  // OK when the component is open, else why not: NotFound, or what keeps it from being read.
+  absl::Status CheckHas(absl::string_view component) const;
+  // Empty unless it was asked for.
+  const FolderVerification& verification() const;
+  // Text of model_index.json and scheduler/scheduler_config.json. For a video model without them, what
+  // it is published with (a note says so); else empty when absent.
   const std::string& model_index_json() const;
   const std::string& scheduler_config_json() const;
   // Folder of the tokenizer files; empty when absent.
@@ -76,6 +91,9 @@ class ModelFolder {
   // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill it.
   // Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with names.
   absl::StatusOr<ModelView> BuildView() const;
+  // The folder once more with this one of its components, read as in this one but mapped anew, so that
+  // its memory can be freed by itself. Errors as of CheckHas() and Open().
+  absl::StatusOr<ModelFolder> OpenAlone(absl::string_view component) const;
 
   // For the library's own files (src/checkpoint/model_folder_rep.h).
   struct Rep;
@@ -129,9 +147,12 @@ struct ExportOptions {
   std::function<void(int64_t, int64_t)> progress;
   // Asked before each tensor; a cancelled export leaves nothing. Never when null.
   const CancellationToken* cancel = nullptr;
+  // Called with lines for people: what the export holds beside the model, and what is lost in it.
+  std::function<void(absl::string_view)> note;
 };
 // Writes `folder` in another layout (quantized weights are expanded to dense for foreign layouts, one
-// at a time). Atomic: the folder appears when it is complete.
+// at a time). Atomic: the folder appears when it is complete. FailedPrecondition, before anything is
+// written, when the programs that read that layout could not load it.
 absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view out_dir,
                           const ExportOptions& options);
 

@@ -8,8 +8,9 @@
 // num_inference_steps, guidance_scale, guidance_scale_2, num_frames, height, width, fps,
 // negative_prompt and prompts (a list, for evaluations). What neither says is as in diffusers'
 // WanPipeline: 50 steps, guidance 5, 81 frames of 832x480, 16 frames a second, an empty negative
-// prompt; UniPC with shift 5 without a scheduler config, and the switch of experts at 0.875 without
-// a boundary_ratio.
+// prompt; with a model_index.json without boundary_ratio, or one of null or 0, transformer runs
+// alone. A folder without a model_index.json runs as its model is published (see
+// ModelFolder::notes()), one of no published size with UniPC of shift 5 and the switch at 0.875.
 #ifndef WANLITE_RUNNER_H_
 #define WANLITE_RUNNER_H_
 

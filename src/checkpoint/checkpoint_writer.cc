@@ -95,6 +95,7 @@ class BlockCheckpointWriter final : public CheckpointWriter {
       }
     }
     for (const LineageEntry& entry : lineage.lineage()) *manifest.add_lineage() = entry;
+    WANLITE_RETURN_IF_ERROR(ListSettings(env_, dir_, &manifest));
     WANLITE_RETURN_IF_ERROR(WriteJournal(manifest));
     WANLITE_RETURN_IF_ERROR(
         env_.Rename(JoinPath(dir_, kJournalFile), JoinPath(dir_, kManifestFile)));
@@ -172,8 +173,10 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     }
     const std::string stem =
         component.role == ComponentRole::kTextEncoder ? "model" : "diffusion_pytorch_model";
-    return env_.WriteFileAtomically(JoinPath(dir, absl::StrCat(stem, ".safetensors.index.json")),
-                                    WeightIndexJson(file_of, total));
+    const std::string index_file = absl::StrCat(stem, ".safetensors.index.json");
+    const std::string index = WeightIndexJson(file_of, total);
+    SetFile(*entry, index_file, static_cast<int64_t>(index.size()), Sha256Hex(index));
+    return env_.WriteFileAtomically(JoinPath(dir, index_file), index);
   }
 
   // The file must hold just the tensors that the view has in the block now.

@@ -12,6 +12,7 @@
 #include "src/checkpoint/file_tools.h"
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/safetensors_format.h"
+#include "src/checkpoint/weight_files.h"
 #include "src/core/catch_torch.h"
 #include "wanlite/status.h"
 
@@ -55,7 +56,7 @@ absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::strin
   const std::string& from = source.tokenizer_dir();
   if (from.empty()) return absl::OkStatus();
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(tokenizer_dir));
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(from));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListVisible(env, from));
   for (const std::string& name : names) {
     // A tokenizer that lies among the weights is told from them by its names.
     const bool tokenizer_file = absl::StartsWith(name, "tokenizer") || name == "spiece.model" ||
@@ -65,6 +66,22 @@ absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::strin
       continue;
     }
     WANLITE_RETURN_IF_ERROR(CopyFile(env, JoinPath(from, name), JoinPath(tokenizer_dir, name)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListSettings(Env& env, const std::string& dir, Manifest* manifest) {
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFilesBelow(env, dir));
+  for (const std::string& file : files) {
+    if (file != kModelIndexFile && !absl::StartsWith(file, "scheduler/") &&
+        !absl::StartsWith(file, "tokenizer/")) {
+      continue;
+    }
+    FileEntry* entry = manifest->add_files();
+    entry->set_path(file);
+    WANLITE_ASSIGN_OR_RETURN(const uint64_t bytes, env.FileSize(JoinPath(dir, file)));
+    entry->set_bytes(static_cast<int64_t>(bytes));
+    WANLITE_ASSIGN_OR_RETURN(*entry->mutable_sha256(), HashFile(env, JoinPath(dir, file)));
   }
   return absl::OkStatus();
 }

@@ -27,6 +27,10 @@ std::string WeightIndexJson(const std::map<std::string, std::string>& file_of, i
 absl::Status CopyScheduler(Env& env, const ModelFolder& source, const std::string& out_dir);
 absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::string& tokenizer_dir);
 
+// Adds what lies in a checkpoint beside its components (index, scheduler, tokenizer) to its
+// manifest.
+absl::Status ListSettings(Env& env, const std::string& dir, Manifest* manifest);
+
 }  // namespace wanlite
 
 #endif  // WANLITE_SRC_CHECKPOINT_COMPONENT_CONFIG_H_

@@ -6,6 +6,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -25,28 +26,48 @@
 namespace wanlite {
 namespace {
 
-// What other programs put in front of a transformer's names.
+// What other programs put in front of a transformer's names, in files that may hold other networks.
 constexpr absl::string_view kForeignPrefix = "model.diffusion_model.";
 
-std::string WithoutPrefix(absl::string_view name) {
-  return std::string(absl::StripPrefix(name, kForeignPrefix));
-}
-
-std::vector<std::string> StrippedNames(const TensorSource& source) {
+std::vector<std::string> NamesOf(const TensorSource& source) {
   std::vector<std::string> names;
   names.reserve(source.tensors().size());
-  for (const TensorInfo& info : source.tensors()) names.push_back(WithoutPrefix(info.name));
+  for (const TensorInfo& info : source.tensors()) names.push_back(info.name);
   return names;
 }
 
-// One line of an error about many tensors.
-std::string FirstFew(const std::vector<std::string>& items) {
-  constexpr size_t kShown = 5;
-  const size_t shown = std::min(items.size(), kShown);
-  std::string text =
-      absl::StrJoin(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(shown), ", ");
-  if (items.size() > shown) absl::StrAppend(&text, ", … (", items.size() - shown, " more)");
-  return text;
+// "module." when all names begin so: what wrappers of a network leave in its files.
+std::string CommonPrefix(const std::vector<std::string>& names) {
+  if (names.size() < 2) return "";
+  absl::string_view common = names.front();
+  for (const std::string& name : names) {
+    size_t same = 0;
+    while (same < common.size() && same < name.size() && common[same] == name[same]) ++same;
+    common = common.substr(0, same);
+  }
+  const size_t dot = common.rfind('.');
+  return dot == absl::string_view::npos ? "" : std::string(common.substr(0, dot + 1));
+}
+
+std::vector<std::string> WithoutPrefix(std::vector<std::string> names, absl::string_view prefix) {
+  for (std::string& name : names) name = std::string(absl::StripPrefix(name, prefix));
+  return names;
+}
+
+// The prefix without which `fits` knows the names; nullopt when it knows them in no form.
+template <typename Fits>
+std::optional<std::string> PrefixThatFits(const std::vector<std::string>& names, const Fits& fits) {
+  for (const std::string& prefix :
+       {std::string(), std::string(kForeignPrefix), CommonPrefix(names)}) {
+    if (fits(WithoutPrefix(names, prefix))) return prefix;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> Quoted(const std::vector<std::string>& names) {
+  std::vector<std::string> quoted;
+  for (const std::string& name : names) quoted.push_back(QuoteName(name));
+  return quoted;
 }
 
 std::string KnownArchitectures(const ArchitectureRegistry& registry) {
@@ -67,7 +88,8 @@ absl::StatusOr<std::string> Normalize(const Architecture& architecture, const st
 
 // How many of the names the module built from the config has, under either scheme.
 int64_t CountKnownNames(const Architecture& architecture, const std::string& config,
-                        const std::vector<std::string>& names) {
+                        const std::vector<std::string>& file_names) {
+  const std::vector<std::string> names = WithoutPrefix(file_names, kForeignPrefix);
   const auto normal = Normalize(architecture, config);
   if (!normal.ok()) return 0;
   const auto module = BuildHollow(architecture, *normal, "");
@@ -82,7 +104,7 @@ int64_t CountKnownNames(const Architecture& architecture, const std::string& con
   return count;
 }
 
-// Fills source, scheme and unexpected of `opened`.
+// Fills source, scheme, unexpected and notes of `opened`.
 absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
                             const std::vector<NamedTensor>& module_tensors,
                             OpenedComponent* opened) {
@@ -97,35 +119,55 @@ absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
                                               ": two tensors have the diffusers name ", foreign));
     }
   }
-  // Some names are in both schemes (with different meanings even), so the whole file decides.
-  int64_t original_hits = 0;
-  int64_t diffusers_hits = 0;
-  for (const TensorInfo& info : raw->tensors()) {
-    const std::string name = WithoutPrefix(info.name);
-    original_hits += original.contains(name) ? 1 : 0;
-    diffusers_hits += diffusers.contains(name) ? 1 : 0;
+  const std::vector<std::string> names = NamesOf(*raw);
+  const std::string prefix =
+      PrefixThatFits(names, [&](const std::vector<std::string>& stripped) {
+        return std::any_of(stripped.begin(), stripped.end(), [&](const std::string& name) {
+          return original.contains(name) || diffusers.contains(name);
+        });
+      }).value_or("");
+  if (!prefix.empty()) {
+    opened->notes.push_back(
+        absl::StrCat(opened->where, ": ", QuoteName(prefix), " is taken off its tensors' names"));
   }
-  opened->scheme = original_hits == diffusers_hits  ? NameScheme::kSame
-                   : original_hits > diffusers_hits ? NameScheme::kOriginal
-                                                    : NameScheme::kDiffusers;
-  const auto& table = original_hits > diffusers_hits ? original : diffusers;
+  const auto bare = [&](const std::string& name) {
+    return std::string(absl::StripPrefix(name, prefix));
+  };
+  // Some names are in both schemes (with different meanings even), so the whole file decides.
+  std::vector<std::string> original_only, diffusers_only;
+  for (const std::string& name : names) {
+    const bool in_original = original.contains(bare(name));
+    const bool in_diffusers = diffusers.contains(bare(name));
+    if (in_original && !in_diffusers) original_only.push_back(QuoteName(name));
+    if (in_diffusers && !in_original) diffusers_only.push_back(QuoteName(name));
+  }
+  if (!original_only.empty() && !diffusers_only.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(opened->where, ": the names are half converted: ", original_only.size(),
+                     " original (", original_only.front(), ", …) and ", diffusers_only.size(),
+                     " of diffusers (", diffusers_only.front(), ", …); wanted one scheme for all"));
+  }
+  opened->scheme = original_only.empty() && diffusers_only.empty() ? NameScheme::kSame
+                   : diffusers_only.empty()                        ? NameScheme::kOriginal
+                                                                   : NameScheme::kDiffusers;
+  const auto& table = diffusers_only.empty() ? original : diffusers;
 
   std::map<std::string, std::string> found;  // internal name -> name in the files
   std::vector<std::string> left;
-  for (const TensorInfo& info : raw->tensors()) {
-    const auto it = table.find(WithoutPrefix(info.name));
+  for (const std::string& name : names) {
+    const auto it = table.find(bare(name));
     if (it == table.end()) {
-      left.push_back(info.name);
-    } else if (const auto [at, is_new] = found.emplace(it->second, info.name); !is_new) {
+      left.push_back(name);
+    } else if (const auto [at, is_new] = found.emplace(it->second, name); !is_new) {
       return absl::InvalidArgumentError(absl::StrCat(opened->where, ": tensors ",
                                                      QuoteName(at->second), " and ",
-                                                     QuoteName(info.name), " are the same one"));
+                                                     QuoteName(name), " are the same one"));
     }
   }
   const std::map<std::string, std::string> aliases(opened->architecture.foreign_aliases.begin(),
                                                    opened->architecture.foreign_aliases.end());
   for (const std::string& name : left) {
-    const auto it = aliases.find(WithoutPrefix(name));
+    const auto it = aliases.find(bare(name));
     if (it == aliases.end()) {
       opened->unexpected.push_back(name);
     } else if (!it->second.empty()) {
@@ -189,7 +231,11 @@ absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path) {
   WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(config.text, path));
   const auto name = json.find("_class_name");
   const auto architectures = json.find("architectures");
-  if (name != json.end() && name->is_string()) {
+  if (name != json.end() && !name->is_string()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": _class_name is ", name->type_name(), ", wanted a string"));
+  }
+  if (name != json.end()) {
     config.class_name = name->get<std::string>();
   } else if (architectures != json.end() && architectures->is_array() && !architectures->empty() &&
              architectures->front().is_string()) {
@@ -198,8 +244,15 @@ absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path) {
   return config;
 }
 
-bool RecognizesNames(const Architecture& architecture, const TensorSource& source) {
-  return architecture.recognizes && architecture.recognizes(StrippedNames(source));
+const Architecture* RecognizeNames(const TensorSource& source,
+                                   const ArchitectureRegistry& registry) {
+  const std::vector<std::string> names = NamesOf(source);
+  for (const Architecture& architecture : registry.architectures()) {
+    if (architecture.recognizes && PrefixThatFits(names, architecture.recognizes)) {
+      return &architecture;
+    }
+  }
+  return nullptr;
 }
 
 absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate& candidate,
@@ -211,10 +264,9 @@ absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate
         candidate.config->path, " is for the class ", QuoteName(candidate.config->class_name),
         ", this build knows ", KnownArchitectures(registry)));
   }
-  const std::vector<std::string> names = StrippedNames(*candidate.weights.source);
-  for (const Architecture& architecture : registry.architectures()) {
-    if (architecture.recognizes && architecture.recognizes(names)) return &architecture;
-  }
+  const Architecture* recognized = RecognizeNames(*candidate.weights.source, registry);
+  if (recognized != nullptr) return recognized;
+  const std::vector<std::string> names = NamesOf(*candidate.weights.source);
   if (candidate.config.has_value()) {
     // A config that names no class: the one it builds a module for that has the names.
     const Architecture* best = nullptr;
@@ -261,22 +313,85 @@ std::vector<NamedTensor> ModuleTensors(const torch::nn::Module& module) {
   return tensors;
 }
 
+namespace {
+
+// Fills the config of a component that has none, by its tensors' shapes or as the network is
+// published.
+absl::Status AssumeConfig(const ComponentCandidate& candidate, const Architecture& architecture,
+                          OpenedComponent* opened) {
+  opened->default_config = true;
+  absl::StatusOr<std::string> config = std::string("{}");
+  if (architecture.config_of_shapes) {
+    const std::vector<std::string> names = NamesOf(*candidate.weights.source);
+    const std::string prefix = architecture.recognizes
+                                   ? PrefixThatFits(names, architecture.recognizes).value_or("")
+                                   : std::string();
+    TensorShapes shapes;
+    for (const TensorInfo& info : candidate.weights.source->tensors()) {
+      shapes[std::string(absl::StripPrefix(info.name, prefix))] = info.shape;
+    }
+    config = CatchTorch([&] { return architecture.config_of_shapes(shapes); });
+  }
+  if (config.ok()) config = Normalize(architecture, *config);
+  if (!config.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        candidate.where, " holds a ", architecture.name, " but there is no config.json for it (",
+        config.status().message(), "); put one beside it, or give one with --config"));
+  }
+  opened->config_json = *std::move(config);
+  opened->notes.push_back(absl::StrCat(candidate.where, " has no config.json: ",
+                                       architecture.config_of_shapes
+                                           ? "its sizes are those of its tensors, the rest is "
+                                           : "its sizes are ",
+                                       "as ", architecture.name, " is published"));
+  return absl::OkStatus();
+}
+
+// What the architecture makes of a config that is there.
+absl::Status UseConfig(const ConfigText& given, const Architecture& architecture,
+                       OpenedComponent* opened) {
+  if (!architecture.config_keys.empty()) {
+    const std::set<std::string> known(architecture.config_keys.begin(),
+                                      architecture.config_keys.end());
+    WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(given.text, given.path));
+    std::vector<std::string> unknown;
+    bool any_known = false;
+    for (const auto& [key, value] : json.items()) {
+      if (known.contains(key)) {
+        any_known = true;
+      } else if (!absl::StartsWith(key, "_")) {
+        unknown.push_back(QuoteName(key));
+      }
+    }
+    // Its defaults must not stand for what it says in words that are not understood.
+    if (given.class_name.empty() && !any_known) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(given.path, " names no class and has no field of a ", architecture.name,
+                       unknown.empty() ? "" : absl::StrCat(", only ", JoinFew(unknown))));
+    }
+    if (!unknown.empty()) {
+      opened->notes.push_back(
+          absl::StrCat(given.path, ": not known and passed over: ", JoinFew(unknown)));
+    }
+  }
+  absl::StatusOr<std::string> config = Normalize(architecture, given.text);
+  if (!config.ok()) return Annotate(config.status(), given.path);
+  opened->config_json = *std::move(config);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidate,
                                               const Architecture& architecture, std::string name) {
   OpenedComponent opened;
   opened.name = std::move(name);
   opened.architecture = architecture;
   opened.where = candidate.where;
-  opened.default_config = !candidate.config.has_value();
-  absl::StatusOr<std::string> config =
-      Normalize(architecture, candidate.config.has_value() ? candidate.config->text : "{}");
-  if (!config.ok() && opened.default_config) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        candidate.where, " holds a ", architecture.name, " but there is no config.json for it (",
-        config.status().message(), "); give one with --config"));
-  }
-  if (!config.ok()) return Annotate(config.status(), candidate.config->path);
-  opened.config_json = *std::move(config);
+  opened.given_config = candidate.config.has_value() && candidate.config->given;
+  WANLITE_RETURN_IF_ERROR(candidate.config.has_value()
+                              ? UseConfig(*candidate.config, architecture, &opened)
+                              : AssumeConfig(candidate, architecture, &opened));
   const std::string config_name = opened.default_config
                                       ? absl::StrCat(candidate.where, " (default config)")
                                       : candidate.config->path;
@@ -294,8 +409,7 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
 
   std::vector<std::string> missing;
   std::vector<std::string> wrong;
-  std::vector<std::string> unexpected;
-  for (const std::string& name : opened.unexpected) unexpected.push_back(QuoteName(name));
+  std::vector<std::string> unexpected = Quoted(opened.unexpected);
   std::set<std::string> wanted;
   const nn::HollowGuard hollow;
   const at::NoGradGuard no_grad;
@@ -332,16 +446,17 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
   if (!missing.empty() || !wrong.empty() || !unexpected.empty()) {
     std::vector<std::string> parts;
     if (!missing.empty()) {
-      parts.push_back(absl::StrCat(missing.size(), " missing: ", FirstFew(missing)));
+      parts.push_back(absl::StrCat(missing.size(), " missing: ", JoinFew(missing)));
     }
     if (!unexpected.empty()) {
-      parts.push_back(absl::StrCat(unexpected.size(), " unexpected: ", FirstFew(unexpected)));
+      parts.push_back(absl::StrCat(unexpected.size(), " unexpected: ", JoinFew(unexpected)));
     }
-    if (!wrong.empty()) parts.push_back(absl::StrCat(wrong.size(), " wrong: ", FirstFew(wrong)));
+    if (!wrong.empty()) parts.push_back(absl::StrCat(wrong.size(), " wrong: ", JoinFew(wrong)));
     return absl::InvalidArgumentError(absl::StrCat(
         opened.where, ": the tensors are not those of a ", opened.architecture.name,
         opened.default_config
-            ? " with the default config (no config.json was found; give one with --config)"
+            ? " with the published sizes (no config.json was found; put one beside it, or give one "
+              "with --config)"
             : " with this config",
         ": ", absl::StrJoin(parts, "; ")));
   }

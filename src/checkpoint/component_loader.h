@@ -31,10 +31,12 @@ struct OpenedComponent {
   Architecture architecture;
   std::string where;            // folder or file, for messages
   std::string config_json;      // in the form checkpoints keep
+  bool given_config = false;    // its config is the one of OpenOptions
   bool default_config = false;  // no config was found, the architecture's defaults are assumed
   NameScheme scheme = NameScheme::kSame;
   std::shared_ptr<const TensorSource> source;   // internal names, relative to the component
   std::vector<std::string> unexpected;          // names in the files that mean nothing
+  std::vector<std::string> notes;               // assumptions and what was passed over
   std::map<std::string, LinearFormat> formats;  // linears that are not dense, by internal path
 };
 
@@ -43,6 +45,7 @@ struct ConfigText {
   std::string path;
   std::string text;
   std::string class_name;  // "_class_name" or architectures[0]; empty when it names none
+  bool given = false;      // by OpenOptions, not by the folder
 };
 absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path);
 
@@ -58,9 +61,9 @@ struct ComponentCandidate {
 absl::StatusOr<const Architecture*> ResolveArchitecture(const ComponentCandidate& candidate,
                                                         const ArchitectureRegistry& registry);
 
-// True when the names in the files, without any prefix, are those of an original file of
-// `architecture`.
-bool RecognizesNames(const Architecture& architecture, const TensorSource& source);
+// The first architecture that knows the source's tensor names; nullptr when none does.
+const Architecture* RecognizeNames(const TensorSource& source,
+                                   const ArchitectureRegistry& registry);
 
 absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidate,
                                               const Architecture& architecture, std::string name);

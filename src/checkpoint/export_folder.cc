@@ -11,8 +11,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/checkpoint/block_files.h"
 #include "src/checkpoint/component_config.h"
+#include "src/checkpoint/file_tools.h"
 #include "src/checkpoint/manifest_json.h"
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/safetensors_format.h"
@@ -57,6 +59,28 @@ absl::StatusOr<Place> PlaceOf(const Component& component, FolderLayout layout, b
   return Place{"", component.name, absl::StrCat(component.name, ".", kConfigFile)};
 }
 
+std::string JsonText(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+// Whether the programs that read the layout can build each component from its config.
+absl::Status CheckForeignReaders(const ModelFolder& folder, const ModelView& view,
+                                 FolderLayout layout) {
+  if (layout == FolderLayout::kWanlite) return absl::OkStatus();
+  for (const Component& component : view.components()) {
+    const OpenedComponent* opened = folder.rep().Find(component.name);
+    if (opened == nullptr || !opened->architecture.check_foreign) continue;
+    WANLITE_ASSIGN_OR_RETURN(const std::string config, ConfigOf(component, &folder));
+    const absl::Status fits = opened->architecture.check_foreign(config);
+    if (fits.ok()) continue;
+    return absl::Status(
+        fits.code(),
+        absl::StrCat(component.name, " cannot be written in the layout ", FolderLayoutName(layout),
+                     ": ", fits.message(), "; the layout wanlite holds it"));
+  }
+  return absl::OkStatus();
+}
+
 // Sizes of fp64, fp32, … order them; what the model keeps in fp32 is not lowered.
 at::ScalarType OutDtype(const TensorInfo& info, bool keeps_float32,
                         const std::optional<at::ScalarType>& wanted) {
@@ -83,6 +107,11 @@ class Exporter {
   absl::StatusOr<at::Tensor> Materialize(const OpenedComponent& opened, const ExportTensor& tensor);
   absl::Status WriteWanlite(const std::string& out_dir);
   absl::Status WriteModelIndex(const std::string& out_dir);
+  // What the index names and is no component, tokenizer or scheduler.
+  absl::Status CopyOthers(const std::string& out_dir);
+  void Note(absl::string_view text) {
+    if (options_.note) options_.note(text);
+  }
   void Progress(int64_t bytes) {
     done_bytes_ += bytes;
     if (options_.progress) options_.progress(done_bytes_, total_bytes_);
@@ -237,8 +266,46 @@ absl::Status Exporter::WriteComponent(const Component& component,
       WeightIndexJson(file_of, all_bytes));
 }
 
+// [library, class] of diffusers' model_index.json; the class is null for a part that is not there.
+bool IsIndexEntry(const nlohmann::ordered_json& value) {
+  return value.is_array() && value.size() == 2 && value[1].is_string();
+}
+
+absl::Status Exporter::CopyOthers(const std::string& out_dir) {
+  std::set<std::string> others;
+  for (const auto& [name, why] : folder_.rep().left_out) others.insert(name);
+  const auto index = nlohmann::ordered_json::parse(folder_.model_index_json(), nullptr,
+                                                   /*allow_exceptions=*/false);
+  if (index.is_object()) {
+    for (const auto& [name, value] : index.items()) {
+      if (IsIndexEntry(value) && IsSafeRelativePath(name) && !absl::StrContains(name, "/")) {
+        others.insert(name);
+      }
+    }
+  }
+  const bool copies =
+      options_.layout == FolderLayout::kDiffusers && folder_.layout() == FolderLayout::kDiffusers;
+  for (const std::string& name : others) {
+    if (name == "scheduler" || name == "tokenizer" || view_.FindComponent(name) != nullptr)
+      continue;
+    const std::string from = JoinPath(folder_.dir(), name);
+    if (!copies || !env_.FolderExists(from)) {
+      Note(absl::StrCat(name, " is not in the export"));
+      continue;
+    }
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFilesBelow(env_, from));
+    for (const std::string& file : files) {
+      const std::string to = JoinPath(JoinPath(out_dir, name), file);
+      WANLITE_RETURN_IF_ERROR(env_.CreateFolders(Dirname(to)));
+      WANLITE_RETURN_IF_ERROR(CopyFile(env_, JoinPath(from, file), to));
+    }
+    Note(absl::StrCat(name, " is copied as it is"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
-  std::string text = folder_.model_index_json();
+  const std::string& text = folder_.model_index_json();
   bool has_denoiser = false;
   for (const Component& component : view_.components()) {
     has_denoiser = has_denoiser || component.role == ComponentRole::kDenoiser;
@@ -247,25 +314,56 @@ absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
   if (text.empty() && (!has_denoiser || view_.components().front().name.empty())) {
     return absl::OkStatus();
   }
-  if (text.empty()) {
-    nlohmann::ordered_json json;
-    json["_class_name"] = "WanPipeline";
-    const auto library = [](const Component& component) {
-      return component.role == ComponentRole::kTextEncoder ? "transformers" : "diffusers";
-    };
-    for (const Component& component : view_.components()) {
-      json[component.name] = {library(component), component.architecture};
-    }
-    if (!folder_.tokenizer_dir().empty()) json["tokenizer"] = {"transformers", "T5TokenizerFast"};
-    const auto scheduler =
-        nlohmann::json::parse(folder_.scheduler_config_json(), nullptr, /*allow_exceptions=*/false);
-    if (scheduler.is_object() && scheduler.contains("_class_name") &&
-        scheduler["_class_name"].is_string()) {
-      json["scheduler"] = {"diffusers", scheduler["_class_name"].get<std::string>()};
-    }
-    text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  nlohmann::ordered_json json;
+  json["_class_name"] = "WanPipeline";
+  if (!text.empty()) {
+    json = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) return absl::InternalError("model_index.json is no object any more");
   }
-  return env_.WriteFileAtomically(JoinPath(out_dir, kModelIndexFile), text);
+  const std::string path = JoinPath(out_dir, kModelIndexFile);
+  if (options_.layout == FolderLayout::kOriginal) {
+    // The settings alone: its folders are others.
+    nlohmann::ordered_json settings = nlohmann::ordered_json::object();
+    for (const auto& [key, value] : json.items()) {
+      if (!IsIndexEntry(value)) settings[key] = value;
+    }
+    if (!settings.contains("boundary_ratio") && !settings.contains("wanlite_defaults")) {
+      return absl::OkStatus();
+    }
+    Note(
+        "Wan's own programs take boundary, shift, guidance and steps from their task's settings; "
+        "wanlite reads them from model_index.json and scheduler/ here");
+    return env_.WriteFileAtomically(path, JsonText(settings));
+  }
+  if (const auto own = json.find("wanlite_defaults"); own != json.end() && own->is_object()) {
+    std::vector<std::string> settings;
+    for (const char* key : {"num_inference_steps", "guidance_scale", "guidance_scale_2"}) {
+      if (own->contains(key)) settings.push_back(absl::StrCat(key, " ", (*own)[key].dump()));
+    }
+    if (!settings.empty()) {
+      Note(absl::StrCat("diffusers takes these from its caller, not from the folder: ",
+                        absl::StrJoin(settings, ", ")));
+    }
+  }
+  bool complete = !text.empty();
+  const auto add = [&](const std::string& name, const char* library, const std::string& type) {
+    if (json.contains(name)) return;
+    json[name] = {library, type};
+    complete = false;
+  };
+  for (const Component& component : view_.components()) {
+    add(component.name,
+        component.role == ComponentRole::kTextEncoder ? "transformers" : "diffusers",
+        component.architecture);
+  }
+  if (!folder_.tokenizer_dir().empty()) add("tokenizer", "transformers", "T5TokenizerFast");
+  const auto scheduler =
+      nlohmann::json::parse(folder_.scheduler_config_json(), nullptr, /*allow_exceptions=*/false);
+  if (scheduler.is_object() && scheduler.contains("_class_name") &&
+      scheduler["_class_name"].is_string()) {
+    add("scheduler", "diffusers", scheduler["_class_name"].get<std::string>());
+  }
+  return env_.WriteFileAtomically(path, complete ? text : JsonText(json));
 }
 
 absl::Status Exporter::WriteForeign(const std::string& out_dir) {
@@ -294,7 +392,8 @@ absl::Status Exporter::WriteForeign(const std::string& out_dir) {
     WANLITE_RETURN_IF_ERROR(WriteComponent(component, plans[i], place, out_dir));
   }
   const bool diffusers = options_.layout == FolderLayout::kDiffusers;
-  if (diffusers) WANLITE_RETURN_IF_ERROR(WriteModelIndex(out_dir));
+  WANLITE_RETURN_IF_ERROR(WriteModelIndex(out_dir));
+  WANLITE_RETURN_IF_ERROR(CopyOthers(out_dir));
   WANLITE_RETURN_IF_ERROR(CopyScheduler(env_, folder_, out_dir));
   WANLITE_RETURN_IF_ERROR(
       CopyTokenizer(env_, folder_, JoinPath(out_dir, diffusers ? "tokenizer" : "google/umt5-xxl")));
@@ -354,6 +453,7 @@ absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view
                                                    ", wanted a float of 16 bits or more"));
   }
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
+  WANLITE_RETURN_IF_ERROR(CheckForeignReaders(folder, view, options.layout));
   return env.WriteFolderAtomically(out_dir, [&](const std::string& temporary) {
     return Exporter(env, folder, options, std::move(view)).Run(temporary);
   });

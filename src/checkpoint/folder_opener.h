@@ -37,7 +37,23 @@ class FolderOpener {
   absl::StatusOr<const Architecture*> ChooseConfig(bool alone, ComponentCandidate* candidate);
   bool Wanted(const std::string& name) const;
   bool IsComponentFolder(const std::string& name);
+  // The same, and there is something in it to open.
+  bool HoldsComponent(const std::string& name);
   absl::Status CheckFound(const ModelFolder::Rep& rep);
+  // Index and scheduler of a pipeline that lacks them.
+  absl::Status AssumePipeline(ModelFolder::Rep* rep);
+  absl::Status ListUnverified(ModelFolder::Rep* rep);
+
+  // One file, or one set of shards, of the flat layout.
+  struct LooseFile {
+    ComponentCandidate candidate;
+    const Architecture* of_names = nullptr;
+    const Architecture* architecture = nullptr;
+    std::string stem;
+    bool has_sidecar = false;  // a config of its own
+  };
+  absl::Status ReadFlat(const WeightFileGroup& group, LooseFile* file);
+  absl::Status ShareConfig(bool alone, std::vector<LooseFile>* files);
 
   Env& env_;
   const std::string dir_;
@@ -45,8 +61,8 @@ class FolderOpener {
   const ArchitectureRegistry& architectures_;
   std::optional<ConfigText> given_config_;
   bool given_config_used_ = false;
-  std::vector<std::string> found_;    // components that are there, wanted or not
-  std::vector<std::string> pickles_;  // met on the way
+  std::vector<std::string> found_;  // components that are there, wanted or not
+  WeightFiles unread_;              // its files of formats that are not read were met on the way
 };
 
 }  // namespace wanlite

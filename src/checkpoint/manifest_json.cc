@@ -32,6 +32,16 @@ OrderedJson NumberToJson(double value) {
   return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
 }
 
+template <typename Files>
+OrderedJson FilesToJson(const Files& files) {
+  OrderedJson json = OrderedJson::array();
+  for (const FileEntry& file : files) {
+    json.push_back(
+        OrderedJson{{"path", file.path()}, {"bytes", file.bytes()}, {"sha256", file.sha256()}});
+  }
+  return json;
+}
+
 // Reads the fields of one object; the first error wins and later reads do nothing.
 class ObjectReader {
  public:
@@ -140,14 +150,11 @@ absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry
   return absl::OkStatus();
 }
 
-absl::Status ReadComponent(const Json& json, const std::string& where, ComponentEntry* entry) {
-  ObjectReader reader(json, where);
-  entry->set_name(reader.String("name"));
-  entry->set_architecture(reader.String("architecture"));
-  entry->set_role(reader.String("role"));
+template <typename Files>
+void ReadFiles(ObjectReader& reader, const std::string& where, Files* files) {
   std::set<std::string> paths;
   reader.Each("files", [&](const Json& item, size_t i) -> absl::Status {
-    FileEntry* file = entry->add_files();
+    FileEntry* file = files->Add();
     WANLITE_RETURN_IF_ERROR(ReadFileEntry(item, absl::StrCat(where, ".files[", i, "]"), file));
     if (!paths.insert(file->path()).second) {
       return absl::InvalidArgumentError(
@@ -155,6 +162,14 @@ absl::Status ReadComponent(const Json& json, const std::string& where, Component
     }
     return absl::OkStatus();
   });
+}
+
+absl::Status ReadComponent(const Json& json, const std::string& where, ComponentEntry* entry) {
+  ObjectReader reader(json, where);
+  entry->set_name(reader.String("name"));
+  entry->set_architecture(reader.String("architecture"));
+  entry->set_role(reader.String("role"));
+  ReadFiles(reader, where, entry->mutable_files());
   reader.EachKey("weights", [&](const std::string& layer, const Json& item) -> absl::Status {
     ObjectReader format(item, absl::StrCat(where, ".weights[", QuoteName(layer), "]"));
     WeightFormat& out = (*entry->mutable_weights())[layer];
@@ -206,14 +221,7 @@ std::string ManifestToJson(const Manifest& manifest) {
     out["name"] = component.name();
     out["architecture"] = component.architecture();
     out["role"] = component.role();
-    out["files"] = OrderedJson::array();
-    for (const FileEntry& file : component.files()) {
-      OrderedJson entry;
-      entry["path"] = file.path();
-      entry["bytes"] = file.bytes();
-      entry["sha256"] = file.sha256();
-      out["files"].push_back(std::move(entry));
-    }
+    out["files"] = FilesToJson(component.files());
     const std::map<std::string, WeightFormat> weights(component.weights().begin(),
                                                       component.weights().end());
     out["weights"] = OrderedJson::object();
@@ -225,6 +233,7 @@ std::string ManifestToJson(const Manifest& manifest) {
     }
     json["components"].push_back(std::move(out));
   }
+  json["files"] = FilesToJson(manifest.files());
   json["lineage"] = OrderedJson::array();
   for (const LineageEntry& lineage : manifest.lineage()) {
     OrderedJson out;
@@ -269,6 +278,7 @@ absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_v
     }
     return absl::OkStatus();
   });
+  ReadFiles(reader, std::string(what), manifest.mutable_files());
   reader.Each("lineage", [&](const Json& item, size_t i) {
     return ReadLineage(item, absl::StrCat(what, ": lineage[", i, "]"), manifest.add_lineage());
   });

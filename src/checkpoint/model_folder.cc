@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/checkpoint/confined_env.h"
 #include "src/checkpoint/folder_opener.h"
 #include "src/checkpoint/model_folder_rep.h"
@@ -108,6 +109,8 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(Env& env, absl::string_view dir,
   auto rep = std::make_shared<Rep>();
   rep->env = &env;
   rep->dir = WithoutTrailingSlashes(dir);
+  rep->config_path = options.config_path;
+  rep->architectures = architectures;
   // Links are followed no further than the folder goes, in whatever is read of it.
   ConfinedEnv inside(env, rep->dir);
   WANLITE_RETURN_IF_ERROR(FolderOpener(inside, rep->dir, options, architectures).Open(rep.get()));
@@ -152,6 +155,25 @@ const std::string& ModelFolder::tokenizer_dir() const { return rep_->tokenizer_d
 std::shared_ptr<const Manifest> ModelFolder::manifest() const { return rep_->manifest; }
 int64_t ModelFolder::bytes() const { return rep_->bytes; }
 const std::string& ModelFolder::fingerprint() const { return rep_->fingerprint; }
+
+const std::vector<std::string>& ModelFolder::notes() const { return rep_->notes; }
+const FolderVerification& ModelFolder::verification() const { return rep_->verification; }
+
+absl::Status ModelFolder::CheckHas(absl::string_view component) const {
+  if (rep_->Find(component) != nullptr) return absl::OkStatus();
+  const auto left_out = rep_->left_out.find(std::string(component));
+  if (left_out != rep_->left_out.end()) return left_out->second;
+  return absl::NotFoundError(absl::StrCat(rep_->dir, " has no component ", QuoteName(component),
+                                          "; it has: ", absl::StrJoin(component_names(), ", ")));
+}
+
+absl::StatusOr<ModelFolder> ModelFolder::OpenAlone(absl::string_view component) const {
+  WANLITE_RETURN_IF_ERROR(CheckHas(component));
+  OpenOptions options;
+  options.components = {std::string(component)};
+  if (rep_->Find(component)->given_config) options.config_path = rep_->config_path;
+  return Open(*rep_->env, rep_->dir, options, rep_->architectures);
+}
 
 absl::StatusOr<ModelView> ModelFolder::BuildView() const {
   std::vector<Component> components;

@@ -5,6 +5,7 @@
 #ifndef WANLITE_SRC_CHECKPOINT_MODEL_FOLDER_REP_H_
 #define WANLITE_SRC_CHECKPOINT_MODEL_FOLDER_REP_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,11 +20,16 @@ struct ModelFolder::Rep {
   Env* env = nullptr;
   FolderLayout layout = FolderLayout::kDiffusers;
   std::string dir;
+  std::string config_path;  // OpenOptions::config_path
+  ArchitectureRegistry architectures;
   std::vector<OpenedComponent> components;
   std::string model_index_json;
   std::string scheduler_config_json;
   std::string tokenizer_dir;
   std::shared_ptr<const Manifest> manifest;
+  std::vector<std::string> notes;
+  std::map<std::string, absl::Status> left_out;  // component folders that were passed over, and why
+  FolderVerification verification;
   int64_t bytes = 0;
   std::string fingerprint;
 
@@ -33,6 +39,9 @@ struct ModelFolder::Rep {
 
 // Whether a folder holds the files of a tokenizer.
 bool IsTokenizerFolder(Env& env, const std::string& dir);
+
+// Files below `dir`, hidden ones aside, as paths relative to it, sorted.
+absl::StatusOr<std::vector<std::string>> ListFilesBelow(Env& env, const std::string& dir);
 
 inline constexpr char kModelIndexFile[] = "model_index.json";
 inline constexpr char kConfigFile[] = "config.json";

@@ -3,7 +3,9 @@
 
 #include "src/checkpoint/safetensors_format.h"
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -52,6 +54,15 @@ std::string SafetensorsDtypeList() {
   return absl::StrJoin(kDtypes, " ", [](std::string* out, const DtypeEntry& entry) {
     absl::StrAppend(out, entry.name);
   });
+}
+
+std::string JoinFew(const std::vector<std::string>& items) {
+  constexpr size_t kShown = 5;
+  const size_t shown = std::min(items.size(), kShown);
+  std::string text =
+      absl::StrJoin(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(shown), ", ");
+  if (items.size() > shown) absl::StrAppend(&text, ", … (", items.size() - shown, " more)");
+  return text;
 }
 
 std::string ShapeText(absl::Span<const int64_t> shape) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -30,6 +31,8 @@ std::optional<absl::string_view> SafetensorsDtypeName(at::ScalarType dtype);
 std::string SafetensorsDtypeList();
 
 // "[2, 3]"
+// "a, b, c, d, e, … (7 more)": what an error says of many names. Quote those that files give.
+std::string JoinFew(const std::vector<std::string>& items);
 std::string ShapeText(absl::Span<const int64_t> shape);
 
 }  // namespace wanlite

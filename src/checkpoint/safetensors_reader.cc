@@ -13,7 +13,10 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "wanlite/checkpoint.h"
@@ -44,7 +47,11 @@ struct HeaderEntry {
 // token, and no tree of it is ever built. Duplicate keys, which a tree would swallow, are errors.
 class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  bool null() override { return Wrong("null"); }
+  bool null() override {
+    if (state_ != State::kMetadata) return Wrong("null");
+    state_ = State::kTop;  // some writers say null for none
+    return true;
+  }
   bool boolean(bool) override { return Wrong("a boolean"); }
   bool number_float(number_float_t, const string_t& text) override {
     return Wrong(absl::StrCat("the number ", text.substr(0, 40)));
@@ -277,6 +284,38 @@ std::optional<uint64_t> CheckedBytes(const std::vector<int64_t>& shape, at::Scal
   return empty ? 0 : static_cast<uint64_t>(product);
 }
 
+// What a file that is no safetensors file is, by its first bytes; empty when they tell nothing.
+// `header_bytes` is what they are as the length of a header.
+std::string ForeignKind(absl::string_view file, uint64_t header_bytes) {
+  absl::string_view text = absl::StripLeadingAsciiWhitespace(file.substr(0, 4096));
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  if (absl::StartsWith(text, "version https://git-lfs")) {
+    return "a git-lfs pointer in place of the file; fetch the file itself with 'git lfs pull'";
+  }
+  if (absl::StartsWithIgnoreCase(text, "<!doctype") || absl::StartsWithIgnoreCase(text, "<html") ||
+      absl::StartsWithIgnoreCase(text, "<?xml")) {
+    return "a web page, as servers send in place of a file that they refuse; download it again";
+  }
+  constexpr absl::string_view kPickle =
+      "a pickle (PyTorch's .pt, .pth and .bin), which wanlite does not read, since opening one can "
+      "run any code in it; save its tensors as safetensors";
+  if (absl::StartsWith(file, "PK\x03\x04")) {
+    if (absl::StrContains(file.substr(0, 4096), ".pkl")) return std::string(kPickle);
+    return "a zip archive; unpack it";
+  }
+  // A pickle begins with the opcode PROTO and its version, as the length of a short header may.
+  if (file.size() > 1 && file[0] == '\x80' && file[1] >= 1 && file[1] <= 5 &&
+      (file.size() < 8 || header_bytes > kMaxSafetensorsHeaderBytes)) {
+    return std::string(kPickle);
+  }
+  if (absl::StartsWith(file, "GGUF")) {
+    return "a GGUF file, which wanlite does not read; take the model's safetensors";
+  }
+  if (absl::StartsWith(file, "\x1F\x8B")) return "a gzip archive; unpack it";
+  if (absl::StartsWith(file, "\x89HDF")) return "an HDF5 file, which wanlite does not read";
+  return "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
@@ -287,11 +326,19 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", parts...));
   };
 
+  uint64_t header_bytes = 0;
+  if (file.size() >= 8) std::memcpy(&header_bytes, file.data(), sizeof(header_bytes));
+  HeaderHandler header;
+  const char* text = file.substr(std::min<size_t>(8, file.size())).data();
+  const bool is_header = file.size() >= 8 && header_bytes <= kMaxSafetensorsHeaderBytes &&
+                         header_bytes <= file.size() - 8 &&
+                         nlohmann::json::sax_parse(text, text + header_bytes, &header);
+  if (const std::string kind = is_header ? "" : ForeignKind(file, header_bytes); !kind.empty()) {
+    return fail("not a safetensors file but ", kind);
+  }
   if (file.size() < 8) {
     return fail("not a safetensors file: ", file.size(), " bytes, wanted at least 8");
   }
-  uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, file.data(), sizeof(header_bytes));
   if (header_bytes > kMaxSafetensorsHeaderBytes) {
     return fail("not a safetensors file: header of ", header_bytes, " bytes, at most ",
                 kMaxSafetensorsHeaderBytes, " are read");
@@ -300,11 +347,7 @@ absl::StatusOr<std::shared_ptr<const SafetensorsFile>> SafetensorsFile::Open(
     return fail("truncated: header of ", header_bytes, " bytes in a file of ", file.size());
   }
 
-  HeaderHandler header;
-  const char* text = file.data() + 8;
-  if (!nlohmann::json::sax_parse(text, text + header_bytes, &header)) {
-    return fail("safetensors header: ", header.error());
-  }
+  if (!is_header) return fail("safetensors header: ", header.error());
 
   std::vector<HeaderEntry>& entries = header.entries();
   const uint64_t data_start = 8 + header_bytes;

@@ -23,7 +23,6 @@ namespace wanlite {
 namespace {
 
 constexpr absl::string_view kEnding = ".safetensors";
-constexpr absl::string_view kIndexEnding = ".safetensors.index.json";
 
 bool IsPickleName(absl::string_view name) {
   for (const absl::string_view ending : {".pth", ".pt", ".bin", ".ckpt"}) {
@@ -32,17 +31,33 @@ bool IsPickleName(absl::string_view name) {
   return false;
 }
 
-// Splits "stem-00001-of-00003" into its parts.
+// Splits "stem-00001-of-00003" into its parts. What follows the numbers (a variant, ".fp16")
+// belongs to the stem.
 bool ParseShardStem(absl::string_view name, std::string* stem, int* number, int* count) {
-  constexpr size_t kTail = 15;  // "-00001-of-00003"
-  if (name.size() <= kTail) return false;
-  const absl::string_view tail = name.substr(name.size() - kTail);
-  if (tail[0] != '-' || tail.substr(6, 4) != "-of-") return false;
+  constexpr size_t kNumbers = 15;  // "-00001-of-00003"
+  const size_t of = name.rfind("-of-");
+  if (of == absl::string_view::npos || of < 6 || name.size() < of + 9) return false;
+  const absl::string_view numbers = name.substr(of - 6, kNumbers);
+  const absl::string_view variant = name.substr(of + 9);
+  if (numbers[0] != '-' || (!variant.empty() && variant[0] != '.')) return false;
   for (const size_t i : {1, 2, 3, 4, 5, 10, 11, 12, 13, 14}) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(tail[i]))) return false;
+    if (!absl::ascii_isdigit(static_cast<unsigned char>(numbers[i]))) return false;
   }
-  *stem = std::string(name.substr(0, name.size() - kTail));
-  return absl::SimpleAtoi(tail.substr(1, 5), number) && absl::SimpleAtoi(tail.substr(10, 5), count);
+  *stem = absl::StrCat(name.substr(0, of - 6), variant);
+  return absl::SimpleAtoi(numbers.substr(1, 5), number) &&
+         absl::SimpleAtoi(numbers.substr(10, 5), count);
+}
+
+// The stem of "NAME.safetensors.index.json" or "NAME.safetensors.index.VARIANT.json"; empty for
+// other names.
+std::string IndexStem(absl::string_view name) {
+  constexpr absl::string_view kMark = ".safetensors.index";
+  const size_t mark = name.rfind(kMark);
+  if (mark == absl::string_view::npos || !absl::ConsumeSuffix(&name, ".json")) return "";
+  const absl::string_view variant =
+      name.size() >= mark + kMark.size() ? name.substr(mark + kMark.size()) : "?";
+  if (!variant.empty() && variant[0] != '.') return "";
+  return absl::StrCat(name.substr(0, mark), variant);
 }
 
 absl::StatusOr<WeightFileGroup> ReadIndex(Env& env, const std::string& dir, const std::string& name,
@@ -56,7 +71,7 @@ absl::StatusOr<WeightFileGroup> ReadIndex(Env& env, const std::string& dir, cons
                                                    map == json.end() ? "none" : map->type_name()));
   }
   WeightFileGroup group;
-  group.stem = std::string(absl::StripSuffix(name, kIndexEnding));
+  group.stem = IndexStem(name);
   group.index_file = name;
   std::set<std::string> files;
   for (const auto& [tensor, shard] : map->items()) {
@@ -90,14 +105,28 @@ absl::StatusOr<WeightFileGroup> ReadIndex(Env& env, const std::string& dir, cons
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> ListVisible(Env& env, const std::string& dir) {
+  WANLITE_ASSIGN_OR_RETURN(std::vector<std::string> names, env.ListFolder(dir));
+  std::erase_if(names, [](const std::string& name) { return absl::StartsWith(name, "."); });
+  return names;
+}
+
+bool HoldsWeights(Env& env, const std::string& dir) {
+  const auto names = ListVisible(env, dir);
+  return names.ok() && std::any_of(names->begin(), names->end(), [](const std::string& name) {
+           return absl::EndsWith(name, kEnding);
+         });
+}
+
 absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir) {
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListVisible(env, dir));
   const std::set<std::string> present(names.begin(), names.end());
   WeightFiles result;
   std::set<std::string> taken;
   for (const std::string& name : names) {
     if (IsPickleName(name)) result.pickles.push_back(name);
-    if (!absl::EndsWith(name, kIndexEnding)) continue;
+    if (absl::EndsWith(name, ".gguf")) result.ggufs.push_back(name);
+    if (IndexStem(name).empty()) continue;
     WANLITE_ASSIGN_OR_RETURN(WeightFileGroup group, ReadIndex(env, dir, name, present));
     taken.insert(group.files.begin(), group.files.end());
     result.groups.push_back(std::move(group));
@@ -185,13 +214,26 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
   return result;
 }
 
-std::string PickleAdvice(const std::vector<std::string>& pickles) {
-  return absl::StrCat(
-      absl::StrJoin(pickles, ", "), pickles.size() == 1 ? " is a pickle" : " are pickles",
-      ", which wanlite does not read (opening one can run any code in it). Take the safetensors "
-      "files of "
-      "the model's diffusers folder, or convert it once with Python where you trust the file: "
-      "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'NAME.safetensors')");
+std::string UnreadAdvice(const WeightFiles& files) {
+  std::vector<std::string> parts;
+  const auto named = [](const std::vector<std::string>& names, absl::string_view one,
+                        absl::string_view many) {
+    return absl::StrCat(JoinFew(names), names.size() == 1 ? " is " : " are ",
+                        names.size() == 1 ? one : many);
+  };
+  if (!files.pickles.empty()) {
+    parts.push_back(absl::StrCat(
+        named(files.pickles, "a pickle", "pickles"),
+        ", which wanlite does not read (opening one can run any code in it). Take the safetensors "
+        "files of the model's diffusers folder, or convert it once with Python where you trust the "
+        "file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), "
+        "'NAME.safetensors')"));
+  }
+  if (!files.ggufs.empty()) {
+    parts.push_back(absl::StrCat(named(files.ggufs, "a GGUF file", "GGUF files"),
+                                 ", which wanlite does not read; take the model's safetensors"));
+  }
+  return absl::StrJoin(parts, "; ");
 }
 
 }  // namespace wanlite

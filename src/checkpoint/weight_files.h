@@ -25,8 +25,15 @@ struct WeightFileGroup {
   std::map<std::string, std::string> weight_map;
 };
 
+// Names in a folder but for hidden ones (".DS_Store", "._NAME" of macOS, ".cache" of the hub),
+// which are no part of a model.
+absl::StatusOr<std::vector<std::string>> ListVisible(Env& env, const std::string& dir);
+// True when a visible safetensors file lies in the folder.
+bool HoldsWeights(Env& env, const std::string& dir);
+
 struct WeightFiles {
   std::vector<WeightFileGroup> groups;  // sorted by stem
+  std::vector<std::string> ggufs;       // .gguf files, which are not read either
   std::vector<std::string> pickles;     // .pth, .pt, .bin and .ckpt files, which are never read
 };
 
@@ -43,8 +50,8 @@ struct OpenedGroup {
 absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
                                             const WeightFileGroup& group);
 
-// "a.pth and b.bin are pickles, …": why they are not read and what to do.
-std::string PickleAdvice(const std::vector<std::string>& pickles);
+// Why these files were passed over and what to do; empty when there are none.
+std::string UnreadAdvice(const WeightFiles& files);
 
 }  // namespace wanlite
 

@@ -27,6 +27,7 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(
       const ModelFolder folder,
       ModelFolder::Open(session.env(), options.model.model, open, session.architectures()));
+  session.SayNotes(folder.notes());
   CompressOptions compress;
   compress.out_dir = options.out;
   compress.run_dir = options.run_dir;

@@ -45,14 +45,18 @@ absl::Status RunConvert(const ConvertArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(
       const ModelFolder folder,
       ModelFolder::Open(session.env(), options.model.model, open, session.architectures()));
+  session.SayNotes(folder.notes());
+  std::vector<std::string> notes;
+  out.note = [&](absl::string_view note) { notes.emplace_back(note); };
   constexpr int64_t kMega = 1000000;
   session.progress().Begin("convert (MB)", folder.bytes() / kMega);
   out.progress = [&](int64_t done, int64_t) { session.progress().Update(done / kMega, ""); };
   const absl::Status status = ExportFolder(session.env(), folder, options.out, out);
   session.progress().End();
   WANLITE_RETURN_IF_ERROR(status);
+  session.SayNotes(notes);
   if (session.json) {
-    session.PrintJson(Json{{"out", options.out}, {"layout", options.layout}});
+    session.PrintJson(Json{{"out", options.out}, {"layout", options.layout}, {"notes", notes}});
   } else {
     session.Say(
         absl::StrCat(options.out, ": ", options.layout, " layout of ", options.model.model, "\n"));

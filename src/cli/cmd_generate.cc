@@ -95,6 +95,7 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(
       const std::unique_ptr<Runner> runner,
       Runner::Open(session.env(), options.model.model, session.architectures(), runner_options));
+  session.SayNotes(runner->folder().notes());
   WANLITE_ASSIGN_OR_RETURN(const GenerateSettings planned, runner->Resolve(request));
   if (!options.fps) options.video.fps = planned.fps;
   WANLITE_RETURN_IF_ERROR(CheckSizes(options, planned));

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
@@ -93,11 +95,35 @@ absl::Status RunInspect(const InspectArgs& options, Session& session) {
                     CountsText(summary.formats), CountsText(summary.dtypes)});
   }
   json["bytes"] = bytes;
-  std::string text =
-      absl::StrCat(options.model.model, ": ", layout, ", ",
-                   FormatCount(CountParameters(model.view)), " parameters, ", FormatBytes(bytes),
-                   options.verify ? ", every byte verified" : "", "\n\n", FormatTable(rows));
+  std::string text = absl::StrCat(options.model.model, ": ", layout, ", ",
+                                  FormatCount(CountParameters(model.view)), " parameters, ",
+                                  FormatBytes(bytes), "\n\n", FormatTable(rows));
+  const auto file_names = [](const std::vector<std::string>& names) {
+    constexpr size_t kShown = 8;
+    const size_t shown = std::min(names.size(), kShown);
+    return absl::StrCat(
+        absl::StrJoin(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+        names.size() > shown ? absl::StrCat(", … (", names.size() - shown, " more)") : "");
+  };
+  if (options.verify) {
+    const FolderVerification none;
+    const FolderVerification& found = model.folder ? model.folder->verification() : none;
+    json["verified"] = found.verified;
+    json["unverified"] = found.unknown;
+    absl::StrAppend(&text, "\nverified: ",
+                    found.verified.empty()
+                        ? "nothing, for no hashes come with this layout; headers and sizes fit\n"
+                        : absl::StrCat("every byte of ", found.verified.size(), " files\n"));
+    if (!found.verified.empty() && !found.unknown.empty()) {
+      absl::StrAppend(&text, "not verified, having no hash: ", file_names(found.unknown), "\n");
+    }
+  }
   if (model.folder) {
+    json["notes"] = model.folder->notes();
+    if (!model.folder->notes().empty()) text += "\nnotes\n";
+    for (const std::string& note : model.folder->notes()) {
+      absl::StrAppend(&text, "  ", OneLine(note), "\n");
+    }
     json["fingerprint"] = model.folder->fingerprint();
     if (const auto manifest = model.folder->manifest(); manifest != nullptr) {
       if (manifest->lineage_size() > 0) text += "\nmade by\n";
@@ -148,7 +174,8 @@ Command AddInspect(CLI::App& root) {
       ->type_name("NAME");
   command.app->add_flag("--tensors", options->tensors, "list every tensor");
   command.app->add_flag("--verify", options->verify,
-                        "read every byte and compare with the checkpoint's hashes");
+                        "read every byte that a wanlite checkpoint has hashes of, compare, and "
+                        "say what has none");
   command.run = [options](Session& session) { return RunInspect(*options, session); };
   return command;
 }

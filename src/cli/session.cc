@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
@@ -20,7 +21,14 @@ ProgressSink& Session::progress() {
 void Session::Say(absl::string_view text) {
   std::FILE* out = json ? stderr : stdout;
   if (json && quiet) return;
-  Write(text, out);
+  Write(Printable(text), out);
+}
+
+void Session::SayNotes(const std::vector<std::string>& notes) {
+  if (quiet) return;
+  for (const std::string& note : notes) {
+    std::fprintf(stderr, "note: %s\n", OneLine(note).c_str());
+  }
 }
 
 void Session::PrintJson(const Json& value) {
@@ -96,7 +104,25 @@ std::string OneLine(absl::string_view message) {
     if (!line.empty()) line += line.back() == ':' || line.back() == ';' ? " " : "; ";
     line += std::string(part);
   }
-  return line;
+  return Printable(line);
+}
+
+std::string Printable(absl::string_view text) {
+  std::string printable;
+  printable.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F, which some terminals obey as they do ESC [, are C2 80 to C2 9F.
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool c1 = byte == 0xC2 && next >= 0x80 && next <= 0x9F;
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F || c1) {
+      absl::StrAppend(&printable, "\\x", absl::Hex(c1 ? next : byte, absl::kZeroPad2));
+      if (c1) ++i;
+    } else {
+      printable.push_back(text[i]);
+    }
+  }
+  return printable;
 }
 
 }  // namespace wanlite::cli

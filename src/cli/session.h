@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -37,6 +38,8 @@ class Session {
   // Results. With --json standard output holds exactly one JSON value, and Say() goes to standard
   // error. What cannot be written is told by Finish().
   void Say(absl::string_view text);
+  // "note: …" lines on standard error, nothing with --quiet.
+  void SayNotes(const std::vector<std::string>& notes);
   void PrintJson(const Json& json);
   // A JSON value that is text already.
   void PrintJsonText(const std::string& json);
@@ -84,8 +87,11 @@ inline constexpr int kExitUsage = 2;
 // The same for people, for --help.
 std::string ExitCodeHelp();
 
-// The message on one line, without the backtraces that libraries append.
+// The message on one line, without the backtraces that libraries append, fit for a terminal.
 std::string OneLine(absl::string_view message);
+// The text with its control characters, but line ends and tabs, written out ("\x1B"): names in
+// files must not steer the terminal.
+std::string Printable(absl::string_view text);
 
 }  // namespace wanlite::cli
 

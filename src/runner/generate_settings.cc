@@ -70,7 +70,10 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
   settings.shift = defaults.scheduler.shift;
   settings.sampler =
       defaults.scheduler.solver == wan::SolverKind::kEuler ? Sampler::kEuler : Sampler::kUniPc;
-  double boundary = 0;
+  // Without an index nothing says how the experts share the work. One that says nothing, null or 0
+  // leaves all of it to the first, as in diffusers.
+  double boundary = model_index_json.empty() ? kDefaultBoundary : 0;
+  const bool has_index = !model_index_json.empty();
   bool guidance_2_given = false;
   if (!model_index_json.empty()) {
     WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields index,
@@ -93,8 +96,12 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
     WANLITE_RETURN_IF_ERROR(fields.Strings({"prompts"}, settings.prompts));
   }
   if (!guidance_2_given) settings.guidance_2 = settings.guidance;
-  if (two_experts) settings.boundary_ratio = boundary > 0 ? boundary : kDefaultBoundary;
-  if (!two_experts && boundary > 0) {
+  if (!(boundary >= 0 && boundary <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model_index.json: boundary_ratio is ", boundary, ", it must lie in [0, 1]"));
+  }
+  if (two_experts) settings.boundary_ratio = boundary;
+  if (!two_experts && has_index && boundary > 0) {
     // As diffusers: one expert cannot be switched. A folder that lost its second one says so here,
     // not by a worse video.
     return absl::FailedPreconditionError(absl::StrCat(

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/weight_files.h"
 #include "src/checkpoint/confined_env.h"
 #include "src/core/strict_json.h"
 #include "src/runner/generate_settings.h"
@@ -107,10 +108,7 @@ absl::StatusOr<Component> ComponentOfConfig(Env& env, const std::string& path, s
 }
 
 bool HasWeights(Env& env, const std::string& dir) {
-  const absl::StatusOr<std::vector<std::string>> names = env.ListFolder(dir);
-  return names.ok() && std::any_of(names->begin(), names->end(), [](const std::string& name) {
-           return absl::EndsWith(name, ".safetensors") || name == "wanlite.json";
-         });
+  return HoldsWeights(env, dir) || env.FileExists(JoinPath(dir, "wanlite.json"));
 }
 
 // The configs of a folder that holds no weights at all; empty when it holds some, or no config.
@@ -123,7 +121,7 @@ absl::StatusOr<std::vector<Component>> ComponentsOfConfigs(
     components.push_back(std::move(component));
     return components;
   }
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(dir));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListVisible(env, dir));
   for (const std::string& name : names) {
     const std::string folder = JoinPath(dir, name);
     if (HasWeights(env, folder)) return std::vector<Component>();
@@ -144,7 +142,7 @@ absl::StatusOr<std::vector<Component>> ComponentsOfConfigs(
 absl::StatusOr<HollowModel> OpenHollow(Env& env, absl::string_view path, const OpenOptions& options,
                                        const ArchitectureRegistry& architectures) {
   std::vector<Component> components;
-  if (env.FileExists(path)) {
+  if (env.FileExists(path) && !absl::EndsWith(path, ".safetensors")) {
     WANLITE_ASSIGN_OR_RETURN(Component component,
                              ComponentOfConfig(env, std::string(path), "", architectures));
     components.push_back(std::move(component));

@@ -12,6 +12,7 @@
 #include "src/core/catch_torch.h"
 #include "src/model/wan/sampler.h"
 #include "src/ops/cuda_loader.h"
+#include "src/runner/component_fit.h"
 #include "src/runner/runner_rep.h"
 #include "wanlite/video.h"
 
@@ -111,17 +112,7 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::
   if (const auto found = loaded.find(component); found != loaded.end()) {
     return found->second.components().front().module;
   }
-  if (shapes.FindComponent(component) == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("'", folder.dir(), "' has no component '", component,
-                     "'; it has: ", absl::StrJoin(folder.component_names(), ", ")));
-  }
-  // A view of its own, so that it can be freed alone.
-  OpenOptions open;
-  open.components = {component};
-  open.config_path = options.config_path;
-  WANLITE_ASSIGN_OR_RETURN(const ModelFolder opened,
-                           ModelFolder::Open(env, folder.dir(), open, architectures));
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder opened, folder.OpenAlone(component));
   WANLITE_ASSIGN_OR_RETURN(ModelView view, opened.BuildView());
   progress().Begin(absl::StrCat("load ", component), 0);
   absl::Status status = view.LoadAll();
@@ -158,13 +149,14 @@ absl::StatusOr<wan::DitConfig> Runner::Rep::DenoiserConfig() const {
     absl::StatusOr<wan::DitConfig> config = wan::ParseDitConfig(component->config_json);
     return config.ok() ? config : Annotate(config.status(), name);
   }
-  return absl::NotFoundError(absl::StrCat(
-      "'", folder.dir(),
-      "' has no component 'transformer'; it has: ", absl::StrJoin(folder.component_names(), ", ")));
+  return folder.CheckHas("transformer");
 }
 
 absl::StatusOr<LatentGeometry> Runner::Rep::Geometry() const {
   WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, DenoiserConfig());
+  if (const absl::Status fit = CheckComponentsFit(shapes); !fit.ok()) {
+    return Annotate(fit, folder.dir());
+  }
   LatentGeometry geometry;
   geometry.channels = dit.in_channels;
   geometry.patch = dit.patch_size;
@@ -228,6 +220,7 @@ absl::StatusOr<at::Tensor> Runner::EncodePromptOrThrow(const std::string& prompt
     WANLITE_ASSIGN_OR_RETURN(rep.tokenizer,
                              wan::Tokenizer::Load(rep.env, rep.folder.tokenizer_dir()));
   }
+  WANLITE_RETURN_IF_ERROR(CheckVocabularyFits(rep.shapes, rep.tokenizer->vocabulary_size()));
   WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text,
                            rep.tokenizer->Encode(prompt, dit.text_len));
   WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<wan::Umt5> encoder,

@@ -3,6 +3,7 @@
 
 #include "tests/checkpoint/toy_model.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -140,6 +141,16 @@ const ArchitectureRegistry& Toys() {
 void Put(Env& env, const std::string& path, const std::string& text) {
   REQUIRE_OK(env.CreateFolders(Dirname(path)));
   REQUIRE_OK(env.WriteFileAtomically(path, text));
+}
+
+void PutTensors(Env& env, const std::string& path, const std::vector<NamedTensor>& tensors) {
+  REQUIRE_OK(env.CreateFolders(Dirname(path)));
+  REQUIRE_OK(WriteSafetensors(env, path, tensors));
+}
+
+bool HasNote(const ModelFolder& folder, const std::string& text) {
+  return std::any_of(folder.notes().begin(), folder.notes().end(),
+                     [&](const std::string& note) { return absl::StrContains(note, text); });
 }
 
 ArchitectureRegistry ToyArchitectures() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "wanlite/architecture.h"
+#include "wanlite/checkpoint.h"
 #include "wanlite/env.h"
 #include "wanlite/linear_weight.h"
 #include "wanlite/model_view.h"
@@ -27,6 +28,11 @@ const ArchitectureRegistry& Toys();
 
 // Writes a file and the folders above it.
 void Put(Env& env, const std::string& path, const std::string& text);
+
+// The same for a file of tensors.
+void PutTensors(Env& env, const std::string& path, const std::vector<NamedTensor>& tensors);
+// True when one of the folder's notes says `text`.
+bool HasNote(const ModelFolder& folder, const std::string& text);
 
 // config.json texts.
 std::string DenoiserConfig(int64_t dim = 4, int64_t layers = 2);

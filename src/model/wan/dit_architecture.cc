@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/model/wan/dit.h"
 #include "src/model/wan/dit_names.h"
+#include "src/model/wan/published_models.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
 
@@ -69,6 +71,25 @@ absl::StatusOr<std::string> ConfigOf(absl::string_view config_json,
   return DitConfigJson(config);
 }
 
+// The other programs have one width for all blocks, and as many heads as make the model's width.
+absl::Status CheckForeign(absl::string_view config_json) {
+  WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));
+  const std::pair<const char*, const std::vector<int64_t>*> per_block[] = {
+      {"feed-forward widths", &config.ffn_dims},
+      {"numbers of self-attention heads", &config.self_attn_heads},
+      {"numbers of cross-attention heads", &config.cross_attn_heads}};
+  for (const auto& [what, values] : per_block) {
+    if (values->empty()) continue;
+    const auto [least, most] = std::minmax_element(values->begin(), values->end());
+    return absl::FailedPreconditionError(absl::StrCat("the blocks have ", what, " of their own (",
+                                                      *least, " to ", *most,
+                                                      "), which other programs cannot load"));
+  }
+  if (config.qk_norm) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the attention does not normalise queries and keys, which other programs always do");
+}
+
 }  // namespace
 
 Architecture DitArchitecture() {
@@ -83,7 +104,46 @@ Architecture DitArchitecture() {
   architecture.normalize_config = Normalize;
   architecture.original_config = ToOriginal;
   architecture.config_of = ConfigOf;
-  architecture.recognizes = IsOriginalDit;
+  architecture.recognizes = IsDit;
+  architecture.config_keys = {"added_kv_proj_dim",
+                              "attention_head_dim",
+                              "cross_attn_norm",
+                              "dim",
+                              "dtype",
+                              "eps",
+                              "ffn_dim",
+                              "freq_dim",
+                              "image_dim",
+                              "in_channels",
+                              "in_dim",
+                              "model_type",
+                              "num_attention_heads",
+                              "num_heads",
+                              "num_layers",
+                              "out_channels",
+                              "out_dim",
+                              "patch_size",
+                              "pos_embed_seq_len",
+                              "qk_norm",
+                              "rope_max_seq_len",
+                              "text_dim",
+                              "text_len",
+                              "torch_dtype",
+                              "wanlite_cross_attn_heads",
+                              "wanlite_ffn_dims",
+                              "wanlite_qk_norm",
+                              "wanlite_self_attn_heads",
+                              "window_size"};
+  architecture.config_of_shapes = [](const TensorShapes& shapes) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(const DitConfig config, DitConfigOfShapes(shapes));
+    return DitConfigJson(config);
+  };
+  architecture.check_foreign = CheckForeign;
+  architecture.pipeline_defaults = [](absl::string_view config_json,
+                                      int experts) -> absl::StatusOr<PipelineDefaults> {
+    WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));
+    return PublishedDefaults(config, experts);
+  };
   return architecture;
 }
 

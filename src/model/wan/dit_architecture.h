@@ -18,6 +18,9 @@ Architecture DitArchitecture();
 // reads.
 std::string DitOriginalConfigJson(const DitConfig& config);
 
+// The config that the tensors' shapes imply, with the 128 channels a head of all published models.
+absl::StatusOr<DitConfig> DitConfigOfShapes(const TensorShapes& shapes);
+
 }  // namespace wanlite::wan
 
 #endif  // WANLITE_SRC_MODEL_WAN_DIT_ARCHITECTURE_H_

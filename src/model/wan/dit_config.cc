@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/input_limits.h"
 #include "src/model/wan/dit_architecture.h"
+#include "src/model/wan/dit_names.h"
 #include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
@@ -117,7 +118,15 @@ absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
   std::string type = "t2v";
   WANLITE_RETURN_IF_ERROR(json.String({"model_type"}, type));
   // "ti2v" is the 5B model, whose transformer is the text-to-video one with a timestep per token.
-  if (type != "t2v" && type != "ti2v") return Unimplemented("model_type", type, "t2v or ti2v");
+  // The "i2v" one of Wan 2.2 gets its image as more input channels, and is the same network too;
+  // that of Wan 2.1 has a second attention for it.
+  int64_t in_dim = 0, out_dim = 0;
+  WANLITE_RETURN_IF_ERROR(json.Int({"in_dim"}, in_dim));
+  WANLITE_RETURN_IF_ERROR(json.Int({"out_dim"}, out_dim));
+  const bool image_as_channels = type == "i2v" && in_dim > out_dim && out_dim > 0;
+  if (type != "t2v" && type != "ti2v" && !image_as_channels) {
+    return Unimplemented("model_type", type, "t2v, ti2v or, with more in_dim than out_dim, i2v");
+  }
   std::vector<int64_t> window{-1, -1};
   WANLITE_RETURN_IF_ERROR(json.Ints({"window_size"}, window));
   if (window != std::vector<int64_t>{-1, -1}) {
@@ -226,7 +235,10 @@ std::string DitOriginalConfigJson(const DitConfig& config) {
   json["ffn_dim"] = config.ffn_dim;
   json["freq_dim"] = config.freq_dim;
   json["in_dim"] = config.in_channels;
-  json["model_type"] = "t2v";
+  constexpr int64_t kChannelsOf5B = 48;
+  json["model_type"] = config.in_channels > config.out_channels ? "i2v"
+                       : config.in_channels == kChannelsOf5B    ? "ti2v"
+                                                                : "t2v";
   json["num_heads"] = config.num_heads;
   json["num_layers"] = config.num_layers;
   json["out_dim"] = config.out_channels;
@@ -241,6 +253,64 @@ std::string DitOriginalConfigJson(const DitConfig& config) {
   }
   AddPerBlockSizes(config, json);
   return json.dump(2) + "\n";
+}
+
+absl::StatusOr<DitConfig> DitConfigOfShapes(const TensorShapes& shapes) {
+  const auto find = [&](const std::string& name) -> const std::vector<int64_t>* {
+    auto it = shapes.find(name);
+    if (it == shapes.end()) it = shapes.find(DitDiffusersName(name));
+    return it == shapes.end() ? nullptr : &it->second;
+  };
+  const auto need = [&](const std::string& name,
+                        size_t dims) -> absl::StatusOr<std::vector<int64_t>> {
+    const std::vector<int64_t>* shape = find(name);
+    if (shape != nullptr && shape->size() == dims) return *shape;
+    return absl::InvalidArgumentError(absl::StrCat(
+        name,
+        shape == nullptr ? " is missing" : absl::StrCat(" has ", shape->size(), " dimensions"),
+        ", wanted ", dims, " dimensions"));
+  };
+  DitConfig config;
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> patch, need("patch_embedding.weight", 5));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> text, need("text_embedding.0.weight", 2));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> time, need("time_embedding.0.weight", 2));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> head, need("head.head.weight", 2));
+  const int64_t dim = patch[0];
+  const DitConfig published;
+  if (dim < published.head_dim || dim % published.head_dim != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a width of ", dim, " is no multiple of ", published.head_dim,
+        ", the channels a head of the published models, so the number of heads is not known"));
+  }
+  config.num_heads = dim / published.head_dim;
+  config.in_channels = patch[1];
+  int64_t patch_values = 1;
+  for (size_t i = 0; i < 3; ++i) {
+    config.patch_size[i] = patch[2 + i];
+    WANLITE_RETURN_IF_ERROR(
+        CheckDitRange(absl::StrCat("patch_size[", i, "]"), patch[2 + i], 1, kMaxPatch));
+    patch_values *= patch[2 + i];
+  }
+  config.out_channels = head[0] / patch_values;
+  config.text_dim = text[1];
+  config.freq_dim = time[1];
+  config.num_layers = 0;
+  while (config.num_layers < kMaxBlocks) {
+    const std::string block = absl::StrCat("blocks.", config.num_layers);
+    const std::vector<int64_t>* ffn = find(block + ".ffn.0.weight");
+    if (ffn == nullptr || ffn->empty()) break;
+    config.ffn_dims.push_back(ffn->front());
+    ++config.num_layers;
+  }
+  if (!config.ffn_dims.empty()) config.ffn_dim = config.ffn_dims.front();
+  if (std::all_of(config.ffn_dims.begin(), config.ffn_dims.end(),
+                  [&](int64_t width) { return width == config.ffn_dim; })) {
+    config.ffn_dims.clear();
+  }
+  config.cross_attn_norm = find("blocks.0.norm3.weight") != nullptr;
+  config.qk_norm = find("blocks.0.self_attn.norm_q.weight") != nullptr;
+  WANLITE_RETURN_IF_ERROR(Validate(config));
+  return config;
 }
 
 }  // namespace wanlite::wan

@@ -4,6 +4,7 @@
 #include "src/model/wan/dit_names.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -59,11 +60,16 @@ std::string DitDiffusersName(absl::string_view original) {
   return absl::StrCat(original.substr(0, dot + 1), Rename(original.substr(dot + 1), kBlockNames));
 }
 
-bool IsOriginalDit(const std::vector<std::string>& names) {
-  const auto has = [&](const char* name) {
+bool IsDit(const std::vector<std::string>& names) {
+  const auto has = [&](const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  return has("patch_embedding.weight") && has("head.modulation") && has("blocks.0.modulation");
+  const char* const marks[] = {"head.modulation", "blocks.0.modulation",
+                               "blocks.0.self_attn.q.weight", "time_projection.1.weight"};
+  return has("patch_embedding.weight") &&
+         (std::all_of(std::begin(marks), std::end(marks), has) ||
+          std::all_of(std::begin(marks), std::end(marks),
+                      [&](const char* name) { return has(DitDiffusersName(name)); }));
 }
 
 }  // namespace wanlite::wan

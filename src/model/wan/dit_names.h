@@ -17,8 +17,8 @@ namespace wanlite::wan {
 // A name that is none of the transformer's comes back unchanged.
 std::string DitDiffusersName(absl::string_view original);
 
-// True for the tensor names of an original Wan transformer file.
-bool IsOriginalDit(const std::vector<std::string>& names);
+// True for the tensor names of a Wan transformer, all under original or all under diffusers names.
+bool IsDit(const std::vector<std::string>& names);
 
 }  // namespace wanlite::wan
 

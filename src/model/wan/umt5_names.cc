@@ -4,6 +4,7 @@
 #include "src/model/wan/umt5_names.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -59,6 +60,51 @@ std::string Umt5ToTransformers(const std::string& internal_name) {
   return absl::StrCat("encoder.block.", index, ".", name);
 }
 
+namespace {
+
+// All sizes stand in the shapes; how far positions reach does not, and is the published 128.
+absl::StatusOr<std::string> Umt5ConfigOfShapes(const TensorShapes& shapes) {
+  const auto find = [&](const std::string& name) -> const std::vector<int64_t>* {
+    auto it = shapes.find(name);
+    if (it == shapes.end()) it = shapes.find(Umt5ToTransformers(name));
+    if (it == shapes.end() && name == "token_embedding.weight") {
+      it = shapes.find("encoder.embed_tokens.weight");
+    }
+    return it == shapes.end() ? nullptr : &it->second;
+  };
+  const auto matrix = [&](const std::string& name) -> absl::StatusOr<std::vector<int64_t>> {
+    const std::vector<int64_t>* shape = find(name);
+    if (shape != nullptr && shape->size() == 2 && (*shape)[1] > 0) return *shape;
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, shape == nullptr ? " is missing" : " is no matrix"));
+  };
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> embedding, matrix("token_embedding.weight"));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> position,
+                           matrix("blocks.0.pos_embedding.embedding.weight"));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> query, matrix("blocks.0.attn.q.weight"));
+  Umt5Config config;
+  config.vocab_size = embedding[0];
+  config.d_model = embedding[1];
+  config.num_buckets = position[0];
+  config.num_heads = position[1];
+  config.d_kv = query[0] / config.num_heads;
+  config.num_layers = 0;
+  for (;; ++config.num_layers) {
+    const auto* gate = find(absl::StrCat("blocks.", config.num_layers, ".ffn.gate.0.weight"));
+    if (gate == nullptr || gate->empty()) break;
+    config.ffn_dims.push_back(gate->front());
+  }
+  if (!config.ffn_dims.empty()) config.d_ff = config.ffn_dims.front();
+  if (std::all_of(config.ffn_dims.begin(), config.ffn_dims.end(),
+                  [&](int64_t width) { return width == config.d_ff; })) {
+    config.ffn_dims.clear();
+  }
+  WANLITE_RETURN_IF_ERROR(ValidateUmt5Config(config));
+  return Umt5ConfigJson(config);
+}
+
+}  // namespace
+
 Architecture Umt5Architecture() {
   Architecture architecture;
   architecture.name = "UMT5EncoderModel";
@@ -88,11 +134,72 @@ Architecture Umt5Architecture() {
     return Umt5ConfigJson(encoder->CurrentConfig());
   };
   architecture.recognizes = [](const std::vector<std::string>& names) {
-    const auto has = [&names](const char* name) {
+    const auto has = [&names](const std::string& name) {
       return std::find(names.begin(), names.end(), name) != names.end();
     };
-    return has("token_embedding.weight") && has("blocks.0.attn.q.weight") &&
-           has("blocks.0.ffn.gate.0.weight") && has("blocks.0.pos_embedding.embedding.weight");
+    // With one block alone T5's shared position bias looks like umT5's.
+    const char* const marks[] = {"blocks.0.attn.q.weight", "blocks.0.ffn.gate.0.weight",
+                                 "blocks.0.pos_embedding.embedding.weight"};
+    return (has("token_embedding.weight") &&
+            std::all_of(std::begin(marks), std::end(marks), has)) ||
+           ((has("shared.weight") || has("encoder.embed_tokens.weight")) &&
+            !has("decoder.block.0.layer.0.SelfAttention.q.weight") &&
+            (!has("encoder.block.1.layer.0.SelfAttention.q.weight") ||
+             has("encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight")) &&
+            std::all_of(std::begin(marks), std::end(marks),
+                        [&](const char* name) { return has(Umt5ToTransformers(name)); }));
+  };
+  architecture.config_keys = {"architectures",
+                              "bos_token_id",
+                              "classifier_dropout",
+                              "d_ff",
+                              "d_kv",
+                              "d_model",
+                              "decoder_layers",
+                              "decoder_start_token_id",
+                              "dense_act_fn",
+                              "dim",
+                              "dim_attn",
+                              "dim_ffn",
+                              "dropout",
+                              "dropout_rate",
+                              "dtype",
+                              "encoder_layers",
+                              "eos_token_id",
+                              "feed_forward_proj",
+                              "initializer_factor",
+                              "is_decoder",
+                              "is_encoder_decoder",
+                              "is_gated_act",
+                              "layer_norm_epsilon",
+                              "model_type",
+                              "n_positions",
+                              "num_buckets",
+                              "num_decoder_layers",
+                              "num_heads",
+                              "num_layers",
+                              "output_past",
+                              "pad_token_id",
+                              "relative_attention_max_distance",
+                              "relative_attention_num_buckets",
+                              "scalable_attention",
+                              "shared_pos",
+                              "tie_word_embeddings",
+                              "tokenizer_class",
+                              "torch_dtype",
+                              "transformers_version",
+                              "use_cache",
+                              "vocab",
+                              "vocab_size",
+                              "wanlite_attn_heads",
+                              "wanlite_ffn_dims"};
+  architecture.config_of_shapes = Umt5ConfigOfShapes;
+  architecture.check_foreign = [](absl::string_view config_json) -> absl::Status {
+    WANLITE_ASSIGN_OR_RETURN(const Umt5Config config, ParseUmt5Config(config_json));
+    if (config.ffn_dims.empty() && config.attn_heads.empty()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("the blocks have ", config.ffn_dims.empty() ? "numbers of heads" : "widths",
+                     " of their own, which other programs cannot load"));
   };
   return architecture;
 }

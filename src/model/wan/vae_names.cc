@@ -114,12 +114,38 @@ Architecture VaeArchitecture() {
     return VaeConfigJson(vae->config());
   };
   architecture.recognizes = [](const std::vector<std::string>& names) {
-    const auto has = [&names](const char* name) {
+    const auto has = [&names](const std::string& name) {
       return std::find(names.begin(), names.end(), name) != names.end();
     };
-    return has("encoder.downsamples.0.residual.0.gamma") && has("decoder.middle.1.to_qkv.weight") &&
-           has("conv1.weight") && has("conv2.weight");
+    // The VAE of Wan 2.2 TI2V-5B has more levels of names in its encoder.
+    return (has("encoder.downsamples.0.residual.0.gamma") &&
+            has("decoder.middle.1.to_qkv.weight") && has("conv1.weight") && has("conv2.weight")) ||
+           (has("encoder.down_blocks.0.norm1.gamma") &&
+            has("decoder.mid_block.attentions.0.to_qkv.weight") && has("quant_conv.weight") &&
+            has("post_quant_conv.weight"));
   };
+  architecture.config_keys = {"attn_scales",
+                              "base_dim",
+                              "clip_output",
+                              "dec_dim",
+                              "decoder_base_dim",
+                              "dim",
+                              "dim_mult",
+                              "dropout",
+                              "dtype",
+                              "in_channels",
+                              "is_residual",
+                              "latents_mean",
+                              "latents_std",
+                              "num_res_blocks",
+                              "out_channels",
+                              "patch_size",
+                              "scale_factor_spatial",
+                              "scale_factor_temporal",
+                              "temperal_downsample",
+                              "temporal_downsample",
+                              "torch_dtype",
+                              "z_dim"};
   return architecture;
 }
 

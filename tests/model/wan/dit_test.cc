@@ -430,6 +430,22 @@ TEST_CASE("a config is read in both forms and comes back the same") {
   CHECK(nulls.qk_norm);
 }
 
+TEST_CASE("the original config names the kind of model, and all of Wan 2.2 are read") {
+  const auto type_of = [](int64_t in, int64_t out) {
+    DitConfig config;
+    config.in_channels = in;
+    config.out_channels = out;
+    const std::string json = DitOriginalConfigJson(config);
+    ASSERT_OK_AND_ASSIGN(const DitConfig again, ParseDitConfig(json));
+    CHECK(again.in_channels == in);
+    CHECK(again.out_channels == out);
+    return json;
+  };
+  CHECK(absl::StrContains(type_of(16, 16), "\"model_type\": \"t2v\""));
+  CHECK(absl::StrContains(type_of(36, 16), "\"model_type\": \"i2v\""));
+  CHECK(absl::StrContains(type_of(48, 48), "\"model_type\": \"ti2v\""));
+}
+
 TEST_CASE("a wrong config is refused with the field's name") {
   const auto code = [](const char* json) { return ParseDitConfig(json).status().code(); };
   const auto message = [](const char* json) {

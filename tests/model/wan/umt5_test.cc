@@ -281,7 +281,8 @@ TEST_CASE("Umt5Architecture: names, topology and aliases fit both schemes") {
   CHECK(architecture.to_diffusers(json, "blocks.1.ffn.fc1.weight_scale") ==
         "encoder.block.1.layer.1.DenseReluDense.wi_1.weight_scale");
   CHECK(architecture.recognizes(names));
-  CHECK_FALSE(architecture.recognizes({foreign.begin(), foreign.end()}));
+  CHECK(architecture.recognizes({foreign.begin(), foreign.end()}));
+  CHECK_FALSE(architecture.recognizes({"conv1.weight", "token_embedding.weight"}));
   for (const auto& [alias, internal] : architecture.foreign_aliases) {
     CHECK(std::find(names.begin(), names.end(), internal) != names.end());
   }

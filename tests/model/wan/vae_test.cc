@@ -304,7 +304,8 @@ TEST_CASE("VaeConfig: JSON written is read back, and errors name the field") {
 }
 
 TEST_CASE(
-    "VaeArchitecture: builds from config.json, names every tensor, recognises original files") {
+    "VaeArchitecture: builds from config.json, names every tensor, recognises files of both "
+    "schemes") {
   const Architecture architecture = VaeArchitecture();
   CHECK(architecture.name == "AutoencoderKLWan");
   VaeConfig config = SmallConfig();
@@ -321,7 +322,8 @@ TEST_CASE(
   CHECK(foreign.size() == names.size());
   CHECK(foreign.count("decoder.up_blocks.0.upsamplers.0.time_conv.weight") == 1);
   CHECK(architecture.recognizes(names));
-  CHECK_FALSE(architecture.recognizes({foreign.begin(), foreign.end()}));
+  CHECK(architecture.recognizes({foreign.begin(), foreign.end()}));
+  CHECK_FALSE(architecture.recognizes({"conv1.weight", "token_embedding.weight"}));
   ASSERT_OK_AND_ASSIGN(const std::string normal, architecture.normalize_config(json));
   ASSERT_OK_AND_ASSIGN(const std::string of_module, architecture.config_of(json, *module));
   CHECK(normal == json);

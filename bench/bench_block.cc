@@ -3,13 +3,13 @@
 //
 // One block of the diffusion transformer: wanlite's in each format, against the same block written
 // with LibTorch's operators alone. Every variant's error is against LibTorch's fp32 result.
-#include <torch/torch.h>
 
 #include <cmath>
 
 #include "absl/strings/match.h"
 #include "bench/harness.h"
 #include "bench/torch_block.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit_block.h"
 #include "src/model/wan/rope.h"
 #include "src/quant/weight_int8.h"

@@ -7,7 +7,7 @@
 //
 // LibTorch's side does the same work with what LibTorch has: torch::load of one archive, tensor
 // arithmetic in memory, torch::save. "read_write_sync" is what the disk takes for the bytes alone.
-#include <torch/torch.h>
+#include <torch/serialize.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/harness.h"
 #include "bench/random_wan.h"
+#include "src/core/libtorch.h"
 #include "wanlite/architecture.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Operators against LibTorch's own, on the shapes of Wan's linear layers.
-#include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
 #include "bench/harness.h"
 #include "bench/torch_int8.h"
+#include "src/core/libtorch.h"
 #include "src/ops/ops.h"
 #include "src/quant/weight_int8.h"
 

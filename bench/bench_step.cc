@@ -7,11 +7,11 @@
 // same layers.
 //
 //   bench_step [--model=DIR] [flags of Google Benchmark]     DIR: examples/digits/model
-#include <torch/torch.h>
 
 #include "absl/strings/strip.h"
 #include "bench/harness.h"
 #include "bench/torch_int8.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit.h"
 #include "src/model/wan/sampler.h"
 #include "wanlite/architecture.h"

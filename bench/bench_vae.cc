@@ -4,10 +4,10 @@
 // The VAE's decoder, latents to frames. "whole_clip" is what LibTorch alone would run: every
 // convolution over all frames at once; "chunked" is what generation runs, one latent frame after
 // the other, whose memory does not grow with the clip. The kernels of both are LibTorch's.
-#include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
 #include "bench/harness.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/vae.h"
 #include "wanlite/metrics.h"
 

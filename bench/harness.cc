@@ -3,7 +3,6 @@
 #include "bench/harness.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
 
 #include <cstdlib>
 #include <iostream>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bench/peak.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/machine.h"
 #include "src/ops/cpu/cpu_isa.h"
 
@@ -57,7 +57,7 @@ benchmark::internal::Benchmark* Add(const std::string& group, const std::string&
                                     std::function<void(benchmark::State&)> run) {
   return benchmark::RegisterBenchmark((group + "/" + variant).c_str(),
                                       [run](benchmark::State& state) {
-                                        const torch::InferenceMode inference;
+                                        const c10::InferenceMode inference;
                                         run(state);
                                       })
       ->Unit(benchmark::kMillisecond)

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/torch_block.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "bench/torch_int8.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite::bench {
 namespace {

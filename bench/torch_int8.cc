@@ -3,9 +3,10 @@
 #include "bench/torch_int8.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <torch/torch.h>
 
 #include <utility>
+
+#include "src/core/libtorch.h"
 
 namespace wanlite::bench {
 namespace {

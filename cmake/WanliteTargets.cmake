@@ -26,7 +26,7 @@ target_compile_options(wanlite_base INTERFACE -Wall -Wextra -Wno-unused-paramete
 
 # One precompiled header for the library and its programs, one without optimisation for tests and examples,
 # which spend their time in the library and compile in half the time so.
-set(WANLITE_PCH_HEADERS <torch/torch.h> <absl/status/statusor.h> <absl/strings/str_cat.h>
+set(WANLITE_PCH_HEADERS ${CMAKE_SOURCE_DIR}/src/core/libtorch.h <absl/status/statusor.h> <absl/strings/str_cat.h>
     <algorithm> <map> <memory> <optional> <string> <vector>)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/pch/empty.cc CONTENT "// precompiled header only\n")
 add_library(wanlite_pch OBJECT ${CMAKE_BINARY_DIR}/pch/empty.cc)

@@ -82,6 +82,13 @@ def check_public_headers(tree):
             yield path, 1, f"include guard wanted: {guard}"
 
 
+def check_libtorch(tree):
+    for path in tree.select(["src/", "tests/", "bench/"], CPP):
+        for number, _ in lines_with(r"#include\s+<torch/torch\.h>", tree.text(path)):
+            yield (path, number,
+                   "torch/torch.h doubles what a file costs: include src/core/libtorch.h and what else is used")
+
+
 def check_licence(tree):
     for path in tree.paths:
         if not (path.endswith(CODE) or path in ("dev", ".clang-tidy")
@@ -168,7 +175,7 @@ def check_private_places(tree):
                 yield path, number, f"a path of one machine: {match.group()}…"
 
 
-RULES = [check_errors, check_public_headers, check_licence, check_direction, check_built, check_size,
+RULES = [check_errors, check_public_headers, check_libtorch, check_licence, check_direction, check_built, check_size,
          check_seams, check_private_places]
 
 

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The one list of weight formats. A new format adds a line.
-#include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/quant/weight_int8.h"
 #include "wanlite/linear_weight.h"
 

@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <map>
 #include <set>
 #include <utility>
@@ -16,6 +14,7 @@
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/checkpoint/safetensors_reader.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/nn.h"

@@ -3,8 +3,6 @@
 
 #include "src/checkpoint/component_config.h"
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -14,6 +12,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/checkpoint/weight_files.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

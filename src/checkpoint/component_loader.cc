@@ -3,8 +3,6 @@
 
 #include "src/checkpoint/component_loader.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -18,6 +16,7 @@
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/strict_json.h"
 #include "src/model/dump.h"
 #include "wanlite/nn.h"

@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -20,6 +18,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/checkpoint/safetensors_writer.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/checked_cast.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"

@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
+#include "src/core/libtorch.h"
 #include "src/core/proto_text.h"
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"

@@ -3,8 +3,6 @@
 
 #include "src/checkpoint/safetensors_reader.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -19,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

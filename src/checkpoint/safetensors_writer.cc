@@ -3,8 +3,6 @@
 
 #include "src/checkpoint/safetensors_writer.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -14,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"

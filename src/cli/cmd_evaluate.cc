@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <cstdio>
 
@@ -12,6 +11,7 @@
 #include "src/cli/child_process.h"
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
 #include "src/runner/digits_set.h"

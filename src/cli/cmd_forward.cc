@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
+#include "src/core/libtorch.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

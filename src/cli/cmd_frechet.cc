@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <optional>
@@ -9,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/set_distance.h"
 #include "src/runner/text_table.h"
 #include "wanlite/checkpoint.h"

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <cstdio>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
+#include "src/core/libtorch.h"
 #include "src/runner/text_table.h"
 #include "src/runner/vbench.h"
 #include "wanlite/checkpoint.h"

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
+#include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
 #include "src/runner/hollow_model.h"
 #include "src/runner/text_table.h"

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/options.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -11,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 #include "src/runner/protocols.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"

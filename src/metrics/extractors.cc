@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/metrics/extractors.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <cstdlib>
 
@@ -12,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "wanlite/status.h"
 

@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/metrics/flicker.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

@@ -3,13 +3,12 @@
 
 #include "src/metrics/frechet.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/other_ops.h"
 #include "src/metrics/size_step.h"
 #include "src/metrics/vae_ops.h"

@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/metrics/other_ops.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <cmath>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/frames.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"

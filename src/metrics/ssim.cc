@@ -3,9 +3,9 @@
 //
 // Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from error
 // visibility to structural similarity, IEEE TIP 13(4), 2004, equation 13.
-#include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/frames.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"

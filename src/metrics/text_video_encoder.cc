@@ -3,7 +3,6 @@
 #include "src/metrics/text_video_encoder.h"
 
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/torch.h>
 
 #include <atomic>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/extractors.h"
 #include "src/metrics/torchscript_file.h"
 #include "wanlite/status.h"

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/extractors.h"
 #include "src/metrics/torchscript_file.h"
 #include "wanlite/status.h"

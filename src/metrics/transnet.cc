@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <array>
 #include <map>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/metrics/feature_extractor.h"
 #include "wanlite/checkpoint.h"

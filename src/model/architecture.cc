@@ -3,11 +3,10 @@
 
 #include "wanlite/architecture.h"
 
-#include <torch/torch.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite {
 

@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/block_program.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "wanlite/topology.h"
 
 namespace wanlite {

@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/model/checked_cast.h"
 
-#include <torch/torch.h>
-
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "wanlite/nn.h"
 

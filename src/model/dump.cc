@@ -3,10 +3,9 @@
 
 #include "src/model/dump.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite {
 

@@ -1,13 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <limits>
 #include <new>
 #include <set>
 #include <utility>
 
+#include "src/core/libtorch.h"
 #include "wanlite/nn.h"
 
 namespace wanlite::nn {

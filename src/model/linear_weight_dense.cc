@@ -1,11 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "wanlite/linear_weight.h"
 #include "wanlite/nn.h"
 

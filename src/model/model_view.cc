@@ -7,8 +7,6 @@
 #include <malloc.h>
 #endif
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <set>
 #include <utility>
@@ -17,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/model/checked_cast.h"
 #include "src/model/dump.h"

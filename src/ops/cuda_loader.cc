@@ -3,13 +3,13 @@
 #include "src/ops/cuda_loader.h"
 
 #include <dlfcn.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite::ops {
 namespace {

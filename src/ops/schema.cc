@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every operator of the library, and the typed calls of ops.h.
-#include <torch/torch.h>
 
 #include <torch/library.h>
 
+#include "src/core/libtorch.h"
 #include "src/ops/ops.h"
 
 TORCH_LIBRARY(wanlite, m) {

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pipeline/invariants.h"
 
-#include <torch/torch.h>
-
 #include <cstdint>
 #include <set>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "wanlite/nn.h"
 #include "wanlite/pipeline.h"

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pruning/magnitude.h"
 
-#include <torch/torch.h>
+#include "src/core/libtorch.h"
 
 #include <cmath>
 #include <cstring>

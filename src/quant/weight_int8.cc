@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/weight_int8.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/quote_name.h"
 #include "src/core/strict_json.h"
 #include "src/model/dump.h"

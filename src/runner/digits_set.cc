@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/digits_set.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/metrics/extractors.h"
 #include "src/runner/clip_folder.h"

@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/evaluate.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/runner/evaluate_cache.h"
 #include "src/runner/evaluate_layers.h"
 #include "src/runner/hollow_model.h"

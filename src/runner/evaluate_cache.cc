@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/evaluate_cache.h"
 
-#include <torch/torch.h>
-
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"

@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/evaluate_layers.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
 #include "wanlite/status.h"
 

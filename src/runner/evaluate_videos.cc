@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/evaluate_videos.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <map>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/runner/clip_folder.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"

@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/generate_settings.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 #include "src/metrics/size_step.h"
 #include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/hollow_model.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "src/checkpoint/weight_files.h"
 #include "src/checkpoint/confined_env.h"
+#include "src/core/libtorch.h"
 #include "src/core/strict_json.h"
 #include "src/runner/generate_settings.h"
 #include "wanlite/nn.h"

@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/runner.h"
 
-#include <torch/torch.h>
-
 #include <chrono>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/sampler.h"
 #include "src/ops/cuda_loader.h"
 #include "src/runner/component_fit.h"

@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/set_scorer.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

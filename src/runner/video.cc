@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/video.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "absl/strings/ascii.h"
@@ -11,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/runner/video_encoders.h"
 #include "wanlite/status.h"
 

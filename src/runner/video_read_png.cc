@@ -4,11 +4,11 @@
 // PNG (W3C Recommendation, third edition, which includes animation). Distributions build libpng
 // without animation, so the chunks are read here, each frame is made into a PNG of its own, and
 // libpng decodes that.
-#include <torch/torch.h>
 
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/runner/png_animation.h"
 #include "src/runner/video_decoders.h"
 #include "wanlite/status.h"

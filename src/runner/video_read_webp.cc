@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 #include <webp/demux.h>
 
 #include <array>
@@ -15,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/core/libtorch.h"
 #include "src/runner/video_decoders.h"
 #include "src/runner/video_encoders.h"
 #include "wanlite/status.h"

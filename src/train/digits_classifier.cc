@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_classifier.h"
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/core/strict_json.h"
 #include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"

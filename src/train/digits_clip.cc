@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_clip.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -12,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/input_limits.h"
+#include "src/core/libtorch.h"
 #include "src/core/strict_json.h"
 #include "src/train/parameters.h"
 #include "wanlite/checkpoint.h"

@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_model.h"
 
-#include <torch/torch.h>
-
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/checked_cast.h"
 #include "src/model/wan/dit_names.h"
 #include "src/model/wan/flow_scheduler.h"

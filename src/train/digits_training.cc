@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_training.h"
 
-#include <torch/torch.h>
-
 #include <atomic>
 #include <functional>
 #include <mutex>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "src/checkpoint/file_tools.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/threads.h"
 #include "src/model/wan/tokenizer.h"
 #include "src/model/wan/tokenizer_trainer.h"

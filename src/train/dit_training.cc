@@ -3,9 +3,9 @@
 #include "src/train/dit_training.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite::train {
 namespace {

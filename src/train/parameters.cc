@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/parameters.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 #include "src/model/checked_cast.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"

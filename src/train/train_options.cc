@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/train_options.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/input_limits.h"
+#include "src/core/libtorch.h"
 #include "src/core/proto_text.h"
 #include "src/model/wan/sampler.h"
 #include "src/train/digits_clip.h"

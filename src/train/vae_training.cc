@@ -3,12 +3,12 @@
 #include "src/train/vae_training.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite::train {

@@ -3,12 +3,12 @@
 #include "src/train/video_trunk.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <array>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/train/vae_training.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cctype>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/proto/recipe.pb.h"
 #include "tests/testing/catch.h"
 #include "wanlite/architecture.h"

@@ -1,14 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "src/checkpoint/manifest_json.h"
+#include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
 #include "tests/checkpoint/toy_model.h"
 #include "tests/testing/catch.h"

@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "tests/checkpoint/toy_model.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/temp_folder.h"

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -14,6 +13,7 @@
 #include "src/checkpoint/safetensors_reader.h"
 #include "src/checkpoint/safetensors_writer.h"
 #include "src/core/input_limits.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"

@@ -6,12 +6,11 @@
 #ifndef WANLITE_TESTS_CHECKPOINT_TOY_MODEL_H_
 #define WANLITE_TESTS_CHECKPOINT_TOY_MODEL_H_
 
-#include <torch/torch.h>
-
 #include <map>
 #include <string>
 #include <vector>
 
+#include "src/core/libtorch.h"
 #include "wanlite/architecture.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"

@@ -3,12 +3,12 @@
 
 // Folders as people have them: files beside the model, files of other kinds under its names,
 // prefixes, halves of models.
-#include <torch/torch.h>
 
 #include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
 #include "tests/checkpoint/toy_model.h"
 #include "tests/testing/catch.h"

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Wan folders without configs or indices, and what their exports say to other programs.
-#include <torch/torch.h>
 
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/published_models.h"
 #include "src/model/wan/umt5_names.h"

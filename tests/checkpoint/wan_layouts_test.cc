@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/umt5_names.h"
 #include "src/model/wan/vae_names.h"

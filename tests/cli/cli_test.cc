@@ -4,7 +4,6 @@
 // Runs the program as a user does, on a tiny model folder.
 #include <signal.h>
 #include <sys/wait.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/libtorch.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/tiny_wan.h"

@@ -5,7 +5,6 @@
 // outlives the signal that ends it.
 #include <signal.h>
 #include <sys/wait.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -18,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "src/core/libtorch.h"
 #include "src/runner/evaluate.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"

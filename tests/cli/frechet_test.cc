@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // wanlite frechet, as a user runs it.
-#include <torch/torch.h>
 
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "src/core/libtorch.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"

@@ -54,6 +54,9 @@ class LintTest(unittest.TestCase):
         text = CLEAN["include/wanlite/c.h"] + "#include <torch/torch.h>\n"
         self.expect({"include/wanlite/c.h": text}, "include/wanlite/c.h:6:", "torch.h")
 
+    def test_slow_private_include(self):
+        self.expect({"src/core/a.cc": SPDX + "#include <torch/torch.h>\n"}, "src/core/a.cc:3:", "libtorch.h")
+
     def test_private_include_in_public_header(self):
         text = CLEAN["include/wanlite/c.h"] + '#include "src/core/a.h"\n'
         self.expect({"include/wanlite/c.h": text}, "include/wanlite/c.h:6:", "private")

@@ -4,13 +4,13 @@
 #include "src/metrics/extractors.h"
 
 #include <torch/script.h>
-#include <torch/torch.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/train/digits_classifier.h"
 #include "tests/testing/catch.h"

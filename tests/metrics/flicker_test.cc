@@ -3,11 +3,10 @@
 
 #include "src/metrics/flicker.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 
 namespace wanlite {

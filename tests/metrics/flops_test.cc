@@ -3,10 +3,10 @@
 //
 // Operation counts against torch's counter on the reference networks (generate_flops.py), and what
 // torch does not count. Nothing differs: where both count, the numbers are equal, part by part.
-#include <torch/torch.h>
 
 #include <nlohmann/json.hpp>
 
+#include "src/core/libtorch.h"
 #include "src/quant/weight_int8.h"
 #include "tests/testing/catch.h"
 #include "wanlite/architecture.h"

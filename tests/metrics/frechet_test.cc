@@ -3,14 +3,13 @@
 
 #include "src/metrics/frechet.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <limits>
 #include <string>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"
 

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <chrono>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/architecture.h"
 #include "wanlite/metrics.h"

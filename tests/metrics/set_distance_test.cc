@@ -3,12 +3,11 @@
 
 #include "src/metrics/set_distance.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <limits>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/metrics/extractors.h"
 #include "tests/testing/catch.h"
 #include "wanlite/status.h"

@@ -3,8 +3,8 @@
 #include "src/metrics/text_video_encoder.h"
 
 #include <torch/script.h>
-#include <torch/torch.h>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/temp_folder.h"
 

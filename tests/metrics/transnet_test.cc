@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include <torch/torch.h>
-
 #include <cstdlib>
 #include <iostream>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/metrics/feature_extractor.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/model/checked_cast.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/nn.h"
 

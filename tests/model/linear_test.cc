@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/nn.h"
 

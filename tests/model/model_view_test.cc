@@ -3,10 +3,9 @@
 
 #include "wanlite/model_view.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
+#include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"

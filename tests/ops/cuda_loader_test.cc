@@ -3,10 +3,10 @@
 #include "src/ops/cuda_loader.h"
 
 #include <dlfcn.h>
-#include <torch/torch.h>
 
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/ops/ops.h"
 #include "tests/testing/catch.h"
 

@@ -4,7 +4,6 @@
 // The CUDA operators against the CPU ones, bit for bit. Without a usable device the program says
 // why in one line and returns 77 (skipped), or 1 when WANLITE_REQUIRE_GPU=1. A program of its own
 // without Catch's main, since the answer must come before any test.
-#include <torch/torch.h>
 
 #include <array>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include <limits>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/ops/cuda_loader.h"
 #include "src/ops/ops.h"
 

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include "src/core/libtorch.h"
 #include "src/ops/cpu/cpu_isa.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
@@ -182,7 +182,7 @@ TEST_CASE("the operators refuse to lose a gradient", "[int8_linear]") {
       Catch::Contains("its input bias"));
   CHECK_THROWS_WITH(QuantizePerToken(c.x), Catch::Contains("no gradient"));
   CHECK_THROWS_WITH(HadamardRotate(c.x, 4), Catch::Contains("no gradient"));
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   CHECK(Int8Linear(c.x, c.weight, c.weight_scale, c.bias, 0).size(1) == 3);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include <torch/torch.h>
 
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "tests/pipeline/toy_passes.h"
 #include "tests/testing/catch.h"
 

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pipeline/invariants.h"
 
-#include <torch/torch.h>
-
 #include <limits>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/pipeline.h"

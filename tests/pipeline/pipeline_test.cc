@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/pipeline.h"
 
-#include <torch/torch.h>
-
 #include <limits>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "src/model/select_linears.h"
 #include "src/proto/manifest.pb.h"
 #include "tests/pipeline/toy_passes.h"

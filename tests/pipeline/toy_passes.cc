@@ -3,13 +3,13 @@
 #include "tests/pipeline/toy_passes.h"
 
 #include <google/protobuf/wrappers.pb.h>
-#include <torch/torch.h>
 
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/select_linears.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"

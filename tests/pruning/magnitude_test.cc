@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pruning/magnitude.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 
 namespace wanlite {

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pruning/prune_magnitude.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/magnitude.h"

@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/quantize_int8.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
+#include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/register.h"
@@ -57,7 +56,7 @@ TEST_CASE("quantize-int8 changes the blocks' linears and nothing else") {
   std::map<std::string, at::Tensor> before;
   for (const NamedTensor& named : view.Tensors()) before[named.name] = named.tensor.clone();
   const at::Tensor x = at::randn({5, 4}, at::detail::createCPUGenerator(3));
-  torch::NoGradGuard no_grad;
+  at::NoGradGuard no_grad;
   const at::Tensor y = model->forward(x);
   ASSERT_OK_AND_ASSIGN(const PassResult result, RunBlockPass(*MakePass({}), view));
   for (const LinearInfo& linear : view.linears()) {

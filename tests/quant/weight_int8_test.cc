@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/weight_int8.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
+#include "src/core/libtorch.h"
 #include "src/ops/ops.h"
 #include "tests/testing/catch.h"
 #include "wanlite/nn.h"

@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/report/evaluation_html.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <regex>
 #include <set>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "src/report/frame_strip.h"
 #include "tests/report/synthetic_report.h"
 #include "tests/testing/catch.h"

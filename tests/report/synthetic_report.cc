@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/report/synthetic_report.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite {
 namespace {
@@ -172,7 +171,7 @@ ExtractorReport Extractor(const std::string& name, int64_t dim, double floor) {
 }  // namespace
 
 EvaluateReport SyntheticReport(const SyntheticOptions& options) {
-  torch::manual_seed(3);
+  at::manual_seed(3);
   EvaluateReport report;
   report.original = Model("wan-digits", 1, 1, 0, options);
   if (options.set) {

@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/block_program.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/architecture.h"

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/component_fit.h"
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/runner/generate_settings.h"
 #include "src/runner/hollow_model.h"

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What evaluation sets promise, and what is kept between two evaluations.
-#include <torch/torch.h>
 
+#include "src/core/libtorch.h"
 #include "src/runner/digits_set.h"
 #include "src/runner/evaluate_cache.h"
 #include "src/runner/set_scorer.h"

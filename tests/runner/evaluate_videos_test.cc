@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/evaluate_videos.h"
 
-#include <torch/torch.h>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/metrics.h"
 #include "wanlite/video.h"
@@ -34,7 +33,7 @@ class ColourAndMotion : public FeatureExtractor {
 
 // Clips that brighten slowly from a start of their own. uint8 [F, 16, 16, 3].
 at::Tensor Clip(int64_t seed, double brightness = 0, int64_t frames = 5) {
-  torch::manual_seed(seed);
+  at::manual_seed(seed);
   const at::Tensor start = 60 + 40 * torch::rand({1, 1, 1, 3}) + 10 * torch::rand({1, 16, 16, 3});
   const at::Tensor time = torch::arange(frames).view({frames, 1, 1, 1}) * (3 + torch::rand({1}));
   return (start + time + brightness).clamp(0, 255).round().to(at::kByte);

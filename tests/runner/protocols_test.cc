@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/runner/protocols.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "src/runner/vbench.h"
 #include "tests/testing/catch.h"
 #include "wanlite/video.h"

@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/runner.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/sampler.h"
 #include "src/runner/evaluate_layers.h"
 #include "src/runner/generate_settings.h"

@@ -6,11 +6,11 @@ extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 }
-#include <torch/torch.h>
 
 #include <filesystem>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/env.h"
 #include "wanlite/video.h"

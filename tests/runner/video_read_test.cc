@@ -4,12 +4,12 @@
 // Clips are read back as they were written, other programs' variants are read by the standards, and
 // hostile files end in a message.
 #include <png.h>
-#include <torch/torch.h>
 
 #include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/runner/ffmpeg/colour_matrix.h"
 #include "src/runner/png_chunks.h"
 #include "src/runner/video_decoders.h"
@@ -21,7 +21,7 @@ namespace wanlite {
 namespace {
 
 at::Tensor Noise(int64_t frames, int64_t height, int64_t width) {
-  torch::manual_seed(11);
+  at::manual_seed(11);
   return torch::randint(0, 256, {frames, height, width, 3}, torch::kByte);
 }
 

@@ -3,7 +3,6 @@
 //
 // Files are read back by the formats' own libraries.
 #include <png.h>
-#include <torch/torch.h>
 #include <webp/demux.h>
 #include <zlib.h>
 
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "absl/strings/match.h"
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/env.h"
 #include "wanlite/video.h"

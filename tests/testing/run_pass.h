@@ -5,14 +5,13 @@
 #ifndef WANLITE_TESTS_TESTING_RUN_PASS_H_
 #define WANLITE_TESTS_TESTING_RUN_PASS_H_
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "src/core/libtorch.h"
 #include "wanlite/model_view.h"
 #include "wanlite/pass.h"
 #include "wanlite/status.h"

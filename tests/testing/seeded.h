@@ -5,11 +5,11 @@
 #ifndef WANLITE_TESTS_TESTING_SEEDED_H_
 #define WANLITE_TESTS_TESTING_SEEDED_H_
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <cstdint>
 #include <string>
+
+#include "src/core/libtorch.h"
 
 namespace wanlite::testing {
 

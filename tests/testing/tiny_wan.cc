@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/tiny_wan.h"
 
-#include <torch/torch.h>
-
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "tests/testing/seeded.h"
 #include "wanlite/architecture.h"

@@ -6,13 +6,12 @@
 #ifndef WANLITE_TESTS_TESTING_TOY_MODEL_H_
 #define WANLITE_TESTS_TESTING_TOY_MODEL_H_
 
-#include <torch/torch.h>
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "wanlite/model_view.h"
 #include "wanlite/nn.h"
 

@@ -2,8 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/digits_clip.h"
 
-#include <torch/torch.h>
-
+#include "src/core/libtorch.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/train/vae_training.h"
 #include "tests/testing/catch.h"

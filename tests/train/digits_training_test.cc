@@ -3,12 +3,12 @@
 #include "src/train/digits_training.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "src/core/libtorch.h"
 #include "src/train/digits_classifier.h"
 #include "src/train/dit_training.h"
 #include "src/train/vae_training.h"

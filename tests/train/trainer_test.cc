@@ -3,12 +3,12 @@
 #include "src/train/trainer.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <functional>
 #include <limits>
 #include <new>
 
+#include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"
 

@@ -3,9 +3,8 @@
 
 #include "src/model/wan/attention.h"
 
-#include <torch/torch.h>
-
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/rope.h"
 
 namespace wanlite::wan {

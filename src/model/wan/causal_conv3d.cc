@@ -3,8 +3,7 @@
 
 #include "src/model/wan/causal_conv3d.h"
 
-#include <torch/torch.h>
-
+#include "src/core/libtorch.h"
 #include "wanlite/nn.h"
 
 namespace wanlite::wan {

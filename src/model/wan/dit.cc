@@ -4,12 +4,12 @@
 #include "src/model/wan/dit.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 
 namespace wanlite::wan {
 namespace {

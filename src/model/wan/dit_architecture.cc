@@ -3,8 +3,6 @@
 
 #include "src/model/wan/dit_architecture.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -13,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit.h"
 #include "src/model/wan/dit_names.h"
 #include "src/model/wan/published_models.h"

@@ -3,7 +3,7 @@
 
 #include "src/model/wan/dit_block.h"
 
-#include <torch/torch.h>
+#include "src/core/libtorch.h"
 
 namespace wanlite::wan {
 

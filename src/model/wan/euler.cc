@@ -3,7 +3,7 @@
 
 #include "src/model/wan/euler.h"
 
-#include <torch/torch.h>
+#include "src/core/libtorch.h"
 
 #include <utility>
 

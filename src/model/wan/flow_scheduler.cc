@@ -3,13 +3,12 @@
 
 #include "src/model/wan/flow_scheduler.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/euler.h"
 #include "src/model/wan/json_fields.h"
 #include "src/model/wan/unipc.h"

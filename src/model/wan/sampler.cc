@@ -4,7 +4,6 @@
 #include "src/model/wan/sampler.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <sstream>
@@ -13,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "wanlite/status.h"
 
 namespace wanlite::wan {

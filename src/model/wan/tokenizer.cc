@@ -3,14 +3,13 @@
 
 #include "src/model/wan/tokenizer.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/input_limits.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/charsmap.h"
 #include "src/model/wan/prompt_cleaning.h"
 #include "src/model/wan/sentencepiece_bridge.h"

@@ -3,7 +3,7 @@
 
 #include "src/model/wan/unipc.h"
 
-#include <torch/torch.h>
+#include "src/core/libtorch.h"
 
 #include <algorithm>
 #include <cmath>

@@ -4,7 +4,6 @@
 #include "src/model/wan/vae.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/vae_layout.h"
 #include "wanlite/status.h"
 

@@ -3,11 +3,10 @@
 
 #include "src/model/wan/vae_blocks.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <string>
 
+#include "src/core/libtorch.h"
 #include "wanlite/nn.h"
 
 namespace wanlite::wan {

@@ -3,10 +3,10 @@
 //
 // The CPU operators: reading tokens of any dtype, quantizing, scaling back. Oracle of the CUDA
 // tests.
-#include <torch/torch.h>
 
 #include <torch/library.h>
 
+#include "src/core/libtorch.h"
 #include "src/ops/check_args.h"
 #include "src/ops/cpu/int8_gemm.h"
 #include "src/ops/cpu/int8_kernels.h"

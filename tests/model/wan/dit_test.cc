@@ -3,7 +3,7 @@
 
 #include "src/model/wan/dit.h"
 
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
 
 #include <cstdio>
 #include <fstream>
@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/dit_names.h"
 #include "tests/testing/catch.h"

@@ -3,8 +3,6 @@
 
 #include "src/model/wan/sampler.h"
 
-#include <torch/torch.h>
-
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -13,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/dit.h"
 #include "src/model/wan/dit_names.h"
 #include "tests/testing/catch.h"

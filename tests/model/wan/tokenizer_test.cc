@@ -3,8 +3,6 @@
 
 #include "src/model/wan/tokenizer.h"
 
-#include <torch/torch.h>
-
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "src/core/input_limits.h"
+#include "src/core/libtorch.h"
 #include "src/model/wan/charsmap.h"
 #include "src/model/wan/prompt_cleaning.h"
 #include "src/model/wan/tokenizer_trainer.h"

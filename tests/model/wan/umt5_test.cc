@@ -3,8 +3,6 @@
 
 #include "src/model/wan/umt5.h"
 
-#include <torch/torch.h>
-
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "src/core/libtorch.h"
 #include "src/model/wan/umt5_names.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"

@@ -436,8 +436,7 @@ absl::StatusOr<at::Tensor> SafetensorsFile::Read(absl::string_view name) const {
   }
   const auto options = at::TensorOptions().dtype(info.dtype);
   if (bytes.empty()) return CatchTorch([&] { return at::empty(info.shape, options); });
-  if (bytes.size() < kLeastMappedBytes ||
-      offsets_[*index] % c10::elementSize(info.dtype) != 0) {
+  if (bytes.size() < kLeastMappedBytes || offsets_[*index] % c10::elementSize(info.dtype) != 0) {
     return CatchTorch([&]() -> at::Tensor {
       at::Tensor copy = at::empty(info.shape, options);
       std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());

@@ -20,7 +20,7 @@
 namespace wanlite {
 
 // Immutable, thread-safe. Each tensor that is read maps its part of the file on its own, for as
-// long as it lives; one whose data is not aligned for its dtype is copied.
+// long as it lives; a small one, or one whose data is not aligned for its dtype, is copied.
 class SafetensorsFile final : public TensorSource {
  public:
   // InvalidArgument names the file, the tensor, the found value and the wanted one.

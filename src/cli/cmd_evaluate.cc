@@ -197,6 +197,12 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& optio
   return set;
 }
 
+// With --json people read standard error; the table has it of its own.
+void WarnOfMemory(const ModelReport& model) {
+  if (model.peak_rss_warning.empty()) return;
+  std::fprintf(stderr, "warning: %s: %s\n", model.name.c_str(), model.peak_rss_warning.c_str());
+}
+
 absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   EvaluateOptions evaluate;
   evaluate.original = options.original;
@@ -233,6 +239,10 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
     WANLITE_RETURN_IF_ERROR(WriteEvaluationHtml(session.env(), options.report, report));
   }
   if (session.json) {
+    for (const CandidateReport& candidate : report.candidates) {
+      WarnOfMemory(candidate.model);
+    }
+    WarnOfMemory(report.original);
     session.PrintJsonText(EvaluationJson(report));
   } else {
     session.Say(EvaluationTable(report));

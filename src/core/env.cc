@@ -115,7 +115,10 @@ absl::Status Env::WriteFolderAtomically(
       NewTemporary(*this, target, [&](const std::string& name) { return CreateFolder(name); }));
   const auto write = [&]() -> absl::Status {
     WANLITE_RETURN_IF_ERROR(fill(temporary));
-    return Rename(temporary, target);
+    absl::Status renamed = Rename(temporary, target);
+    if (!absl::IsAlreadyExists(renamed)) return renamed;
+    return absl::AlreadyExistsError(
+        absl::StrCat(target, ": exists already, someone else made it meanwhile"));
   };
   const absl::Status status = write();
   // The first error is the one worth reporting.

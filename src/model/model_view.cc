@@ -175,7 +175,10 @@ absl::Status ModelView::Rep::Finish() {
   for (const BlockInfo& block : blocks) {
     // One tensor may be declared a block.
     const auto owner = module_index.find(Parent(block.path));
-    if (owner == module_index.end() || module_index.contains(block.path)) continue;
+    if (owner == module_index.end() || module_index.contains(block.path) ||
+        BlockOf(modules[owner->second].path) == block.path) {
+      continue;
+    }
     block_modules[block.path].push_back(owner->second);
   }
   std::set<std::string> names;

@@ -68,9 +68,8 @@ absl::Status WritePart(Env& env, const std::string& dir, const Part& part) {
     const at::Tensor value = item.value().detach();
     const bool half = part.half && !KeepsFloat32(item.key());
     const std::string name = part.name_of(item.key());
-    WANLITE_ASSIGN_OR_RETURN(
-        const at::Tensor cast,
-        CheckedCast(value, half ? at::kBFloat16 : value.scalar_type(), name));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor cast,
+                             CheckedCast(value, half ? at::kBFloat16 : value.scalar_type(), name));
     tensors.push_back({name, cast});
   }
   WANLITE_RETURN_IF_ERROR(

@@ -25,7 +25,6 @@ using testing::HasNote;
 using testing::Put;
 using testing::PutTensors;
 
-// One head of the 128 channels that all published models have.
 json SmallDit() {
   return {{"_class_name", "WanTransformer3DModel"},
           {"num_attention_heads", 1},
@@ -216,30 +215,48 @@ TEST_CASE("what other programs cannot load is refused in their layouts, before a
 TEST_CASE("sizes that stand in the tensors need no config, under either scheme of names") {
   const auto env = NewMemEnv();
   const ArchitectureRegistry networks = WanNetworks();
-  const std::vector<std::pair<Architecture, json>> cases = {{wan::DitArchitecture(), SmallDit()},
-                                                            {wan::Umt5Architecture(), SmallUmt5()}};
-  for (const auto& [architecture, config] : cases) {
-    for (const bool diffusers : {false, true}) {
-      INFO(architecture.name << " " << diffusers);
-      REQUIRE_OK(env->RemoveAll("m"));
-      PutTensors(*env, "m/weights.safetensors", TensorsOf(architecture, config.dump(), diffusers));
-      ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "m", {}, networks));
-      ASSERT_OK_AND_ASSIGN(const ModelView view, folder.BuildView());
-      ASSERT_OK_AND_ASSIGN(const std::string wanted, architecture.normalize_config(config.dump()));
-      REQUIRE(view.components().front().config_json == wanted);
-      REQUIRE(HasNote(folder, "has no config.json"));
-    }
+  const Architecture umt5 = wan::Umt5Architecture();
+  for (const bool diffusers : {false, true}) {
+    INFO(diffusers);
+    REQUIRE_OK(env->RemoveAll("m"));
+    PutTensors(*env, "m/weights.safetensors", TensorsOf(umt5, SmallUmt5().dump(), diffusers));
+    ASSERT_OK_AND_ASSIGN(const ModelFolder folder, ModelFolder::Open(*env, "m", {}, networks));
+    ASSERT_OK_AND_ASSIGN(const ModelView view, folder.BuildView());
+    ASSERT_OK_AND_ASSIGN(const std::string wanted, umt5.normalize_config(SmallUmt5().dump()));
+    REQUIRE(view.components().front().config_json == wanted);
+    REQUIRE(HasNote(folder, "has no config.json"));
   }
-  // How many heads there are does not follow from 24 channels.
-  json narrow = SmallDit();
-  narrow["attention_head_dim"] = 24;
+  // Transformers of the published sizes, and one of them pruned.
+  const Architecture dit = wan::DitArchitecture();
+  wan::DitConfig small, large, pruned;
+  small.num_heads = 12;
+  small.ffn_dim = 8960;
+  small.num_layers = 30;
+  large.in_channels = 36;
+  pruned.num_layers = 3;
+  pruned.ffn_dims = {13824, 64, 128};
+  for (const wan::DitConfig& config : {small, large, pruned}) {
+    const std::string wanted = wan::DitConfigJson(config);
+    const nn::HollowGuard hollow;
+    ASSERT_OK_AND_ASSIGN(const auto module, dit.build(wanted));
+    TensorShapes original, diffusers;
+    for (const auto& item : module->named_parameters()) {
+      original[item.key()] = item.value().sizes().vec();
+      diffusers[dit.to_diffusers(wanted, item.key())] = item.value().sizes().vec();
+    }
+    ASSERT_OK_AND_ASSIGN(const std::string of_original, dit.config_of_shapes(original));
+    REQUIRE(of_original == wanted);
+    ASSERT_OK_AND_ASSIGN(const std::string of_diffusers, dit.config_of_shapes(diffusers));
+    REQUIRE(of_diffusers == wanted);
+  }
+  // How many heads make 128 channels cannot be seen.
   REQUIRE_OK(env->RemoveAll("m"));
-  PutTensors(*env, "m/weights.safetensors",
-             TensorsOf(wan::DitArchitecture(), narrow.dump(), false));
+  PutTensors(*env, "m/weights.safetensors", TensorsOf(dit, SmallDit().dump(), false));
   const absl::Status status = ModelFolder::Open(*env, "m", {}, networks).status();
   INFO(status.ToString());
   REQUIRE(absl::IsInvalidArgument(status));
-  REQUIRE(absl::StrContains(status.message(), "24 is no multiple of 128"));
+  REQUIRE(absl::StrContains(status.message(), "width of 128"));
+  REQUIRE(absl::StrContains(status.message(), "number of heads is not known"));
   REQUIRE(absl::StrContains(status.message(), "--config"));
 }
 

@@ -224,7 +224,8 @@ TEST_CASE("an atomic write that fails at any step leaves the old or the new cont
     REQUIRE_OK(disk->WriteFileAtomically("/d/f", "newer"));
     CHECK(*disk->ReadFile("/d/f") == "newer");
     // What the dead process left beside it is let be: it could be a living one's.
-    for (const std::string& name : *disk->ListFolder("/d")) {
+    ASSERT_OK_AND_ASSIGN(const Names left, disk->ListFolder("/d"));
+    for (const std::string& name : left) {
       CHECK((name == "f" || IsTemporaryName(name, "f")));
     }
   }

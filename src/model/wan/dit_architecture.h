@@ -18,7 +18,8 @@ Architecture DitArchitecture();
 // reads.
 std::string DitOriginalConfigJson(const DitConfig& config);
 
-// The config that the tensors' shapes imply, with the 128 channels a head of all published models.
+// The config that the tensors' shapes imply, of a transformer of a published width: those have 128
+// channels a head.
 absl::StatusOr<DitConfig> DitConfigOfShapes(const TensorShapes& shapes);
 
 }  // namespace wanlite::wan

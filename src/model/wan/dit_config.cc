@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/core/input_limits.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/dit_names.h"
@@ -276,11 +277,13 @@ absl::StatusOr<DitConfig> DitConfigOfShapes(const TensorShapes& shapes) {
   WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> time, need("time_embedding.0.weight", 2));
   WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> head, need("head.head.weight", 2));
   const int64_t dim = patch[0];
+  // Heads cannot be seen in the shapes: 128 channels are one head of 128 or four of 32.
+  constexpr std::array<int64_t, 3> kPublishedWidths{1536, 3072, 5120};
   const DitConfig published;
-  if (dim < published.head_dim || dim % published.head_dim != 0) {
+  if (std::find(kPublishedWidths.begin(), kPublishedWidths.end(), dim) == kPublishedWidths.end()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "a width of ", dim, " is no multiple of ", published.head_dim,
-        ", the channels a head of the published models, so the number of heads is not known"));
+        "its width of ", dim, " is none of the published ", absl::StrJoin(kPublishedWidths, ", "),
+        ", so its number of heads is not known"));
   }
   config.num_heads = dim / published.head_dim;
   config.in_channels = patch[1];

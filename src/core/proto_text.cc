@@ -362,7 +362,13 @@ absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
   return ValueChecker(file_name, index).Check(message, "", 0);
 }
 
+absl::string_view WithoutByteOrderMark(absl::string_view text) {
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  return text;
+}
+
 absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name, Message& message) {
+  text = WithoutByteOrderMark(text);
   return ParseTextProto(text, file_name, TextIndex(text, message.GetDescriptor()), message);
 }
 

@@ -18,6 +18,8 @@ namespace wanlite {
 
 // Well-formed UTF-8 as of RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
 bool IsUtf8(absl::string_view text);
+// Without the mark that some editors put before UTF-8, which is no part of what they were given.
+absl::string_view WithoutByteOrderMark(absl::string_view text);
 
 // "file:line:column: path: what"; position is zero-based, the text one-based. An empty path is left
 // out.

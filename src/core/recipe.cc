@@ -84,6 +84,7 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
     return absl::InvalidArgumentError(absl::StrCat(
         file_name, ": recipe of ", text.size(), " bytes, at most ", kMaxRecipeBytes, " are read"));
   }
+  text = WithoutByteOrderMark(text);
   const TextIndex index(text, Recipe::descriptor());
   Recipe recipe;
   WANLITE_RETURN_IF_ERROR(ParseTextProto(text, file_name, index, recipe));

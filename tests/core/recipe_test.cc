@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "src/proto/pruning.pb.h"
 #include "src/proto/quant.pb.h"
 #include "src/proto/recipe.pb.h"
@@ -122,6 +124,19 @@ TEST_CASE("a nameless recipe is called after its file") {
                        ParsedRecipe::Load(*env, "/digits_int8.textproto", Passes()));
   CHECK(recipe.name() == "digits_int8");
   CHECK(ParsedRecipe::Load(*env, "/none", Passes()).status().code() == absl::StatusCode::kNotFound);
+}
+
+TEST_CASE("a byte-order mark before a recipe is no part of it") {
+  const absl::string_view text = "passes { quantize_int8 {} }";
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe plain, ParsedRecipe::Parse(text, "a", Passes()));
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe marked,
+                       ParsedRecipe::Parse(absl::StrCat("\xEF\xBB\xBF", text), "a", Passes()));
+  CHECK(marked.Fingerprint() == plain.Fingerprint());
+  // Columns are counted from the first character.
+  const absl::Status status =
+      ParsedRecipe::Parse("\xEF\xBB\xBFpases {}", "a", Passes()).status();
+  CHECK(absl::StrContains(status.message(), "a:1:1: "));
+  CHECK(absl::StrContains(status.message(), "pases"));
 }
 
 TEST_CASE("recipes that differ in one option have different fingerprints") {

@@ -293,20 +293,29 @@ std::string Caption(const ClipSpec& spec, Language language, int template_index)
                               {"{m}", words.motions[static_cast<int>(spec.direction)]}});
 }
 
+std::vector<ClipSpec> AllCombinations() {
+  std::vector<ClipSpec> result;
+  for (int digit = 0; digit < kDigits; ++digit) {
+    for (int direction = 0; direction < kDirections; ++direction) {
+      for (int colour = 0; colour < kColours; ++colour) {
+        ClipSpec spec;
+        spec.digit = digit;
+        spec.direction = static_cast<Direction>(direction);
+        spec.colour = static_cast<Colour>(colour);
+        result.push_back(spec);
+      }
+    }
+  }
+  return result;
+}
+
 std::vector<std::string> AllCaptions() {
   std::set<std::string> captions;
-  for (int language = 0; language < kLanguages; ++language) {
-    for (int t = 0; t < CaptionTemplates(static_cast<Language>(language)); ++t) {
-      for (int digit = 0; digit < kDigits; ++digit) {
-        for (int direction = 0; direction < kDirections; ++direction) {
-          for (int colour = 0; colour < kColours; ++colour) {
-            ClipSpec spec;
-            spec.digit = digit;
-            spec.direction = static_cast<Direction>(direction);
-            spec.colour = static_cast<Colour>(colour);
-            captions.insert(Caption(spec, static_cast<Language>(language), t));
-          }
-        }
+  for (const ClipSpec& spec : AllCombinations()) {
+    for (int i = 0; i < kLanguages; ++i) {
+      const auto language = static_cast<Language>(i);
+      for (int t = 0; t < CaptionTemplates(language); ++t) {
+        captions.insert(Caption(spec, language, t));
       }
     }
   }

@@ -124,6 +124,8 @@ int CaptionTemplates(Language language);
 // True when the template names the colour.
 bool CaptionNamesColour(Language language, int template_index);
 std::string Caption(const ClipSpec& spec, Language language, int template_index);
+// One spec for each of the 240 combinations of digit, direction and colour; the rest as by default.
+std::vector<ClipSpec> AllCombinations();
 // Every caption there is, sorted and without repetition: what a tokenizer is trained on.
 std::vector<std::string> AllCaptions();
 

@@ -30,23 +30,6 @@ at::Tensor Unit(const at::Tensor& x) {
   return x / x.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-6);
 }
 
-// All 240 combinations of digit, direction and colour.
-std::vector<ClipSpec> AllCombinations() {
-  std::vector<ClipSpec> result;
-  for (int digit = 0; digit < kDigits; ++digit) {
-    for (int direction = 0; direction < kDirections; ++direction) {
-      for (int colour = 0; colour < kColours; ++colour) {
-        ClipSpec spec;
-        spec.digit = digit;
-        spec.direction = static_cast<Direction>(direction);
-        spec.colour = static_cast<Colour>(colour);
-        result.push_back(spec);
-      }
-    }
-  }
-  return result;
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<DigitsClip>> DigitsClip::Create(const Config& config) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/metrics.h"
 #include "wanlite/pipeline.h"

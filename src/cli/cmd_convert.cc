@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

@@ -14,8 +14,8 @@
 #include "src/core/libtorch.h"
 #include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
-#include "src/runner/digits_set.h"
-#include "src/runner/evaluate.h"
+#include "src/evaluate/digits_set.h"
+#include "src/evaluate/evaluate.h"
 #include "wanlite/status.h"
 #include "wanlite/video.h"
 

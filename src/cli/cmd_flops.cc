@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
 #include "src/runner/hollow_model.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
 

@@ -10,7 +10,7 @@
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/set_distance.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

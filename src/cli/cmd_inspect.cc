@@ -9,7 +9,7 @@
 #include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
 #include "src/runner/hollow_model.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
 

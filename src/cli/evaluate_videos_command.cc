@@ -5,7 +5,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "src/metrics/extractors.h"
-#include "src/runner/evaluate_videos.h"
+#include "src/evaluate/evaluate_videos.h"
 #include "wanlite/status.h"
 
 namespace wanlite::cli {

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
-#include "src/runner/protocols.h"
+#include "src/evaluate/protocols.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "src/runner/evaluate.h"
+#include "src/evaluate/evaluate.h"
 #include "wanlite/env.h"
 
 namespace wanlite {

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/report/html_page.h"
 #include "src/report/number_text.h"
-#include "src/runner/video_encoders.h"
+#include "src/video/video_encoders.h"
 #include "wanlite/metrics.h"
 
 namespace wanlite::report {

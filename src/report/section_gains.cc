@@ -9,7 +9,7 @@
 #include "src/report/number_text.h"
 #include "src/report/sections.h"
 #include "src/report/svg_chart.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 
 namespace wanlite::report {
 namespace {

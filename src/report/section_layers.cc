@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "src/report/number_text.h"
 #include "src/report/sections.h"
-#include "src/runner/text_table.h"
+#include "src/core/text_table.h"
 
 namespace wanlite::report {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "src/report/html_page.h"
-#include "src/runner/evaluate.h"
+#include "src/evaluate/evaluate.h"
 
 namespace wanlite::report {
 

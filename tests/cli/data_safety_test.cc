@@ -18,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/core/libtorch.h"
-#include "src/runner/evaluate.h"
+#include "src/evaluate/evaluate.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/tiny_wan.h"

@@ -5,7 +5,7 @@
 #ifndef WANLITE_TESTS_REPORT_SYNTHETIC_REPORT_H_
 #define WANLITE_TESTS_REPORT_SYNTHETIC_REPORT_H_
 
-#include "src/runner/evaluate.h"
+#include "src/evaluate/evaluate.h"
 
 namespace wanlite {
 

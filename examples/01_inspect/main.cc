@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Opens a model folder and says what is inside. No weight is read: the view is hollow, shapes come from
-// the headers of the files.
+// Opens a model folder and says what is inside. No weight is read: the view is hollow, shapes come
+// from the headers of the files.
 //
 //   example_inspect MODEL_DIR
 #include <iostream>

@@ -21,9 +21,8 @@ double MiB(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 absl::Status Plan(const std::string& dir, const std::string& recipe_path) {
   wanlite::Env& env = wanlite::PosixEnv();
-  WANLITE_ASSIGN_OR_RETURN(
-      const wanlite::ParsedRecipe recipe,
-      wanlite::ParsedRecipe::Load(env, recipe_path, wanlite::BuiltinPasses()));
+  WANLITE_ASSIGN_OR_RETURN(const wanlite::ParsedRecipe recipe,
+                           wanlite::ParsedRecipe::Load(env, recipe_path, wanlite::BuiltinPasses()));
   WANLITE_ASSIGN_OR_RETURN(
       const wanlite::ModelFolder folder,
       wanlite::ModelFolder::Open(env, dir, {}, wanlite::BuiltinArchitectures()));

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs a recipe over a model folder, block by block, and writes a wanlite checkpoint. Interrupted by
-// Ctrl-C it stops at the next safe point; run again with the same arguments it continues there.
+// Runs a recipe over a model folder, block by block, and writes a wanlite checkpoint. Interrupted
+// by Ctrl-C it stops at the next safe point; run again with the same arguments it continues there.
 //
 //   example_compress MODEL_DIR RECIPE OUT_DIR
 #include <csignal>
@@ -24,9 +24,8 @@ wanlite::CancellationToken cancel;
 absl::Status Compress(const std::string& dir, const std::string& recipe_path,
                       const std::string& out_dir) {
   wanlite::Env& env = wanlite::PosixEnv();
-  WANLITE_ASSIGN_OR_RETURN(
-      const wanlite::ParsedRecipe recipe,
-      wanlite::ParsedRecipe::Load(env, recipe_path, wanlite::BuiltinPasses()));
+  WANLITE_ASSIGN_OR_RETURN(const wanlite::ParsedRecipe recipe,
+                           wanlite::ParsedRecipe::Load(env, recipe_path, wanlite::BuiltinPasses()));
   WANLITE_ASSIGN_OR_RETURN(
       const wanlite::ModelFolder folder,
       wanlite::ModelFolder::Open(env, dir, {}, wanlite::BuiltinArchitectures()));

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A prompt in, a video out. Works on any folder that wanlite reads, compressed or not. Sizes, steps and
-// guidance are the folder's own defaults unless the request says otherwise.
+// A prompt in, a video out. Works on any folder that wanlite reads, compressed or not. Sizes, steps
+// and guidance are the folder's own defaults unless the request says otherwise.
 //
 //   example_generate MODEL_DIR PROMPT OUT_FILE [STEPS]
 #include <iostream>
@@ -35,8 +35,9 @@ absl::Status Generate(const std::string& dir, const wanlite::GenerateRequest& re
   const wanlite::GenerateSettings& settings = result.settings;
   WANLITE_RETURN_IF_ERROR(
       wanlite::WriteVideo(env, out_file, result.frames, {.fps = settings.fps, .upscale = 4}));
-  std::cout << settings.frames << " frames of " << settings.width << "x" << settings.height << " in "
-            << settings.steps << " steps of " << wanlite::SamplerName(settings.sampler) << "\n";
+  std::cout << settings.frames << " frames of " << settings.width << "x" << settings.height
+            << " in " << settings.steps << " steps of " << wanlite::SamplerName(settings.sampler)
+            << "\n";
   for (const auto& [component, calls] : result.calls) {
     std::cout << "  " << component << ": " << calls << " forward passes\n";
   }
@@ -48,8 +49,8 @@ absl::Status Generate(const std::string& dir, const wanlite::GenerateRequest& re
 
 int main(int argc, char** argv) {
   wanlite::GenerateRequest request;
-  absl::Status status = absl::InvalidArgumentError(
-      "usage: example_generate MODEL_DIR PROMPT OUT_FILE [STEPS]");
+  absl::Status status =
+      absl::InvalidArgumentError("usage: example_generate MODEL_DIR PROMPT OUT_FILE [STEPS]");
   int64_t steps = 0;
   if (argc == 4 || (argc == 5 && absl::SimpleAtoi(argv[4], &steps))) {
     request.prompt = argv[2];

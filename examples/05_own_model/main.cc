@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A model of one's own. Nothing here is a video model: what wanlite needs is that linear layers are
-// wanlite::nn::Linear and, for passes that change shapes, that modules describe themselves. The same
-// passes then work on it in memory, and its checkpoint opens again.
+// wanlite::nn::Linear and, for passes that change shapes, that modules describe themselves. The
+// same passes then work on it in memory, and its checkpoint opens again.
 //
 //   example_own_model OUT_DIR
 #include <ATen/ops/linalg_vector_norm.h>
@@ -96,21 +96,21 @@ class Regressor : public torch::nn::Module, public wanlite::nn::Describable {
   std::shared_ptr<wanlite::nn::Linear> head_;
 };
 
-// How readers of model folders build one. A registry holds what its owner puts in; one may start from
-// BuiltinArchitectures() as well.
+// How readers of model folders build one. A registry holds what its owner puts in; one may start
+// from BuiltinArchitectures() as well.
 absl::StatusOr<wanlite::ArchitectureRegistry> OwnArchitectures() {
   wanlite::Architecture own;
   own.name = "Regressor";
   own.role = wanlite::ComponentRole::kOther;
-  own.build =
-      [](absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+  own.build = [](absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
     return std::make_shared<Regressor>();
   };
   own.to_diffusers = [](absl::string_view, const std::string& name) { return name; };
   own.normalize_config = [](absl::string_view json) -> absl::StatusOr<std::string> {
     return std::string(json);
   };
-  own.config_of = [](absl::string_view json, const torch::nn::Module&) -> absl::StatusOr<std::string> {
+  own.config_of = [](absl::string_view json,
+                     const torch::nn::Module&) -> absl::StatusOr<std::string> {
     return std::string(json);
   };
   own.recognizes = [](const std::vector<std::string>&) { return false; };
@@ -136,14 +136,13 @@ absl::Status Run(const std::string& out_dir) {
                            wanlite::ModelView::Create(std::move(components)));
 
   // Without `include`, passes take the linears of denoisers; this model has none, so name them.
-  WANLITE_ASSIGN_OR_RETURN(
-      const wanlite::ParsedRecipe recipe,
-      wanlite::ParsedRecipe::Parse(R"(
+  WANLITE_ASSIGN_OR_RETURN(const wanlite::ParsedRecipe recipe,
+                           wanlite::ParsedRecipe::Parse(R"(
           name: "own_model"
           passes { prune_magnitude { amount: 0.2 include: "regressor.blocks.*" } }
           passes { quantize_int8 { include: "regressor.blocks.*" } }
         )",
-                                   "own_model", wanlite::BuiltinPasses()));
+                                                        "own_model", wanlite::BuiltinPasses()));
   WANLITE_ASSIGN_OR_RETURN(const wanlite::RunReport report,
                            wanlite::CompressInMemory(recipe, model));
   for (const wanlite::PassReport& pass : report.passes) {
@@ -152,8 +151,8 @@ absl::Status Run(const std::string& out_dir) {
 
   // The module that we hold is the one that was edited.
   const at::Tensor after = regressor->forward(x);
-  const double error = (at::linalg_vector_norm(after - before) / at::linalg_vector_norm(before))
-                           .item<double>();
+  const double error =
+      (at::linalg_vector_norm(after - before) / at::linalg_vector_norm(before)).item<double>();
   std::cout << "relative L2 change of the output: " << error << "\n";
 
   wanlite::Env& env = wanlite::PosixEnv();

@@ -14,10 +14,9 @@
 namespace {
 
 absl::Status Run(const char* dir) {
-  WANLITE_ASSIGN_OR_RETURN(
-      const wanlite::ParsedRecipe recipe,
-      wanlite::ParsedRecipe::Parse("passes { quantize_int8 { } }", "built in",
-                                   wanlite::BuiltinPasses()));
+  WANLITE_ASSIGN_OR_RETURN(const wanlite::ParsedRecipe recipe,
+                           wanlite::ParsedRecipe::Parse("passes { quantize_int8 { } }", "built in",
+                                                        wanlite::BuiltinPasses()));
   WANLITE_ASSIGN_OR_RETURN(
       const wanlite::ModelFolder folder,
       wanlite::ModelFolder::Open(wanlite::PosixEnv(), dir, {}, wanlite::BuiltinArchitectures()));

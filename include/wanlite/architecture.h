@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The kinds of network wanlite can build from a config.json. Passes never need this; readers of model
-// folders do.
+// The kinds of network wanlite can build from a config.json. Passes never need this; readers of
+// model folders do.
 #ifndef WANLITE_ARCHITECTURE_H_
 #define WANLITE_ARCHITECTURE_H_
 
@@ -36,14 +36,14 @@ struct Architecture {
   std::vector<std::string> aliases;  // other class names for it ("WanModel" in original configs)
   ComponentRole role = ComponentRole::kOther;
 
-  // Builds the module from the text of config.json; initialises nothing (build under an nn::HollowGuard
-  // for a model without memory). InvalidArgument naming the field when the config is wrong;
-  // Unimplemented for a variant that is not built.
+  // Builds the module from the text of config.json; initialises nothing (build under an
+  // nn::HollowGuard for a model without memory). InvalidArgument naming the field when the config
+  // is wrong; Unimplemented for a variant that is not built.
   std::function<absl::StatusOr<std::shared_ptr<torch::nn::Module>>(absl::string_view config_json)>
       build;
 
-  // The diffusers / transformers name of one of the module's tensors (internal names are the original
-  // Wan ones). Called for every tensor of the built module, so readers invert it by table.
+  // The diffusers / transformers name of one of the module's tensors (internal names are the
+  // original Wan ones). Called for every tensor of the built module, so readers invert it by table.
   std::function<std::string(absl::string_view config_json, const std::string& internal_name)>
       to_diffusers;
   // Names that a diffusers file may hold beside those, and what they stand for: {"foreign",
@@ -64,15 +64,15 @@ struct Architecture {
   std::function<bool(const std::vector<std::string>& names)> recognizes;
 
   // The rest may be left empty.
-  // Keys of config.json in any accepted form, those included that say nothing about the network; keys
-  // that begin with '_' need no mention. A config without a class is for this network only if it has
-  // one of them, and others are told to the user. Empty: any key.
+  // Keys of config.json in any accepted form, those included that say nothing about the network;
+  // keys that begin with '_' need no mention. A config without a class is for this network only if
+  // it has one of them, and others are told to the user. Empty: any key.
   std::vector<std::string> config_keys;
-  // The config.json that follows from the shapes of the tensors, under original or diffusers names, and
-  // from what all published networks have in common; InvalidArgument when it does not follow.
+  // The config.json that follows from the shapes of the tensors, under original or diffusers names,
+  // and from what all published networks have in common; InvalidArgument when it does not follow.
   std::function<absl::StatusOr<std::string>(const TensorShapes& shapes)> config_of_shapes;
-  // OK when the network can be built from its config by the programs that read foreign layouts; else
-  // FailedPrecondition with the reason.
+  // OK when the network can be built from its config by the programs that read foreign layouts;
+  // else FailedPrecondition with the reason.
   std::function<absl::Status(absl::string_view config_json)> check_foreign;
   // Of a denoiser: what a pipeline of `experts` (1 or 2) such networks is published with.
   std::function<absl::StatusOr<PipelineDefaults>(absl::string_view config_json, int experts)>

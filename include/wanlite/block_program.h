@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // How a network runs block by block, for code that knows nothing of the network: calibration and
-// block-wise distillation hold one block in memory at a time, a runner fetches the next one meanwhile,
-// step caches and depth pruning leave blocks out. Declared by the component's module, whose forward is a
-// loop over the same steps.
+// block-wise distillation hold one block in memory at a time, a runner fetches the next one
+// meanwhile, step caches and depth pruning leave blocks out. Declared by the component's module,
+// whose forward is a loop over the same steps.
 #ifndef WANLITE_BLOCK_PROGRAM_H_
 #define WANLITE_BLOCK_PROGRAM_H_
 
@@ -30,8 +30,8 @@ class BlockProgram {
     // The block whose tensors the step needs, relative to the component as the topology declares it
     // ("blocks.3"); empty: the component's rest (embeddings, head).
     std::string block;
-    // Names of the values that it makes or rewrites. All others stay as they were, so that what a block
-    // does to a sample is known by these alone.
+    // Names of the values that it makes or rewrites. All others stay as they were, so that what a
+    // block does to a sample is known by these alone.
     std::vector<std::string> changes;
     // Adds to a value of the same shape: may be left out, and another value put in its place.
     bool residual = false;
@@ -44,9 +44,9 @@ class BlockProgram {
   virtual std::vector<std::string> Inputs() const = 0;
   // Name of the result after the last step.
   virtual std::string Output() const = 0;
-  // Reads what it needs from `values`, writes what Steps()[step].changes names. The block's tensors must
-  // hold their values (see ModelView::Lease). Throws c10::Error on a value that is missing or does not
-  // fit.
+  // Reads what it needs from `values`, writes what Steps()[step].changes names. The block's tensors
+  // must hold their values (see ModelView::Lease). Throws c10::Error on a value that is missing or
+  // does not fit.
   virtual void RunStep(size_t step, Values& values) const = 0;
 
   // All steps; the output. Throws as RunStep.

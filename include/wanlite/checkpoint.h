@@ -4,16 +4,17 @@
 // Model folders: opening any layout wanlite reads, and writing checkpoints and exports durably.
 //
 //   diffusers   model_index.json + transformer/ transformer_2/ text_encoder/ vae/ …, each with a
-//               config.json and one or several safetensors; also a lone component folder. Components
-//               that this build does not know (an image encoder) are passed over, with a note.
+//               config.json and one or several safetensors; also a lone component folder.
+//               Components that this build does not know (an image encoder) are passed over, with a
+//               note.
 //   original    safetensors under the original Wan names, with or without high_noise_model/ and
 //               low_noise_model/
 //   wanlite     a diffusers-like folder with wanlite.json (the manifest), original names, one
 //               safetensors file per block, any weight format
 //
-// Files are treated as hostile: sizes are checked before memory is taken, nothing outside the folder
-// is read, through links neither (but for the blobs/ of the Hugging Face cache that the folder is in),
-// pickles are refused.
+// Files are treated as hostile: sizes are checked before memory is taken, nothing outside the
+// folder is read, through links neither (but for the blobs/ of the Hugging Face cache that the
+// folder is in), pickles are refused.
 #ifndef WANLITE_CHECKPOINT_H_
 #define WANLITE_CHECKPOINT_H_
 
@@ -45,8 +46,8 @@ struct OpenOptions {
   std::string config_path;
   // Components to open; empty means all that are there. NotFound when one is missing.
   std::vector<std::string> components;
-  // Read every byte of the files that the manifest lists and compare with its SHA-256. Other layouts
-  // have no hashes: see ModelFolder::verification().
+  // Read every byte of the files that the manifest lists and compare with its SHA-256. Other
+  // layouts have no hashes: see ModelFolder::verification().
   bool verify = false;
   // Asked between the pieces of what is verified; never when null.
   const CancellationToken* cancel = nullptr;
@@ -61,7 +62,8 @@ struct FolderVerification {
 // An opened model folder. Immutable, thread-safe.
 class ModelFolder {
  public:
-  static absl::StatusOr<ModelFolder> Open(Env& env, absl::string_view dir, const OpenOptions& options,
+  static absl::StatusOr<ModelFolder> Open(Env& env, absl::string_view dir,
+                                          const OpenOptions& options,
                                           const ArchitectureRegistry& architectures);
 
   FolderLayout layout() const;
@@ -73,8 +75,8 @@ class ModelFolder {
   absl::Status CheckHas(absl::string_view component) const;
   // Empty unless it was asked for.
   const FolderVerification& verification() const;
-  // Text of model_index.json and scheduler/scheduler_config.json. For a video model without them, what
-  // it is published with (a note says so); else empty when absent.
+  // Text of model_index.json and scheduler/scheduler_config.json. For a video model without them,
+  // what it is published with (a note says so); else empty when absent.
   const std::string& model_index_json() const;
   const std::string& scheduler_config_json() const;
   // Folder of the tokenizer files; empty when absent.
@@ -83,16 +85,17 @@ class ModelFolder {
   std::shared_ptr<const Manifest> manifest() const;
   // Total size of the tensor data.
   int64_t bytes() const;
-  // Hash of what is inside, for lineages, run states and cache keys: names, shapes, configs, and the
-  // files' hashes where a manifest has them, else samples of every tensor. The same wherever the files
-  // lie.
+  // Hash of what is inside, for lineages, run states and cache keys: names, shapes, configs, and
+  // the files' hashes where a manifest has them, else samples of every tensor. The same wherever
+  // the files lie.
   const std::string& fingerprint() const;
 
-  // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill it.
-  // Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with names.
+  // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill
+  // it. Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with
+  // names.
   absl::StatusOr<ModelView> BuildView() const;
-  // The folder once more with this one of its components, read as in this one but mapped anew, so that
-  // its memory can be freed by itself. Errors as of CheckHas() and Open().
+  // The folder once more with this one of its components, read as in this one but mapped anew, so
+  // that its memory can be freed by itself. Errors as of CheckHas() and Open().
   absl::StatusOr<ModelFolder> OpenAlone(absl::string_view component) const;
 
   // For the library's own files (src/checkpoint/model_folder_rep.h).
@@ -103,9 +106,9 @@ class ModelFolder {
   std::shared_ptr<const Rep> rep_;
 };
 
-// Writes a wanlite checkpoint block by block into a folder that is not yet a checkpoint: it becomes one
-// by Finish(), which publishes wanlite.json last. A block file is published atomically and is a resume
-// point.
+// Writes a wanlite checkpoint block by block into a folder that is not yet a checkpoint: it becomes
+// one by Finish(), which publishes wanlite.json last. A block file is published atomically and is a
+// resume point.
 class CheckpointWriter {
  public:
   // Creates `dir` or continues in it. AlreadyExists when it holds a finished checkpoint or anything
@@ -117,26 +120,29 @@ class CheckpointWriter {
   // `tensors`: full paths, all of one component.
   virtual absl::Status WriteBlock(absl::string_view component, absl::string_view block,
                                   const std::vector<NamedTensor>& tensors) = 0;
-  // Copies what is not tensors (model_index.json, scheduler, tokenizer) from the source folder, writes
-  // configs and the manifest. `view` gives formats and configs; `lineage` is appended to the source's.
+  // Copies what is not tensors (model_index.json, scheduler, tokenizer) from the source folder,
+  // writes configs and the manifest. `view` gives formats and configs; `lineage` is appended to the
+  // source's.
   virtual absl::Status Finish(const ModelView& view, const ModelFolder* source,
                               const Manifest& lineage) = 0;
 };
 
-// Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a rename.
-// AlreadyExists when `dir` exists, FailedPrecondition for a streaming view, and for a component whose
-// sizes changed while nothing says how its config.json tells them: neither its config_of nor `source`.
+// Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a
+// rename. AlreadyExists when `dir` exists, FailedPrecondition for a streaming view, and for a
+// component whose sizes changed while nothing says how its config.json tells them: neither its
+// config_of nor `source`.
 absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
                             const ModelFolder* source = nullptr);
 
 // Bounds-checked reader of one safetensors file, its shards, and its writer.
-absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env, absl::string_view path);
-// Atomic and durable; the same tensors give the same bytes. Tensors of wider elements come first, else in
-// the given order, so that all data is aligned for its dtype. Returns the SHA-256 of the file in hex.
-absl::StatusOr<std::string> WriteSafetensors(Env& env, absl::string_view path,
-                                             const std::vector<NamedTensor>& tensors,
-                                             const std::vector<std::pair<std::string, std::string>>&
-                                                 metadata = {});
+absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env,
+                                                                    absl::string_view path);
+// Atomic and durable; the same tensors give the same bytes. Tensors of wider elements come first,
+// else in the given order, so that all data is aligned for its dtype. Returns the SHA-256 of the
+// file in hex.
+absl::StatusOr<std::string> WriteSafetensors(
+    Env& env, absl::string_view path, const std::vector<NamedTensor>& tensors,
+    const std::vector<std::pair<std::string, std::string>>& metadata = {});
 
 struct ExportOptions {
   FolderLayout layout = FolderLayout::kDiffusers;
@@ -150,9 +156,9 @@ struct ExportOptions {
   // Called with lines for people: what the export holds beside the model, and what is lost in it.
   std::function<void(absl::string_view)> note;
 };
-// Writes `folder` in another layout (quantized weights are expanded to dense for foreign layouts, one
-// at a time). Atomic: the folder appears when it is complete. FailedPrecondition, before anything is
-// written, when the programs that read that layout could not load it.
+// Writes `folder` in another layout (quantized weights are expanded to dense for foreign layouts,
+// one at a time). Atomic: the folder appears when it is complete. FailedPrecondition, before
+// anything is written, when the programs that read that layout could not load it.
 absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view out_dir,
                           const ExportOptions& options);
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The only door to the disk. Everything that reads or writes files goes through an Env, so that tests
-// can run on a disk in memory, on one that fails at the k-th write, and on one that is full.
+// The only door to the disk. Everything that reads or writes files goes through an Env, so that
+// tests can run on a disk in memory, on one that fails at the k-th write, and on one that is full.
 #ifndef WANLITE_ENV_H_
 #define WANLITE_ENV_H_
 
@@ -37,14 +37,15 @@ class FileMapping {
   // Hint: the pages of [offset, offset+length) may leave memory; they come back when touched, and
   // private changes to them are lost.
   virtual void Release(uint64_t offset, uint64_t length) const = 0;
-  // The bytes [offset, offset+length) of the file mapped once more, apart from this mapping and from
-  // all others: changes to either are not seen by the other. OutOfRange beyond the file's end. On a
-  // disk it costs memory only for what is changed.
+  // The bytes [offset, offset+length) of the file mapped once more, apart from this mapping and
+  // from all others: changes to either are not seen by the other. OutOfRange beyond the file's end.
+  // On a disk it costs memory only for what is changed.
   virtual absl::StatusOr<std::shared_ptr<const FileMapping>> MapAgain(uint64_t offset,
                                                                       uint64_t length) const = 0;
 };
 
-// An exclusive lock, held while it lives. The system drops it when the process ends, however it ends.
+// An exclusive lock, held while it lives. The system drops it when the process ends, however it
+// ends.
 class FileLock {
  public:
   virtual ~FileLock() = default;
@@ -66,8 +67,8 @@ struct FileStamp {
 class Env {
  public:
   virtual ~Env() = default;
-  // A file that is not there yet: AlreadyExists when anything has its name, a link that leads nowhere
-  // too. So no file of anyone is ever cut short, and no link followed.
+  // A file that is not there yet: AlreadyExists when anything has its name, a link that leads
+  // nowhere too. So no file of anyone is ever cut short, and no link followed.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) = 0;
   virtual absl::StatusOr<std::shared_ptr<const FileMapping>> Map(absl::string_view path) = 0;
   virtual absl::StatusOr<uint64_t> FileSize(absl::string_view path) = 0;
@@ -96,17 +97,17 @@ class Env {
   virtual absl::Status RemoveAll(absl::string_view path) = 0;
   // Makes renames and creations inside the folder durable.
   virtual absl::Status SyncFolder(absl::string_view path) = 0;
-  // Takes the lock on the file `path`, which is created when absent and may be removed while locked.
-  // Unavailable when someone else, in this process or another, holds it.
+  // Takes the lock on the file `path`, which is created when absent and may be removed while
+  // locked. Unavailable when someone else, in this process or another, holds it.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(absl::string_view path) = 0;
 
   // Reads a whole file; InvalidArgument when it is larger than max_bytes.
   absl::StatusOr<std::string> ReadFile(absl::string_view path, uint64_t max_bytes = 64u << 20);
   // Durable publish of a whole file, replacing one that is there: see AtomicFile.
   absl::Status WriteFileAtomically(absl::string_view path, absl::string_view contents);
-  // A folder that appears at `path` when it is complete: `fill` gets a new folder beside it, which is
-  // then renamed, or removed after an error. AlreadyExists when anything is at `path`, before `fill`
-  // is called or, if someone else made it meanwhile, after.
+  // A folder that appears at `path` when it is complete: `fill` gets a new folder beside it, which
+  // is then renamed, or removed after an error. AlreadyExists when anything is at `path`, before
+  // `fill` is called or, if someone else made it meanwhile, after.
   absl::Status WriteFolderAtomically(absl::string_view path,
                                      const std::function<absl::Status(const std::string&)>& fill);
 
@@ -118,9 +119,9 @@ class Env {
   absl::Status CheckOutputFolder(absl::string_view path);
 };
 
-// A file that appears at `path` whole and durably, or not at all: until Publish() it has a name of its
-// own beside it, TemporaryPath(), so that two writers of one path never meet in one file. Destruction
-// without Publish() removes it. Not thread-safe.
+// A file that appears at `path` whole and durably, or not at all: until Publish() it has a name of
+// its own beside it, TemporaryPath(), so that two writers of one path never meet in one file.
+// Destruction without Publish() removes it. Not thread-safe.
 class AtomicFile {
  public:
   // InvalidArgument when `path` is a folder or can be no file's name.
@@ -146,9 +147,10 @@ Env& PosixEnv();
 // An empty disk in memory.
 std::unique_ptr<Env> NewMemEnv();
 
-// A disk over `base` (not owned) that counts writes (appends, syncs, renames, creations, removals) and
-// fails the `fail_at`-th (counted from 0) and all later ones with ResourceExhausted, as a killed
-// process or a full disk would. fail_at < 0 never fails. The failing append writes half of its data.
+// A disk over `base` (not owned) that counts writes (appends, syncs, renames, creations, removals)
+// and fails the `fail_at`-th (counted from 0) and all later ones with ResourceExhausted, as a
+// killed process or a full disk would. fail_at < 0 never fails. The failing append writes half of
+// its data.
 class FaultEnv : public Env {
  public:
   // How many writes were asked for so far.
@@ -160,8 +162,8 @@ std::unique_ptr<FaultEnv> NewFaultEnv(Env& base, int64_t fail_at);
 std::string TemporaryPath(absl::string_view path);
 // Whether `name` is one that TemporaryPath(target) gives; for any target when it is empty.
 bool IsTemporaryName(absl::string_view name, absl::string_view target = "");
-// Removes what AtomicFile and WriteFolderAtomically of this process are at; for a process that is about
-// to end without unwinding.
+// Removes what AtomicFile and WriteFolderAtomically of this process are at; for a process that is
+// about to end without unwinding.
 void RemoveTemporaries();
 
 // Path helpers.
@@ -172,8 +174,8 @@ std::string Basename(absl::string_view path);
 std::string WithoutTrailingSlashes(absl::string_view path);
 // True when `path` is `folder` or below it; both as ResolvePath() gives them.
 bool IsInside(absl::string_view path, absl::string_view folder);
-// True when `relative` is a plain relative path that stays inside its folder: not empty, not absolute,
-// no "..", no NUL, no backslash.
+// True when `relative` is a plain relative path that stays inside its folder: not empty, not
+// absolute, no "..", no NUL, no backslash.
 bool IsSafeRelativePath(absl::string_view relative);
 
 }  // namespace wanlite

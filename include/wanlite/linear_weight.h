@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The exchangeable weight of a linear layer. wanlite::nn::Linear never changes its place in a model;
-// pruning, quantization and distillation exchange what is inside it. A new weight format is a new
-// implementation of LinearWeight plus one line in the list of formats (src/model/weight_formats.cc).
+// The exchangeable weight of a linear layer. wanlite::nn::Linear never changes its place in a
+// model; pruning, quantization and distillation exchange what is inside it. A new weight format is
+// a new implementation of LinearWeight plus one line in the list of formats
+// (src/model/weight_formats.cc).
 #ifndef WANLITE_LINEAR_WEIGHT_H_
 #define WANLITE_LINEAR_WEIGHT_H_
 
@@ -36,8 +37,8 @@ struct LinearArithmetic {
   double output_ops = 0;
 };
 
-// Immutable but for the storage of its tensors, which loading and moving between devices exchange in
-// place (set_data on the tensors that State() returns).
+// Immutable but for the storage of its tensors, which loading and moving between devices exchange
+// in place (set_data on the tensors that State() returns).
 class LinearWeight {
  public:
   virtual ~LinearWeight() = default;
@@ -83,8 +84,8 @@ std::unique_ptr<LinearWeight> MakeDenseWeight(at::Tensor weight);
 using LinearWeightFactory = std::function<absl::StatusOr<std::unique_ptr<LinearWeight>>(
     const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json)>;
 
-// InvalidArgument for missing tensors or wrong shapes; Unimplemented for a format this build does not
-// know, naming those it does.
+// InvalidArgument for missing tensors or wrong shapes; Unimplemented for a format this build does
+// not know, naming those it does.
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLinearWeight(
     absl::string_view format, const std::map<std::string, at::Tensor>& state,
     absl::string_view attributes_json);

@@ -33,16 +33,16 @@ class Linear;
 enum class ComponentRole { kDenoiser, kTextEncoder, kAutoencoder, kOther };
 absl::string_view ComponentRoleName(ComponentRole role);
 
-// One network of a model. A video model has several (two experts, text encoder, autoencoder); a model
-// of one's own usually one, with an empty name.
+// One network of a model. A video model has several (two experts, text encoder, autoencoder); a
+// model of one's own usually one, with an empty name.
 struct Component {
-  std::string name;          // folder in the checkpoint and first path segment: "transformer"
+  std::string name;  // folder in the checkpoint and first path segment: "transformer"
   ComponentRole role = ComponentRole::kOther;
   std::string architecture;  // class name in its config.json: "WanTransformer3DModel"
   std::string config_json;   // text of its config.json
   std::shared_ptr<torch::nn::Module> module;
-  // The config.json for the sizes that the module has now, as Architecture::config_of. Whoever changes
-  // sizes and saves the model needs it.
+  // The config.json for the sizes that the module has now, as Architecture::config_of. Whoever
+  // changes sizes and saves the model needs it.
   std::function<absl::StatusOr<std::string>(absl::string_view config_json,
                                             const torch::nn::Module& module)>
       config_of = nullptr;
@@ -66,15 +66,15 @@ class ModelView {
   // The component that a full path belongs to.
   const Component& ComponentOf(absl::string_view path) const;
 
-  const std::vector<BlockInfo>& blocks() const;      // in forward order, each component's rest first
-  const std::vector<LinearInfo>& linears() const;    // in forward order
+  const std::vector<BlockInfo>& blocks() const;    // in forward order, each component's rest first
+  const std::vector<LinearInfo>& linears() const;  // in forward order
   const std::vector<AxisGroup>& groups() const;
   const LinearInfo* FindLinear(absl::string_view path) const;
   // Block of a linear or tensor.
   const std::string& BlockOf(absl::string_view path) const;
 
-  // Every tensor by its full path, in the order of the module tree. Of hollow models too: shapes and
-  // dtypes are right, values are not.
+  // Every tensor by its full path, in the order of the module tree. Of hollow models too: shapes
+  // and dtypes are right, values are not.
   std::vector<NamedTensor> Tensors() const;
   // Those of one block; for a component's rest, those outside its blocks.
   std::vector<NamedTensor> BlockTensors(absl::string_view block) const;
@@ -101,8 +101,8 @@ class ModelView {
   // Fills everything for good: the model is in memory from here on.
   absl::Status LoadAll();
 
-  // Casts the floating-point tensors that compute (dense weights, biases, norms) to `dtype`, sparing
-  // those declared fp32 and the tensors of quantized weights. The model must be in memory.
+  // Casts the floating-point tensors that compute (dense weights, biases, norms) to `dtype`,
+  // sparing those declared fp32 and the tensors of quantized weights. The model must be in memory.
   absl::Status Cast(at::ScalarType dtype);
   // Moves every tensor. The model must be in memory.
   absl::Status To(const at::Device& device);

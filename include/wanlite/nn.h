@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// For authors of model code: the layers that wanlite can edit. This header includes LibTorch's module
-// header, which is slow to compile; users of finished models do not need it.
+// For authors of model code: the layers that wanlite can edit. This header includes LibTorch's
+// module header, which is slow to compile; users of finished models do not need it.
 #ifndef WANLITE_NN_H_
 #define WANLITE_NN_H_
 
@@ -17,9 +17,9 @@
 
 namespace wanlite::nn {
 
-// While one lives, NewTensor() on this thread makes hollow tensors: right shape and dtype, one element
-// of storage (a NaN). A model built under a guard costs no memory; plans are made from it, and block
-// leases fill it.
+// While one lives, NewTensor() on this thread makes hollow tensors: right shape and dtype, one
+// element of storage (a NaN). A model built under a guard costs no memory; plans are made from it,
+// and block leases fill it.
 class HollowGuard {
  public:
   HollowGuard();
@@ -40,9 +40,9 @@ at::Tensor HollowLike(const at::Tensor& tensor);
 bool IsHollow(const at::Tensor& tensor);
 
 // A linear layer whose weight can be exchanged. Registers the tensors of its weight under their
-// suffixes ("weight", "weight_scale", ...) and "bias" as parameters of the module, taking gradients only
-// when the weight is trainable(). Do not call to(dtype) on a model with quantized weights: it would
-// cast the integers too. Cast through ModelView::Cast().
+// suffixes ("weight", "weight_scale", ...) and "bias" as parameters of the module, taking gradients
+// only when the weight is trainable(). Do not call to(dtype) on a model with quantized weights: it
+// would cast the integers too. Cast through ModelView::Cast().
 class Linear : public torch::nn::Module {
  public:
   // A dense weight made by NewTensor(); not initialised.
@@ -57,10 +57,10 @@ class Linear : public torch::nn::Module {
   int64_t in_features() const { return weight_->in_features(); }
   int64_t out_features() const { return weight_->out_features(); }
 
-  // Exchanges the weight and returns the old one; sizes must agree unless `resize`. Throws c10::Error
-  // otherwise, and for a State() that cannot be registered (tensors undefined, named twice or
-  // "bias", trainable but not floating); the layer is as it was then. Optimizers that hold the old
-  // tensors must be rebuilt.
+  // Exchanges the weight and returns the old one; sizes must agree unless `resize`. Throws
+  // c10::Error otherwise, and for a State() that cannot be registered (tensors undefined, named
+  // twice or "bias", trainable but not floating); the layer is as it was then. Optimizers that hold
+  // the old tensors must be rebuilt.
   std::unique_ptr<LinearWeight> SetWeight(std::unique_ptr<LinearWeight> weight,
                                           bool resize = false);
   // bias: [out] or absent.

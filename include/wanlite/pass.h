@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A pass changes a model: prunes, quantizes, distills it. Passes are immutable values made from their
-// options; they say what they would do from shapes alone (Plan) and do it.
+// A pass changes a model: prunes, quantizes, distills it. Passes are immutable values made from
+// their options; they say what they would do from shapes alone (Plan) and do it.
 #ifndef WANLITE_PASS_H_
 #define WANLITE_PASS_H_
 
@@ -37,7 +37,7 @@ struct PassPlan {
   std::vector<PlannedChange> changes;
   int64_t bytes_before = 0;  // of the whole model
   int64_t bytes_after = 0;
-  int64_t peak_memory_bytes = 0;  // what Run needs beside the program itself, estimated
+  int64_t peak_memory_bytes = 0;   // what Run needs beside the program itself, estimated
   std::vector<std::string> notes;  // "zeros save no time without a sparse kernel"
 };
 
@@ -45,12 +45,12 @@ struct PassContext {
   Env* env = nullptr;
   ProgressSink* progress = nullptr;
   const CancellationToken* cancel = nullptr;
-  // The recipe's seed. A pass that draws random numbers derives a stream from it and the block's path,
-  // so that a resumed run draws the same ones.
+  // The recipe's seed. A pass that draws random numbers derives a stream from it and the block's
+  // path, so that a resumed run draws the same ones.
   uint64_t seed = 0;
-  // Numbers for the lineage record. Counts and sums, never ratios: Prepare() and every RunBlock() start
-  // with an empty map, the pipeline keeps each block's numbers beside the block, adds them up in block
-  // order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
+  // Numbers for the lineage record. Counts and sums, never ratios: Prepare() and every RunBlock()
+  // start with an empty map, the pipeline keeps each block's numbers beside the block, adds them up
+  // in block order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
   std::map<std::string, double> metrics;
 };
 
@@ -69,23 +69,25 @@ class Pass {
   virtual PassScope scope() const = 0;
   // From shapes alone; works on hollow models and reads no weights.
   virtual absl::StatusOr<PassPlan> Plan(const ModelView& model) const = 0;
-  // Gives a hollow model the shapes, dtypes and weight formats (attributes included) that running the
-  // pass would leave, without reading a value: SetLinearWeight() with weights made under a
-  // nn::HollowGuard, KeepUnits(). Later passes are planned on the result, and the pipeline compares every
-  // block with it: a pass whose effect differs from its plan is an Internal error. The default is for
-  // passes that only change values.
+  // Gives a hollow model the shapes, dtypes and weight formats (attributes included) that running
+  // the pass would leave, without reading a value: SetLinearWeight() with weights made under a
+  // nn::HollowGuard, KeepUnits(). Later passes are planned on the result, and the pipeline compares
+  // every block with it: a pass whose effect differs from its plan is an Internal error. The
+  // default is for passes that only change values.
   virtual absl::Status ApplyPlan(ModelView& hollow) const;
-  // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights" into
-  // "zero_fraction", say). The default keeps them as they are.
+  // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights"
+  // into "zero_fraction", say). The default keeps them as they are.
   virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
 
-  // Block scope. Prepare() sees the whole (possibly streaming) model once before the first block and
-  // must be deterministic, since a resumed run calls it again; what it finds is kept in `state`, which
-  // is handed to RunBlock(). May throw c10::Error; the pipeline turns it into a Status.
+  // Block scope. Prepare() sees the whole (possibly streaming) model once before the first block
+  // and must be deterministic, since a resumed run calls it again; what it finds is kept in
+  // `state`, which is handed to RunBlock(). May throw c10::Error; the pipeline turns it into a
+  // Status.
   struct State {
     virtual ~State() = default;
   };
-  virtual absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model, PassContext& context) const;
+  virtual absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model,
+                                                         PassContext& context) const;
   // The block is leased. Edits it through `model`.
   virtual absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
                                 PassContext& context) const;

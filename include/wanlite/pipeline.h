@@ -32,8 +32,8 @@ struct RunReport {
 
 struct CompressOptions {
   std::string out_dir;
-  // Where stages and the run state live until the run is complete; "<out_dir>.run" when empty. The same
-  // command run again continues there.
+  // Where stages and the run state live until the run is complete; "<out_dir>.run" when empty. The
+  // same command run again continues there.
   std::string run_dir;
   // Discard an unfinished run instead of continuing it.
   bool restart = false;
@@ -42,15 +42,16 @@ struct CompressOptions {
 };
 
 // What the recipe would do to the folder, from shapes alone.
-absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, const ModelFolder& folder);
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
+                                                 const ModelFolder& folder);
 // The same for a hollow model, which gets the shapes and formats that the recipe would leave.
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow);
 
-// Compresses `folder` into a wanlite checkpoint at options.out_dir, which appears when it is complete.
-// AlreadyExists when out_dir is there; InvalidArgument when one of out_dir and run_dir is in the other or
-// they are on two file systems; FailedPrecondition when run_dir holds a run of another recipe, model or
-// version, or anything that no run made there, which is never removed. A run killed at any moment and
-// started again gives the same bytes.
+// Compresses `folder` into a wanlite checkpoint at options.out_dir, which appears when it is
+// complete. AlreadyExists when out_dir is there; InvalidArgument when one of out_dir and run_dir is
+// in the other or they are on two file systems; FailedPrecondition when run_dir holds a run of
+// another recipe, model or version, or anything that no run made there, which is never removed. A
+// run killed at any moment and started again gives the same bytes.
 absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,

@@ -21,7 +21,6 @@
 
 namespace wanlite {
 
-
 class ParsedRecipe {
  public:
   // InvalidArgument with "file:line:column: field: what is wrong" for syntax errors, unknown fields

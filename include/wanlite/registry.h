@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Which passes there are. A value, filled by explicit lists (src/builtin/builtin_passes.cc), never by
-// static initialisers.
+// Which passes there are. A value, filled by explicit lists (src/builtin/builtin_passes.cc), never
+// by static initialisers.
 #ifndef WANLITE_REGISTRY_H_
 #define WANLITE_REGISTRY_H_
 
@@ -19,15 +19,16 @@
 
 namespace wanlite {
 
-// How a pass's factory refuses an option: InvalidArgument "field: message". `field` is the option's name
-// in its message, "amount", or "include[1]" for an entry of a repeated one; the recipe reader uses it to
-// point at the line. The message names the found value and the wanted ones: "1.5 is not in [0, 1]".
+// How a pass's factory refuses an option: InvalidArgument "field: message". `field` is the option's
+// name in its message, "amount", or "include[1]" for an entry of a repeated one; the recipe reader
+// uses it to point at the line. The message names the found value and the wanted ones: "1.5 is not
+// in [0, 1]".
 absl::Status OptionError(absl::string_view field, absl::string_view message);
 
 class PassRegistry {
  public:
-  using Factory =
-      std::function<absl::StatusOr<std::unique_ptr<Pass>>(const google::protobuf::Message& options)>;
+  using Factory = std::function<absl::StatusOr<std::unique_ptr<Pass>>(
+      const google::protobuf::Message& options)>;
   // `options_type`: full name of the options message ("wanlite.QuantizeInt8Options"), the key.
   // AlreadyExists when there is a factory for it.
   absl::Status Register(const std::string& options_type, Factory factory);

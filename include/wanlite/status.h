@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Status plumbing. The library has one error rule: code that handles models, files, recipes or
-// requests returns absl::Status or absl::StatusOr and never throws; code that maps tensors to tensors
-// (forward functions, operators, losses) reports misuse by TORCH_CHECK and may throw. The two meet
-// only in CatchTorch() (src/core/catch_torch.h).
+// requests returns absl::Status or absl::StatusOr and never throws; code that maps tensors to
+// tensors (forward functions, operators, losses) reports misuse by TORCH_CHECK and may throw. The
+// two meet only in CatchTorch() (src/core/catch_torch.h).
 #ifndef WANLITE_STATUS_H_
 #define WANLITE_STATUS_H_
 
@@ -16,7 +16,8 @@
 
 namespace wanlite {
 
-// Returns `status` with "context: " in front of its message; OK stays OK. Code and payloads are kept.
+// Returns `status` with "context: " in front of its message; OK stays OK. Code and payloads are
+// kept.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
 }  // namespace wanlite
@@ -25,8 +26,8 @@ absl::Status Annotate(const absl::Status& status, absl::string_view context);
 #define WANLITE_CONCAT_(a, b) WANLITE_CONCAT_INNER_(a, b)
 
 // Evaluates `expr` (an absl::Status) and returns it from the calling function when it is not OK.
-#define WANLITE_RETURN_IF_ERROR(expr)                        \
-  do {                                                       \
+#define WANLITE_RETURN_IF_ERROR(expr)                                                         \
+  do {                                                                                        \
     if (absl::Status wanlite_status_ = (expr); !wanlite_status_.ok()) return wanlite_status_; \
   } while (false)
 

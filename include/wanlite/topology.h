@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What a model says about itself: its blocks (the unit of streaming and resume), its linear layers,
-// and the groups of axes that must shrink together. Declared by the modules (nn::Describable), never
-// traced; proven by the test that a pruned model equals the masked one.
+// and the groups of axes that must shrink together. Declared by the modules (nn::Describable),
+// never traced; proven by the test that a pruned model equals the masked one.
 #ifndef WANLITE_TOPOLOGY_H_
 #define WANLITE_TOPOLOGY_H_
 
@@ -18,14 +18,14 @@ namespace wanlite {
 // How a dimension of a tensor takes part in a group of coupled axes.
 enum class AxisRole {
   kSliced,      // indices of removed units are dropped
-  kNormalized,  // dropped too, and an RMS norm reduces over this axis: the kept weights of the norm are
-                // scaled by sqrt(old / kept) so that kept units come out as in the masked model,
-                // whose removed channels are zero but still counted by the mean
+  kNormalized,  // dropped too, and an RMS norm reduces over this axis: the kept weights of the norm
+                // are scaled by sqrt(old / kept) so that kept units come out as in the masked
+                // model, whose removed channels are zero but still counted by the mean
 };
 
 struct AxisRef {
-  std::string tensor;  // path of a linear ("blocks.0.ffn.0": dim 0 = rows and bias, dim 1 = columns)
-                       // or of a tensor ("blocks.0.self_attn.norm_q.weight")
+  std::string tensor;  // path of a linear ("blocks.0.ffn.0": dim 0 = rows and bias, dim 1 =
+                       // columns) or of a tensor ("blocks.0.self_attn.norm_q.weight")
   int64_t dim = 0;
   int64_t repeat = 1;  // consecutive indices per unit (head_dim for heads)
   AxisRole role = AxisRole::kSliced;
@@ -53,8 +53,8 @@ struct LinearInfo {
 };
 
 struct BlockInfo {
-  std::string path;     // "transformer.blocks.0"; a component's rest, outside all blocks, is
-                        // "transformer" itself ("root" for a component without a name)
+  std::string path;        // "transformer.blocks.0"; a component's rest, outside all blocks, is
+                           // "transformer" itself ("root" for a component without a name)
   bool removable = false;  // input and output have the same shape, so the block may be dropped
 };
 
@@ -67,8 +67,8 @@ class TopologyBuilder {
               bool sensitive = false);
   // `group.name` and refs are relative paths; the builder prefixes them.
   void Group(AxisGroup group);
-  // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole path
-  // segments).
+  // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole
+  // path segments).
   void KeepFloat32(absl::string_view path);
 
   const std::vector<BlockInfo>& blocks() const { return blocks_; }

@@ -82,8 +82,8 @@ inline constexpr int64_t kMaxReadFrames = 65536;
 // GIF is not read. Transparent pixels are shown on black. Formats that give each frame a duration
 // of its own (PNG, WebP) come back with the frames that the file holds, at their mean rate. Only
 // where every duration is a multiple of the common one, a frame that lasts k times as long comes
-// back k times: WebP stores equal neighbours as one longer frame. WebP of WriteVideo comes back with
-// all its frames, merged or not.
+// back k times: WebP stores equal neighbours as one longer frame. WebP of WriteVideo comes back
+// with all its frames, merged or not.
 //
 // The file may be hostile. InvalidArgument names the file for broken, truncated and too large ones
 // and for unknown formats; Unimplemented for variants that are not read, and MP4 without libav.

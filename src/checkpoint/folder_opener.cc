@@ -18,8 +18,8 @@
 #include "src/checkpoint/manifest_json.h"
 #include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
-#include "src/core/strict_json.h"
 #include "src/core/catch_torch.h"
+#include "src/core/strict_json.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -571,8 +571,8 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
   // People edit settings, so these are compared when that is asked for, and else left alone.
   for (const FileEntry& file : manifest.files()) {
     if (!options_.verify) break;
-    WANLITE_RETURN_IF_ERROR(CheckFile(env_, JoinPath(dir_, file.path()), file, /*verify=*/true,
-                                      options_.cancel));
+    WANLITE_RETURN_IF_ERROR(
+        CheckFile(env_, JoinPath(dir_, file.path()), file, /*verify=*/true, options_.cancel));
     verified.push_back(file.path());
   }
   for (const ComponentEntry& entry : manifest.components()) {

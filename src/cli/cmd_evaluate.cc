@@ -12,10 +12,10 @@
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
-#include "src/metrics/text_video_encoder.h"
-#include "src/report/evaluation_html.h"
 #include "src/evaluate/digits_set.h"
 #include "src/evaluate/evaluate.h"
+#include "src/metrics/text_video_encoder.h"
+#include "src/report/evaluation_html.h"
 #include "wanlite/status.h"
 #include "wanlite/video.h"
 

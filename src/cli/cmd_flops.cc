@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "src/cli/options.h"
-#include "src/runner/hollow_model.h"
 #include "src/core/text_table.h"
+#include "src/runner/hollow_model.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
 

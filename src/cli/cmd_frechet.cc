@@ -9,8 +9,8 @@
 #include "src/cli/options.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
-#include "src/metrics/set_distance.h"
 #include "src/core/text_table.h"
+#include "src/metrics/set_distance.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

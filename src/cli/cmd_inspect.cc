@@ -7,9 +7,9 @@
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
+#include "src/core/text_table.h"
 #include "src/proto/manifest.pb.h"
 #include "src/runner/hollow_model.h"
-#include "src/core/text_table.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
 

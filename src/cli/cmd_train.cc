@@ -24,8 +24,7 @@ absl::Status RunTrain(const TrainArgs& options, Session& session) {
   run.env = &session.env();
   WANLITE_ASSIGN_OR_RETURN(run.options, train::LoadTrainOptions(session.env(), options.config));
   const std::string& scans = run.options.data().scans_file();
-  run.scans_path =
-      absl::StartsWith(scans, "/") ? scans : JoinPath(Dirname(options.config), scans);
+  run.scans_path = absl::StartsWith(scans, "/") ? scans : JoinPath(Dirname(options.config), scans);
   run.out_dir = options.out;
   run.stages = options.stages;
   run.progress = &session.progress();

@@ -4,8 +4,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
-#include "src/metrics/extractors.h"
 #include "src/evaluate/evaluate_videos.h"
+#include "src/metrics/extractors.h"
 #include "wanlite/status.h"
 
 namespace wanlite::cli {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The border between code that throws (LibTorch, tensor math) and code that returns a Status. The only
-// catch clauses of the library are here.
+// The border between code that throws (LibTorch, tensor math) and code that returns a Status. The
+// only catch clauses of the library are here.
 #ifndef WANLITE_SRC_CORE_CATCH_TORCH_H_
 #define WANLITE_SRC_CORE_CATCH_TORCH_H_
 
@@ -55,8 +55,8 @@ inline absl::Status RunCatching(absl::FunctionRef<absl::Status()> run) {
     status.SetPayload(kDeviceLostPayload, absl::Cord(absl::StrCat(e.get_error_code())));
     return status;
   } catch (const c10::Error& e) {
-    // The CPU allocator reports a failed allocation as a plain Error; its name in the message is all
-    // that tells it from a failed check.
+    // The CPU allocator reports a failed allocation as a plain Error; its name in the message is
+    // all that tells it from a failed check.
     const std::string what = e.what_without_backtrace();
     if (absl::StrContains(what, "DefaultCPUAllocator")) return absl::ResourceExhaustedError(what);
     return absl::InternalError(what);
@@ -69,8 +69,8 @@ inline absl::Status RunCatching(absl::FunctionRef<absl::Status()> run) {
 
 }  // namespace internal
 
-// Calls `fn` and turns what it throws into a Status. `fn` may return void or absl::Status (the result is
-// an absl::Status), or T or absl::StatusOr<T> (the result is an absl::StatusOr<T>).
+// Calls `fn` and turns what it throws into a Status. `fn` may return void or absl::Status (the
+// result is an absl::Status), or T or absl::StatusOr<T> (the result is an absl::StatusOr<T>).
 //
 //   OutOfMemoryError, bad_alloc -> ResourceExhausted   IndexError -> OutOfRange
 //   ValueError, TypeError -> InvalidArgument           NotImplementedError -> Unimplemented

@@ -11,8 +11,8 @@
 #include "src/core/libtorch.h"
 #include "src/evaluate/evaluate_cache.h"
 #include "src/evaluate/evaluate_layers.h"
-#include "src/runner/hollow_model.h"
 #include "src/evaluate/set_scorer.h"
+#include "src/runner/hollow_model.h"
 #include "wanlite/status.h"
 
 namespace wanlite {

@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "src/evaluate/evaluation_set.h"
 #include "src/metrics/flicker.h"
 #include "src/metrics/machine.h"
 #include "src/metrics/set_distance.h"
-#include "src/evaluate/evaluation_set.h"
 #include "wanlite/metrics.h"
 #include "wanlite/runner.h"
 

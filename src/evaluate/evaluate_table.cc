@@ -3,8 +3,8 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
-#include "src/evaluate/evaluate.h"
 #include "src/core/text_table.h"
+#include "src/evaluate/evaluate.h"
 
 namespace wanlite {
 namespace {

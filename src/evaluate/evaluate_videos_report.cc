@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "src/evaluate/evaluate_videos.h"
 #include "src/core/text_table.h"
+#include "src/evaluate/evaluate_videos.h"
 
 namespace wanlite {
 namespace {

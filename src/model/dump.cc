@@ -11,19 +11,32 @@ namespace wanlite {
 
 std::string DtypeName(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kFloat: return "fp32";
-    case at::kDouble: return "fp64";
-    case at::kHalf: return "fp16";
-    case at::kBFloat16: return "bf16";
-    case at::kChar: return "int8";
-    case at::kByte: return "uint8";
-    case at::kShort: return "int16";
-    case at::kInt: return "int32";
-    case at::kLong: return "int64";
-    case at::kBool: return "bool";
-    case at::kFloat8_e4m3fn: return "fp8_e4m3";
-    case at::kFloat8_e5m2: return "fp8_e5m2";
-    default: return c10::toString(dtype);
+    case at::kFloat:
+      return "fp32";
+    case at::kDouble:
+      return "fp64";
+    case at::kHalf:
+      return "fp16";
+    case at::kBFloat16:
+      return "bf16";
+    case at::kChar:
+      return "int8";
+    case at::kByte:
+      return "uint8";
+    case at::kShort:
+      return "int16";
+    case at::kInt:
+      return "int32";
+    case at::kLong:
+      return "int64";
+    case at::kBool:
+      return "bool";
+    case at::kFloat8_e4m3fn:
+      return "fp8_e4m3";
+    case at::kFloat8_e5m2:
+      return "fp8_e5m2";
+    default:
+      return c10::toString(dtype);
   }
 }
 

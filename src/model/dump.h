@@ -11,8 +11,8 @@
 
 namespace wanlite {
 
-// Lines "path dtype [shape]" in the order of the module tree, with the weight format behind the main
-// tensor of linears that are not dense ("int8 {…}").
+// Lines "path dtype [shape]" in the order of the module tree, with the weight format behind the
+// main tensor of linears that are not dense ("int8 {…}").
 std::string DumpModel(const ModelView& model);
 
 // "fp32", "bf16", "int8": the names used in dumps, plans and reports.

@@ -15,8 +15,8 @@ class DenseWeight : public LinearWeight {
  public:
   explicit DenseWeight(at::Tensor weight) : weight_(std::move(weight)) {
     TORCH_CHECK(weight_.dim() == 2 && weight_.is_floating_point(),
-                "a dense weight is a floating-point matrix [out, in], got ", weight_.scalar_type(), " ",
-                weight_.sizes());
+                "a dense weight is a floating-point matrix [out, in], got ", weight_.scalar_type(),
+                " ", weight_.sizes());
   }
 
   absl::string_view format() const override { return "dense"; }

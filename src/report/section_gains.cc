@@ -6,10 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/text_table.h"
 #include "src/report/number_text.h"
 #include "src/report/sections.h"
 #include "src/report/svg_chart.h"
-#include "src/core/text_table.h"
 
 namespace wanlite::report {
 namespace {

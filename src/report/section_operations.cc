@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
+#include "src/core/text_table.h"
 #include "src/report/number_text.h"
 #include "src/report/sections.h"
-#include "src/core/text_table.h"
 
 namespace wanlite::report {
 namespace {

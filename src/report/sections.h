@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "src/report/html_page.h"
 #include "src/evaluate/evaluate.h"
+#include "src/report/html_page.h"
 
 namespace wanlite::report {
 

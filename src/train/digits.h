@@ -103,8 +103,8 @@ enum class Combinations { kAll, kTrained, kHeldOut };
 ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split split,
                     Combinations combinations, uint64_t seed);
 
-// Left upper corner (x, y) of the digit in pixels, `progress` of the way from the first frame (0) to the
-// last (1).
+// Left upper corner (x, y) of the digit in pixels, `progress` of the way from the first frame (0)
+// to the last (1).
 std::pair<double, double> PositionAt(const ClipSpec& spec, double progress);
 
 // Writes the window of frames [first_frame, first_frame + frames) and pixels [top, top + height) x

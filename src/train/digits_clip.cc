@@ -194,7 +194,8 @@ absl::StatusOr<ZeroShotAccuracy> ReadByCaptions(const DigitsClip::Loaded& clip,
                                                 Language language) {
   const std::vector<ClipSpec> said = AllCombinations();
   std::vector<std::string> captions;
-  for (const ClipSpec& spec : said) captions.push_back(Caption(spec, language, /*template_index=*/0));
+  for (const ClipSpec& spec : said)
+    captions.push_back(Caption(spec, language, /*template_index=*/0));
   WANLITE_ASSIGN_OR_RETURN(const at::Tensor text, clip.EmbedCaptions(captions));
   return CatchTorch([&] {
     at::NoGradGuard no_grad;

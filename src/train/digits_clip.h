@@ -74,8 +74,8 @@ struct DigitsClip::Loaded {
 };
 
 // Symmetric cross-entropy between the clips of a batch and every caption of one wording, drawn anew
-// each time: against the captions of the batch alone (Radford et al. 2021) a small batch rarely asks to
-// tell digits apart. A caption is right for every clip that it is true of.
+// each time: against the captions of the batch alone (Radford et al. 2021) a small batch rarely
+// asks to tell digits apart. A caption is right for every clip that it is true of.
 class ClipObjective : public Objective {
  public:
   // What is pointed to must outlive it.

@@ -133,8 +133,7 @@ TEST_CASE("a byte-order mark before a recipe is no part of it") {
                        ParsedRecipe::Parse(absl::StrCat("\xEF\xBB\xBF", text), "a", Passes()));
   CHECK(marked.Fingerprint() == plain.Fingerprint());
   // Columns are counted from the first character.
-  const absl::Status status =
-      ParsedRecipe::Parse("\xEF\xBB\xBFpases {}", "a", Passes()).status();
+  const absl::Status status = ParsedRecipe::Parse("\xEF\xBB\xBFpases {}", "a", Passes()).status();
   CHECK(absl::StrContains(status.message(), "a:1:1: "));
   CHECK(absl::StrContains(status.message(), "pases"));
 }

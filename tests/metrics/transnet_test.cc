@@ -27,7 +27,8 @@ TEST_CASE("TransNetV2 features equal the python package's") {
     CAPTURE(name);
     ASSERT_OK_AND_ASSIGN(const at::Tensor got, extractor->Extract(*golden->Read(name + ".clip")));
     const at::Tensor want = *golden->Read(name + ".features");
-    // A pixel that rounds the other way after resampling moves the features by more than arithmetic does.
+    // A pixel that rounds the other way after resampling moves the features by more than arithmetic
+    // does.
     CHECK((got - want).norm().item<double>() <=
           (name == "native" ? 1e-5 : 1e-3) * want.norm().item<double>());
   }
@@ -36,7 +37,8 @@ TEST_CASE("TransNetV2 features equal the python package's") {
 TEST_CASE("a file that is no TransNetV2 is refused by name") {
   const auto extractor = OpenTransNetV2(PosixEnv(), "tests/golden/data/frechet.safetensors");
   REQUIRE_FALSE(extractor.ok());
-  CHECK(std::string(extractor.status().message()).find("not a TransNetV2 file") != std::string::npos);
+  CHECK(std::string(extractor.status().message()).find("not a TransNetV2 file") !=
+        std::string::npos);
 }
 
 }  // namespace wanlite

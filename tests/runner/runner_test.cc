@@ -6,11 +6,11 @@
 
 #include "absl/strings/match.h"
 #include "src/core/libtorch.h"
-#include "src/model/wan/sampler.h"
+#include "src/core/text_table.h"
 #include "src/evaluate/evaluate_layers.h"
+#include "src/model/wan/sampler.h"
 #include "src/runner/generate_settings.h"
 #include "src/runner/hollow_model.h"
-#include "src/core/text_table.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"
 #include "tests/testing/tiny_wan.h"

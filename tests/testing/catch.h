@@ -24,11 +24,11 @@ const absl::Status& ToStatus(const absl::StatusOr<T>& status) {
 }  // namespace wanlite::testing
 
 // Fails with the status text when `expr` (Status or StatusOr) is not OK.
-#define REQUIRE_OK(expr)                                             \
-  do {                                                               \
+#define REQUIRE_OK(expr)                                                        \
+  do {                                                                          \
     const absl::Status require_ok_status_ = ::wanlite::testing::ToStatus(expr); \
-    INFO(require_ok_status_.ToString());                             \
-    REQUIRE(require_ok_status_.ok());                                \
+    INFO(require_ok_status_.ToString());                                        \
+    REQUIRE(require_ok_status_.ok());                                           \
   } while (false)
 
 #define ASSERT_OK_AND_ASSIGN_CONCAT_INNER_(a, b) a##b

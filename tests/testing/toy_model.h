@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A small module tree that is no Wan: residual MLP blocks whose hidden channels are normalised, so that
-// it has every kind of coupling a pass can meet.
+// A small module tree that is no Wan: residual MLP blocks whose hidden channels are normalised, so
+// that it has every kind of coupling a pass can meet.
 #ifndef WANLITE_TESTS_TESTING_TOY_MODEL_H_
 #define WANLITE_TESTS_TESTING_TOY_MODEL_H_
 
@@ -17,7 +17,8 @@
 
 namespace wanlite::testing {
 
-// y = x + down(rms_norm(up(x)) * sigmoid(gate(x))); up, gate, the norm and down share hidden channels.
+// y = x + down(rms_norm(up(x)) * sigmoid(gate(x))); up, gate, the norm and down share hidden
+// channels.
 class ToyBlock : public torch::nn::Module, public nn::Describable {
  public:
   ToyBlock(int64_t width, int64_t hidden) {
@@ -55,7 +56,8 @@ class ToyModel : public torch::nn::Module, public nn::Describable {
     auto list = std::make_shared<torch::nn::Module>("list");
     register_module("blocks", list);
     for (int64_t i = 0; i < layers; ++i) {
-      blocks.push_back(list->register_module(std::to_string(i), std::make_shared<ToyBlock>(width, hidden)));
+      blocks.push_back(
+          list->register_module(std::to_string(i), std::make_shared<ToyBlock>(width, hidden)));
     }
     head = register_module("head", std::make_shared<nn::Linear>(width, 3));
   }

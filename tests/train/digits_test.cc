@@ -11,7 +11,6 @@
 namespace wanlite::train {
 namespace {
 
-
 const DigitScans& Scans() {
   static const DigitScans* const scans = [] {
     auto loaded = DigitScans::Load(PosixEnv(), kScansPath);

@@ -64,8 +64,9 @@ class Dit : public torch::nn::Module, public nn::Describable, public BlockProgra
 
   void Describe(TopologyBuilder& topology) const override;
 
-  // The steps of forward(), with its arguments as values: embeddings ("x": the residual stream, "context":
-  // the projected text, "time" and "head_time", "rotary"), each block (rewrites "x"), head ("sample").
+  // The steps of forward(), with its arguments as values: embeddings ("x": the residual stream,
+  // "context": the projected text, "time" and "head_time", "rotary"), each block (rewrites "x"),
+  // head ("sample").
   std::vector<Step> Steps() const override;
   std::vector<std::string> Inputs() const override;
   std::string Output() const override;

@@ -85,8 +85,8 @@ class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgr
   Umt5Config CurrentConfig() const;
   void Describe(TopologyBuilder& topology) const override;
 
-  // The steps of forward(), with its arguments as values: embedding ("x", "buckets", "keys"), each block
-  // (rewrites "x"), norm ("last_hidden_state").
+  // The steps of forward(), with its arguments as values: embedding ("x", "buckets", "keys"), each
+  // block (rewrites "x"), norm ("last_hidden_state").
   std::vector<Step> Steps() const override;
   std::vector<std::string> Inputs() const override;
   std::string Output() const override;

@@ -62,7 +62,7 @@ absl::Status ValidateUmt5Config(const Umt5Config& config) {
   WANLITE_RETURN_IF_ERROR(
       CheckTextRange("relative_attention_num_buckets", config.num_buckets, 4, kMaxWidth));
   WANLITE_RETURN_IF_ERROR(CheckTextRange("relative_attention_max_distance", config.max_distance,
-                                     config.num_buckets / 4 + 1, kMaxWidth));
+                                         config.num_buckets / 4 + 1, kMaxWidth));
   if (!std::isfinite(config.eps) || config.eps <= 0) {
     return absl::InvalidArgumentError(absl::StrCat(kWhat, ": layer_norm_epsilon is ", config.eps,
                                                    ", must be finite and positive"));

@@ -52,20 +52,22 @@ absl::Status ValidateVaeConfig(const VaeConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckVaeRange("in_channels", config.in_channels, 1, kMaxVaeChannels));
   WANLITE_RETURN_IF_ERROR(CheckVaeRange("out_channels", config.out_channels, 1, kMaxVaeChannels));
   WANLITE_RETURN_IF_ERROR(CheckVaeRange("base_dim", config.base_dim, 1, kMaxVaeChannels));
-  WANLITE_RETURN_IF_ERROR(CheckVaeRange("decoder_base_dim", config.decoder_base_dim, 1, kMaxVaeChannels));
+  WANLITE_RETURN_IF_ERROR(
+      CheckVaeRange("decoder_base_dim", config.decoder_base_dim, 1, kMaxVaeChannels));
   WANLITE_RETURN_IF_ERROR(CheckVaeRange("z_dim", config.z_dim, 1, kMaxVaeChannels));
   WANLITE_RETURN_IF_ERROR(CheckVaeRange("num_res_blocks", config.num_res_blocks, 1, kMaxVaeBlocks));
-  WANLITE_RETURN_IF_ERROR(CheckVaeRange("number of dim_mult",
-                                     static_cast<int64_t>(config.dim_mult.size()), 1, kMaxLevels));
+  WANLITE_RETURN_IF_ERROR(CheckVaeRange(
+      "number of dim_mult", static_cast<int64_t>(config.dim_mult.size()), 1, kMaxLevels));
   for (size_t i = 0; i < config.dim_mult.size(); ++i) {
     const int64_t mult = config.dim_mult[i];
-    WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("dim_mult[", i, "]"), mult, 1, kMaxVaeChannels));
+    WANLITE_RETURN_IF_ERROR(
+        CheckVaeRange(absl::StrCat("dim_mult[", i, "]"), mult, 1, kMaxVaeChannels));
     WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("base_dim * dim_mult[", i, "]"),
-                                       config.base_dim * mult, 1, kMaxVaeChannels));
+                                          config.base_dim * mult, 1, kMaxVaeChannels));
     // Upsampling halves the width of every level but the widest-resolution one.
     WANLITE_RETURN_IF_ERROR(CheckVaeRange(absl::StrCat("decoder_base_dim * dim_mult[", i, "]"),
-                                       config.decoder_base_dim * mult, i == 0 ? 1 : 2,
-                                       kMaxVaeChannels));
+                                          config.decoder_base_dim * mult, i == 0 ? 1 : 2,
+                                          kMaxVaeChannels));
   }
   WANLITE_RETURN_IF_ERROR(CheckLength("temperal_downsample", config.temporal_downsample.size(),
                                       config.dim_mult.size() - 1, "one less than dim_mult"));

@@ -169,9 +169,9 @@ TEST_CASE("bf16 rounds where diffusers does, and the official mode strays less",
         "%.2e\n",
         name.c_str(), reference_error, error, official_error, apart);
     CAPTURE(name);
-    // The same roundings but for the order of sums, which differs between instruction sets (0 to 0.71 of
-    // what rounding costs as a whole, by AVX-512, AVX2 and SSE4.1). The official mode, which rounds elsewhere,
-    // is further away.
+    // The same roundings but for the order of sums, which differs between instruction sets (0 to
+    // 0.71 of what rounding costs as a whole, by AVX-512, AVX2 and SSE4.1). The official mode,
+    // which rounds elsewhere, is further away.
     CHECK(apart <= 0.8 * reference_error);
     CHECK(apart <= 0.9 * RelativeL2(official, want));
     CHECK(error <= 1.15 * reference_error);

@@ -15,6 +15,11 @@ namespace wanlite::train {
 
 namespace {
 
+enum ReaderStream : uint64_t { kReaderWindow = 21 };
+
+// Frames of a third of a clip, as long as the reader needs.
+int64_t ThirdOf(int64_t frames) { return std::max((frames + 2) / 3, VideoTrunk::kMinFrames); }
+
 std::vector<double*> Shares(ReadingAccuracy& accuracy) {
   return {&accuracy.digit,
           &accuracy.direction,
@@ -88,8 +93,13 @@ at::Tensor ClassifierObjective::Loss(int64_t step, int part, int parts) {
     directions.push_back(static_cast<int64_t>(spec.direction));
     colours.push_back(static_cast<int64_t>(spec.colour));
   }
+  const int64_t frames = batch.video.size(2), third = ThirdOf(frames);
+  Random random(MixSeed(
+      seed_, {kReaderWindow, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
+  const at::Tensor window = batch.video.narrow(2, random.Below(frames - third + 1), third);
   const DigitsLogits logits = classifier_.forward(batch.video);
   return at::cross_entropy_loss(logits.digit, at::tensor(digits)) +
+         at::cross_entropy_loss(classifier_.forward(window).digit, at::tensor(digits)) +
          at::cross_entropy_loss(logits.direction, at::tensor(directions)) +
          at::cross_entropy_loss(logits.colour, at::tensor(colours));
 }
@@ -101,7 +111,7 @@ ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video
   const at::Tensor digit = logits.digit.argmax(1), direction = logits.direction.argmax(1),
                    colour = logits.colour.argmax(1);
   const int64_t frames = video.size(2);
-  const int64_t third = std::max((frames + 2) / 3, VideoTrunk::kMinFrames);
+  const int64_t third = ThirdOf(frames);
   std::array<at::Tensor, 3> thirds;
   for (int64_t i = 0; i < 3; ++i) {
     thirds[i] =

@@ -45,7 +45,8 @@ class DigitsClassifier : public VideoTrunk {
   std::shared_ptr<nn::Linear> digit_, direction_, colour_;
 };
 
-// Sum of the three cross-entropies on NoisyClips().
+// Sum of the three cross-entropies on NoisyClips(), and of the digit's on a third of each clip from
+// a random place, so that thirds can be read too.
 class ClassifierObjective : public Objective {
  public:
   // `classifier` and `scans` must outlive it.

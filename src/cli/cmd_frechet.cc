@@ -127,7 +127,8 @@ absl::Status RunFrechet(const FrechetArgs& options, Session& session) {
     WANLITE_ASSIGN_OR_RETURN(other, ReadFeatures(session.env(), options.floor));
     WANLITE_RETURN_IF_ERROR(CheckWidths(options.real, real, options.floor, *other));
   }
-  WANLITE_ASSIGN_OR_RETURN(const SetDistance distance, MeasureSetDistance(real, generated, how));
+  WANLITE_ASSIGN_OR_RETURN(const SetDistance distance,
+                           MeasureSetDistance(real, generated, how, &session.cancel()));
   Json json = DistanceJson(distance, how);
   std::string warning = json["warning"].get<std::string>();
   std::vector<std::vector<std::string>> rows{
@@ -136,7 +137,8 @@ absl::Status RunFrechet(const FrechetArgs& options, Session& session) {
       Row("generated against real", distance, how)};
   if (other.has_value()) {
     WANLITE_RETURN_IF_ERROR(session.cancel().Check());
-    WANLITE_ASSIGN_OR_RETURN(const SetDistance floor, MeasureSetDistance(real, *other, how));
+    WANLITE_ASSIGN_OR_RETURN(const SetDistance floor,
+                             MeasureSetDistance(real, *other, how, &session.cancel()));
     json["floor"] = DistanceJson(floor, how);
     if (floor.n_generated != distance.n_generated) {
       const std::string unequal = absl::StrCat(

@@ -476,12 +476,12 @@ class Evaluation {
     for (size_t e = 0; e < features.size(); ++e) {
       WANLITE_ASSIGN_OR_RETURN(
           const SetDistance real,
-          MeasureSetDistance(real_features_[e], features[e], options_.distance));
+          MeasureSetDistance(real_features_[e], features[e], options_.distance, cancel()));
       quality.to_real.push_back(real);
       if (!to_original) continue;
       WANLITE_ASSIGN_OR_RETURN(
           const SetDistance original,
-          MeasureSetDistance(original_features_[e], features[e], options_.distance));
+          MeasureSetDistance(original_features_[e], features[e], options_.distance, cancel()));
       quality.to_original.push_back(original);
       WANLITE_ASSIGN_OR_RETURN(DistanceChange change,
                                CompareDistances(report_.original_quality->to_real[e], real,

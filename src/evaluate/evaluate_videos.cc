@@ -171,7 +171,8 @@ class VideosEvaluation {
         const FeatureSet generated,
         ExtractFeatures(extractor, videos_.Subset(videos_.dir(), All(videos_.size())), &progress_,
                         options_.cancel));
-    WANLITE_ASSIGN_OR_RETURN(distance.all, MeasureSetDistance(real, generated, options_.distance));
+    WANLITE_ASSIGN_OR_RETURN(
+        distance.all, MeasureSetDistance(real, generated, options_.distance, options_.cancel));
     distance.dim = distance.all.dim;  // an extractor may not know it before its first clip
     distance.warning = SampleWarning(reference_.size(), videos_.size(), distance.dim);
     if (reference_.size() < kMinFloorReference) return distance;
@@ -191,8 +192,9 @@ class VideosEvaluation {
     FeatureSet some = generated;
     some.features =
         generated.features.index_select(0, torch::tensor(EvenlySpread(half, videos_.size())));
-    WANLITE_ASSIGN_OR_RETURN(distance.at_floor_size,
-                             MeasureSetDistance(halves.real, some, options_.distance));
+    WANLITE_ASSIGN_OR_RETURN(
+        distance.at_floor_size,
+        MeasureSetDistance(halves.real, some, options_.distance, options_.cancel));
     return distance;
   }
 

@@ -11,8 +11,6 @@ namespace wanlite {
 namespace {
 
 constexpr size_t kMaxFileName = 255;
-// The atomic write goes through a longer name.
-constexpr size_t kTemporaryEnding = 4;
 
 }  // namespace
 
@@ -26,11 +24,10 @@ absl::StatusOr<std::string> VBenchFileName(absl::string_view prompt, int64_t ind
     if (c == '/' || absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '_';
   }
   absl::StrAppend(&name, "-", index, ".mp4");
-  if (name.size() + kTemporaryEnding > kMaxFileName) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the VBench file name of prompt '", prompt.substr(0, 60), "...' has ",
-                     name.size(), " bytes, at most ", kMaxFileName - kTemporaryEnding,
-                     " are possible; name the clip by VBench's short prompt"));
+  if (name.size() > kMaxFileName) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the VBench file name of prompt '", prompt.substr(0, 60), "...' has ", name.size(),
+        " bytes, at most ", kMaxFileName, " are possible; name the clip by VBench's short prompt"));
   }
   return name;
 }

@@ -113,7 +113,8 @@ absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& 
 absl::StatusOr<std::vector<double>> FrechetResamples(const at::Tensor& real,
                                                      const at::Tensor& generated,
                                                      CovarianceDivisor divisor, int resamples,
-                                                     uint64_t seed) {
+                                                     uint64_t seed,
+                                                     const CancellationToken* cancel) {
   if (resamples < 2) {
     return absl::InvalidArgumentError(
         absl::StrCat("bootstrap with ", resamples, " resamples; wanted at least 2"));
@@ -133,6 +134,7 @@ absl::StatusOr<std::vector<double>> FrechetResamples(const at::Tensor& real,
     const at::Tensor a = real.to(at::kDouble), b = generated.to(at::kDouble);
     std::vector<double> distances;
     for (int i = 0; i < resamples; ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
       const Gaussian resampled = resample(a);
       distances.push_back(Distance(resampled, resample(b)));
     }

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "wanlite/progress.h"
 
 namespace wanlite {
 
@@ -50,7 +51,8 @@ absl::StatusOr<double> KernelDistance(const at::Tensor& real, const at::Tensor& 
 absl::StatusOr<std::vector<double>> FrechetResamples(const at::Tensor& real,
                                                      const at::Tensor& generated,
                                                      CovarianceDivisor divisor, int resamples,
-                                                     uint64_t seed);
+                                                     uint64_t seed,
+                                                     const CancellationToken* cancel = nullptr);
 
 struct Interval {
   double low = 0;

@@ -128,7 +128,8 @@ at::Tensor DamageClip(const at::Tensor& clip, TemporalDamage damage, uint64_t se
 }
 
 absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const FeatureSet& generated,
-                                               const DistanceOptions& options) {
+                                               const DistanceOptions& options,
+                                               const CancellationToken* cancel) {
   // Features that come from a file know no geometry.
   const bool known = real.frames > 0 && generated.frames > 0;
   if (known && (real.frames != generated.frames || real.height != generated.height ||
@@ -147,7 +148,7 @@ absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const Fea
   if (options.resamples != 0) {
     WANLITE_ASSIGN_OR_RETURN(result.resamples,
                              FrechetResamples(real.features, generated.features, options.divisor,
-                                              options.resamples, options.seed));
+                                              options.resamples, options.seed, cancel));
     // Resamples repeat clips, which makes their distances larger; the interval keeps their spread
     // and takes the distance itself for its centre.
     WANLITE_ASSIGN_OR_RETURN(result.interval,
@@ -225,8 +226,7 @@ absl::StatusOr<ExtractorReport> CheckExtractor(const FeatureExtractor& extractor
   for (const auto& [set, distance] :
        {std::pair(&features.other, &report.floor), std::pair(&features.shuffled, &report.shuffled),
         std::pair(&features.frozen, &report.frozen)}) {
-    if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
-    WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(real, *set, options));
+    WANLITE_ASSIGN_OR_RETURN(*distance, MeasureSetDistance(real, *set, options, cancel));
   }
   report.temporal_check = report.shuffled.frechet > report.floor.frechet &&
                           report.frozen.frechet > report.floor.frechet;

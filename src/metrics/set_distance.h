@@ -78,7 +78,8 @@ struct SetDistance {
   std::vector<double> resamples;  // distances of the bootstrap, in the order of the draws
 };
 absl::StatusOr<SetDistance> MeasureSetDistance(const FeatureSet& real, const FeatureSet& generated,
-                                               const DistanceOptions& options);
+                                               const DistanceOptions& options,
+                                               const CancellationToken* cancel = nullptr);
 
 // How much farther one generated set is from the real ones than another.
 struct DistanceChange {

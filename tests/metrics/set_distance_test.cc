@@ -170,6 +170,10 @@ TEST_CASE("a distance between sets is the one of its features, with an interval 
   options.resamples = 50;
   ASSERT_OK_AND_ASSIGN(const SetDistance wide, MeasureSetDistance(a, b, options));
   CHECK((wide.interval.low < wide.frechet && wide.frechet < wide.interval.high));
+  CancellationToken cancel;
+  cancel.Cancel();
+  CHECK(MeasureSetDistance(a, b, options, &cancel).status().code() ==
+        absl::StatusCode::kCancelled);
   options.resamples = 1;
   CHECK_FALSE(MeasureSetDistance(a, b, options).ok());
   a.frames = 17, a.height = 64, a.width = 64;

@@ -36,7 +36,24 @@ void Session::PrintJson(const Json& value) {
   PrintJsonText(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-void Session::PrintJsonText(const std::string& text) { Write(text, stdout); }
+void Session::PrintJsonText(const std::string& text) {
+  // JSON lets DEL and the controls U+0080 to U+009F stand as they are, and terminals obey them.
+  // They can stand in its strings alone.
+  std::string shown;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (c == 0x7F) {
+      absl::StrAppend(&shown, "\\u007f");
+    } else if (c == 0xC2 && next >= 0x80 && next < 0xA0) {
+      absl::StrAppend(&shown, "\\u", absl::Hex(next, absl::kZeroPad4));
+      ++i;
+    } else {
+      shown.push_back(text[i]);
+    }
+  }
+  Write(shown, stdout);
+}
 
 void Session::Write(absl::string_view text, std::FILE* out) {
   errno = 0;

@@ -39,6 +39,17 @@ TEST_CASE("Control characters of files never reach the terminal") {
     }));
     CHECK_FALSE(absl::StrContains(text, "\xC2\x9B"));
   }
+
+  // As JSON too, which would let those of 8 bits pass.
+  const std::string named = temp /
+                            "a\xC2\x9B"
+                            "31m\x7F";
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), named));
+  const Outcome json = RunWanlite({"inspect", "--json", "--model", named});
+  CHECK(json.code == 0);
+  CHECK_FALSE(absl::StrContains(json.out, "\xC2\x9B"));
+  CHECK_FALSE(absl::StrContains(json.out, "\x7F"));
+  CHECK(absl::StrContains(Json::parse(json.out).dump(), "\xC2\x9B"));
 }
 
 TEST_CASE("inspect --verify says what it compared, and claims nothing of what has no hash") {

@@ -14,6 +14,7 @@
 #include "src/core/libtorch.h"
 #include "src/evaluate/digits_set.h"
 #include "src/evaluate/evaluate.h"
+#include "src/evaluate/evaluate_cache.h"
 #include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
 #include "wanlite/status.h"
@@ -179,6 +180,11 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& optio
                              MakeFolderSet(session.env(), options.real, prompts, options.seeds,
                                            options.request.seed.value_or(0)));
     set = std::make_unique<EvaluationSet>(std::move(made));
+    if (!options.cache.empty()) {
+      WANLITE_ASSIGN_OR_RETURN(const std::string digest,
+                               FolderDigest(session.env(), options.real, &session.cancel()));
+      set->fingerprint = absl::StrCat("folder,", digest);
+    }
   }
   if (!options.text_encoder.empty()) {
     WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<TextVideoEncoder> loaded,

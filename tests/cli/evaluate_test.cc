@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `wanlite evaluate` of models: sets, folders of checkpoints, the report, and what it refuses.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randint.h>
+
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
@@ -10,6 +14,7 @@
 #include "tests/testing/catch.h"
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/env.h"
+#include "wanlite/video.h"
 
 namespace wanlite {
 namespace {
@@ -115,6 +120,43 @@ TEST_CASE("an original alone is measured against real clips and their floor, onc
   const Json second = evaluate();
   CHECK(second["original"]["latency_s"]["runs"] == 1);
   CHECK(second["set"] == first["set"]);
+}
+
+// The file of features in a cache, by the path of its folder.
+std::map<std::string, FileStamp> KeptFeatures(const std::string& cache) {
+  std::map<std::string, FileStamp> kept;
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> folders, PosixEnv().ListFolder(cache));
+  for (const std::string& folder : folders) {
+    const std::string path = JoinPath(JoinPath(cache, folder), "features.safetensors");
+    if (PosixEnv().FileExists(path)) kept[folder] = *PosixEnv().Stamp(path);
+  }
+  return kept;
+}
+
+TEST_CASE("features of a folder of real clips are kept until a byte of it changes") {
+  const TempFolder temp;
+  REQUIRE_OK(PosixEnv().CreateFolders(temp / "real"));
+  const auto write = [&](int clip) {
+    at::Generator generator = at::detail::createCPUGenerator(clip);
+    const at::Tensor frames =
+        at::randint(0, 256, {17, 64, 64, 3}, generator, at::TensorOptions().dtype(at::kByte));
+    REQUIRE_OK(WriteVideo(PosixEnv(), temp / absl::StrCat("real/", clip % 10, ".png"), frames, {}));
+  };
+  for (int clip = 0; clip < 4; ++clip) write(clip);
+  const auto evaluate = [&] {
+    return RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--real", temp / "real",
+                           "--prompt", "a red 3", "--seeds", "2", "--steps", "1", "--repeats", "1",
+                           "--no-memory", "--extractor", "digits:examples/digits/classifier",
+                           "--cache", temp / "cache"});
+  };
+  const Json first = evaluate();
+  const auto kept = KeptFeatures(temp / "cache");
+  CHECK(kept.size() == 1);
+  CHECK(evaluate()["set"] == first["set"]);
+  CHECK((KeptFeatures(temp / "cache") == kept));
+  write(13);  // in place of clip 3
+  CHECK(evaluate()["set"] != first["set"]);
+  CHECK(KeptFeatures(temp / "cache").size() == 2);
 }
 
 TEST_CASE("all models switch experts where the original does, whatever their folders say") {

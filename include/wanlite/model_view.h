@@ -87,13 +87,19 @@ class ModelView {
   // Edits. Each checks everything first and changes nothing on an error.
   absl::Status SetLinearWeight(absl::string_view linear, std::unique_ptr<LinearWeight> weight);
   // Keeps only the given units of an axis group, in ascending order, rescaling norms as declared.
-  // keep: int64 [kept], strictly ascending, kept >= 1.
+  // keep: int64 [kept], strictly ascending, kept >= 1. Of a streaming view the blocks of the group
+  // are cut again, from their source, by each lease.
   absl::Status KeepUnits(absl::string_view group, const at::Tensor& keep);
   // Exchanges the value of a tensor that is not a linear's weight; shape and dtype stay.
   absl::Status SetTensor(absl::string_view path, const at::Tensor& value);
 
   // Where the tensors of hollow components come from: names in the source are full paths.
   void AttachSource(std::shared_ptr<const TensorSource> source);
+  // From here on the block's tensors come from `now`: what was written of it after an edit, so that
+  // leasing it again gives the edited values. Names in `now` are full paths. InvalidArgument or
+  // NotFound when `now` lacks a tensor of the block or has it in another shape or dtype than the
+  // block has now. No-op for a model in memory.
+  absl::Status Rebase(absl::string_view block, std::shared_ptr<const TensorSource> now);
   // True when blocks must be leased before their values are read.
   bool streaming() const;
   // Fills the block's tensors from the source (no-op for a model in memory). One lease per block.
@@ -118,7 +124,8 @@ class ModelView {
 };
 
 // While it lives, the tensors of a block hold their values. Ends by destruction: a streaming view's
-// block becomes hollow again (its new formats and shapes stay), so write State() out before.
+// block becomes hollow again (its new formats and shapes stay, its values do not), so write State()
+// out before, and Rebase() the view on it if the block is to be leased again.
 class BlockLease {
  public:
   BlockLease(BlockLease&&) noexcept;

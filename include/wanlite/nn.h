@@ -78,7 +78,8 @@ class Linear : public torch::nn::Module {
 class Describable {
  public:
   virtual ~Describable() = default;
-  // Called once with a builder that stands at this module's path.
+  // Called with a builder that stands at this module's path; again whenever the structure changed.
+  // Declares the sizes as they are then, and changes nothing.
   virtual void Describe(TopologyBuilder& topology) const = 0;
 };
 

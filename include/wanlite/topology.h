@@ -17,10 +17,13 @@ namespace wanlite {
 
 // How a dimension of a tensor takes part in a group of coupled axes.
 enum class AxisRole {
-  kSliced,      // indices of removed units are dropped
-  kNormalized,  // dropped too, and an RMS norm reduces over this axis: the kept weights of the norm
-                // are scaled by sqrt(old / kept) so that kept units come out as in the masked
-                // model, whose removed channels are zero but still counted by the mean
+  kSliced,           // indices of removed units are dropped
+  kRmsNormalized,    // dropped too, and an RMS norm reduces over this axis: the kept weights of the
+                     // norm are scaled by sqrt(old / kept) so that kept units come out as in the
+                     // masked model, whose removed channels are zero but still counted by the mean
+  kLayerNormalized,  // dropped too, and a layer norm reduces over this axis: its mean and variance
+                     // become those of the kept units, which no scale of weights makes the masked
+                     // model's. Such a group is not exact()
 };
 
 struct AxisRef {
@@ -29,15 +32,23 @@ struct AxisRef {
   int64_t dim = 0;
   int64_t repeat = 1;  // consecutive indices per unit (head_dim for heads)
   AxisRole role = AxisRole::kSliced;
+  // The units stand this many times one after the other: 3 where rows are [q, k, v]. Unit u has the
+  // indices o * units * repeat + u * repeat + [0, repeat) for each o < outer.
+  int64_t outer = 1;
 };
 
-// Units (channels, heads) that can be removed together.
+// Units (channels, heads) that can be removed together. A tensor that mixes the units of one group
+// among themselves is named by two refs, one for each dimension.
 struct AxisGroup {
-  std::string name;  // "transformer.blocks.0.ffn.channels"
-  std::string kind;  // what passes select by: "ffn.channels", "self_attn.heads"
-  std::string block;
+  std::string name;   // "transformer.blocks.0.ffn.channels"
+  std::string kind;   // what passes select by: "ffn.channels", "self_attn.heads"
+  std::string block;  // that all its tensors are in; empty when they are in several
   int64_t units = 0;
   std::vector<AxisRef> refs;
+  std::vector<std::string> blocks = {};  // that its tensors are in, in forward order
+
+  // Whether the model with units removed computes what the one with these units masked does.
+  bool exact() const;
 };
 
 // Which sequence a linear layer is applied to; decides how often it runs in one forward.
@@ -50,12 +61,16 @@ struct LinearInfo {
   TokenStream stream = TokenStream::kVideo;
   // Embeddings, modulation and heads: passes leave them alone unless told by name.
   bool sensitive = false;
+  // Share of the stream's tokens that come here: top-k / experts for a routed expert.
+  double token_share = 1;
 };
 
 struct BlockInfo {
   std::string path;        // "transformer.blocks.0"; a component's rest, outside all blocks, is
                            // "transformer" itself ("root" for a component without a name)
   bool removable = false;  // input and output have the same shape, so the block may be dropped
+  // Its path in the model as it was before any blocks were dropped.
+  std::string origin = {};
 };
 
 // Collects declarations. Paths given to it are relative to the module being described.
@@ -64,7 +79,7 @@ class TopologyBuilder {
   explicit TopologyBuilder(std::string prefix) : prefix_(std::move(prefix)) {}
   void Block(absl::string_view path, bool removable = true);
   void Linear(absl::string_view path, absl::string_view kind, TokenStream stream,
-              bool sensitive = false);
+              bool sensitive = false, double token_share = 1);
   // `group.name` and refs are relative paths; the builder prefixes them.
   void Group(AxisGroup group);
   // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole

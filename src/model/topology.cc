@@ -3,11 +3,17 @@
 
 #include "wanlite/topology.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace wanlite {
+
+bool AxisGroup::exact() const {
+  return std::none_of(refs.begin(), refs.end(),
+                      [](const AxisRef& ref) { return ref.role == AxisRole::kLayerNormalized; });
+}
 
 std::string TopologyBuilder::Full(absl::string_view path) const {
   if (prefix_.empty()) return std::string(path);
@@ -16,12 +22,12 @@ std::string TopologyBuilder::Full(absl::string_view path) const {
 }
 
 void TopologyBuilder::Block(absl::string_view path, bool removable) {
-  blocks_.push_back({Full(path), removable});
+  blocks_.push_back({Full(path), removable, /*origin=*/Full(path)});
 }
 
 void TopologyBuilder::Linear(absl::string_view path, absl::string_view kind, TokenStream stream,
-                             bool sensitive) {
-  linears_.push_back({Full(path), /*block=*/"", std::string(kind), stream, sensitive});
+                             bool sensitive, double token_share) {
+  linears_.push_back({Full(path), /*block=*/"", std::string(kind), stream, sensitive, token_share});
 }
 
 void TopologyBuilder::Group(AxisGroup group) {

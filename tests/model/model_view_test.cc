@@ -116,12 +116,15 @@ struct Mixer : torch::nn::Module, nn::Describable {
     }
   }
   void Describe(TopologyBuilder& topology) const override {
-    topology.Group(
-        {"channels",
-         "mix.channels",
-         "",
-         4,
-         {{"in", 0}, {"mix", 0}, {"gain", 0, 1, AxisRole::kNormalized}, {"mix", 1}, {"out", 1}}});
+    topology.Group({"channels",
+                    "mix.channels",
+                    "",
+                    4,
+                    {{"in", 0},
+                     {"mix", 0},
+                     {"gain", 0, 1, AxisRole::kRmsNormalized},
+                     {"mix", 1},
+                     {"out", 1}}});
   }
   at::Tensor mix, gain;
   std::shared_ptr<nn::Linear> in, out;

@@ -42,7 +42,7 @@ class ToyBlock : public torch::nn::Module, public nn::Describable {
                     up->out_features(),
                     {{"up", 0, 1, AxisRole::kSliced},
                      {"gate", 0, 1, AxisRole::kSliced},
-                     {"norm", 0, 1, AxisRole::kNormalized},
+                     {"norm", 0, 1, AxisRole::kRmsNormalized},
                      {"down", 1, 1, AxisRole::kSliced}}});
   }
   std::shared_ptr<nn::Linear> up, gate, down;

@@ -77,7 +77,7 @@ void Attention::Describe(TopologyBuilder& topology, absl::string_view path,
   heads.refs.push_back({join("o"), /*dim=*/1, head_dim_, AxisRole::kSliced});
   if (norm_q_ != nullptr) {
     for (const char* leaf : {"norm_q.weight", "norm_k.weight"}) {
-      heads.refs.push_back({join(leaf), /*dim=*/0, head_dim_, AxisRole::kNormalized});
+      heads.refs.push_back({join(leaf), /*dim=*/0, head_dim_, AxisRole::kRmsNormalized});
     }
   }
   topology.Group(std::move(heads));

@@ -22,30 +22,29 @@
 namespace wanlite::wan {
 namespace {
 
-constexpr absl::string_view kWhat = "transformer config";
+constexpr absl::string_view kDitConfig = "transformer config";
 // Bounds that no sensible network reaches, so that a hostile config cannot ask for all memory.
 constexpr int64_t kMaxChannels = int64_t{1} << 20;
 constexpr int64_t kMaxBlocks = 1024;
 constexpr int64_t kMaxPatch = 64;
 constexpr int64_t kMaxPositions = int64_t{1} << 20;
 
-absl::Status Unimplemented(absl::string_view field, absl::string_view found,
-                           absl::string_view wanted) {
+absl::Status NotBuilt(absl::string_view field, absl::string_view found, absl::string_view wanted) {
   return absl::UnimplementedError(
-      absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
+      absl::StrCat(kDitConfig, ": ", field, " is ", found, "; only ", wanted, " is built"));
 }
 
 absl::Status CheckDitRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(kWhat, ": ", field, " is ", value, ", must be ", low, " to ", high));
+      absl::StrCat(kDitConfig, ": ", field, " is ", value, ", must be ", low, " to ", high));
 }
 
 absl::Status CheckPerBlock(absl::string_view field, const std::vector<int64_t>& values,
                            int64_t num_layers, int64_t high) {
   if (values.empty()) return absl::OkStatus();
   if (static_cast<int64_t>(values.size()) != num_layers) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": ", field, " has ", values.size(),
+    return absl::InvalidArgumentError(absl::StrCat(kDitConfig, ": ", field, " has ", values.size(),
                                                    " values, must have ", num_layers,
                                                    " (num_layers)"));
   }
@@ -64,7 +63,7 @@ absl::Status Validate(const DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckDitRange("num_attention_heads", config.num_heads, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckDitRange("attention_head_dim", config.head_dim, 2, kMaxChannels));
   if (config.head_dim % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": attention_head_dim is ",
+    return absl::InvalidArgumentError(absl::StrCat(kDitConfig, ": attention_head_dim is ",
                                                    config.head_dim,
                                                    ", must be even (channels turn in pairs)"));
   }
@@ -80,7 +79,7 @@ absl::Status Validate(const DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckDitRange("text_len", config.text_len, 1, kMaxTextTokens));
   if (!std::isfinite(config.eps) || config.eps <= 0 || config.eps >= 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat(kWhat, ": eps is ", config.eps, ", must lie between 0 and 1"));
+        absl::StrCat(kDitConfig, ": eps is ", config.eps, ", must lie between 0 and 1"));
   }
   WANLITE_RETURN_IF_ERROR(
       CheckPerBlock("wanlite_ffn_dims", config.ffn_dims, config.num_layers, kMaxChannels));
@@ -94,7 +93,7 @@ absl::Status ParsePatchSize(const JsonFields& json, std::array<int64_t, 3>& out)
   std::vector<int64_t> patch(out.begin(), out.end());
   WANLITE_RETURN_IF_ERROR(json.Ints({"patch_size"}, patch));
   if (patch.size() != 3) {
-    return absl::InvalidArgumentError(absl::StrCat(kWhat, ": patch_size has ", patch.size(),
+    return absl::InvalidArgumentError(absl::StrCat(kDitConfig, ": patch_size has ", patch.size(),
                                                    " values, must have 3 (frames, height, width)"));
   }
   std::copy(patch.begin(), patch.end(), out.begin());
@@ -108,8 +107,8 @@ absl::Status RejectImageVariants(const JsonFields& json) {
     int64_t value = kAbsent;
     WANLITE_RETURN_IF_ERROR(json.Int({field}, value));
     if (value != kAbsent) {
-      return Unimplemented(field, absl::StrCat(value, " (image conditioning)"),
-                           "text-to-video, with null,");
+      return NotBuilt(field, absl::StrCat(value, " (image conditioning)"),
+                      "text-to-video, with null,");
     }
   }
   return absl::OkStatus();
@@ -126,12 +125,12 @@ absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(json.Int({"out_dim"}, out_dim));
   const bool image_as_channels = type == "i2v" && in_dim > out_dim && out_dim > 0;
   if (type != "t2v" && type != "ti2v" && !image_as_channels) {
-    return Unimplemented("model_type", type, "t2v, ti2v or, with more in_dim than out_dim, i2v");
+    return NotBuilt("model_type", type, "t2v, ti2v or, with more in_dim than out_dim, i2v");
   }
   std::vector<int64_t> window{-1, -1};
   WANLITE_RETURN_IF_ERROR(json.Ints({"window_size"}, window));
   if (window != std::vector<int64_t>{-1, -1}) {
-    return Unimplemented("window_size", "a window", "global attention, [-1, -1],");
+    return NotBuilt("window_size", "a window", "global attention, [-1, -1],");
   }
   int64_t dim = 2048;  // as the original class assumes where the config has none
   config.num_heads = 16;
@@ -145,8 +144,9 @@ absl::Status ParseOriginal(const JsonFields& json, DitConfig& config) {
   WANLITE_RETURN_IF_ERROR(CheckDitRange("num_heads", config.num_heads, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckDitRange("dim", dim, 2, kMaxChannels));
   if (dim % config.num_heads != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        kWhat, ": dim is ", dim, ", must be a multiple of ", config.num_heads, " (num_heads)"));
+    return absl::InvalidArgumentError(absl::StrCat(kDitConfig, ": dim is ", dim,
+                                                   ", must be a multiple of ", config.num_heads,
+                                                   " (num_heads)"));
   }
   config.head_dim = dim / config.num_heads;
   return absl::OkStatus();
@@ -172,7 +172,7 @@ void AddPerBlockSizes(const DitConfig& config, nlohmann::ordered_json& json) {
 }  // namespace
 
 absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
-  WANLITE_ASSIGN_OR_RETURN(const JsonFields json, JsonFields::Parse(kWhat, text));
+  WANLITE_ASSIGN_OR_RETURN(const JsonFields json, JsonFields::Parse(kDitConfig, text));
   std::string class_name;
   WANLITE_RETURN_IF_ERROR(json.String({"_class_name"}, class_name));
   constexpr int64_t kAbsent = std::numeric_limits<int64_t>::min();
@@ -180,7 +180,7 @@ absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
   if (class_name.empty()) WANLITE_RETURN_IF_ERROR(json.Int({"dim"}, dim));
   const bool original = class_name == "WanModel" || dim != kAbsent;
   if (!original && !class_name.empty() && class_name != "WanTransformer3DModel") {
-    return Unimplemented("_class_name", class_name, "WanTransformer3DModel or WanModel");
+    return NotBuilt("_class_name", class_name, "WanTransformer3DModel or WanModel");
   }
   WANLITE_RETURN_IF_ERROR(RejectImageVariants(json));
   DitConfig config;

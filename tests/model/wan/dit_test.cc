@@ -241,7 +241,7 @@ TEST_CASE("a model with units removed computes what the masked model does") {
     {
       const at::NoGradGuard no_grad;
       for (const AxisRef& ref : declared.refs) {
-        if (ref.role == AxisRole::kNormalized) continue;
+        if (ref.role == AxisRole::kRmsNormalized) continue;
         const at::Tensor index = dropped.repeat_interleave(ref.repeat).nonzero().flatten();
         ASSERT_OK_AND_ASSIGN(at::Tensor weight, masked_view.FindTensor(ref.tensor + ".weight"));
         weight.index_fill_(ref.dim, index, 0);

@@ -69,6 +69,11 @@ class ModelView {
   const std::vector<BlockInfo>& blocks() const;    // in forward order, each component's rest first
   const std::vector<LinearInfo>& linears() const;  // in forward order
   const std::vector<AxisGroup>& groups() const;
+  // What runs beside the linears, as declared, for counts of operations.
+  const std::vector<AttentionInfo>& attentions() const;
+  const std::vector<ElementwiseInfo>& elementwise() const;
+  // Tensors of which each token reads one row.
+  const std::vector<std::string>& lookups() const;
   const LinearInfo* FindLinear(absl::string_view path) const;
   // Block of a linear or tensor.
   const std::string& BlockOf(absl::string_view path) const;

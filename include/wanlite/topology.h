@@ -65,6 +65,32 @@ struct LinearInfo {
   double token_share = 1;
 };
 
+// softmax(Q K^T) V, for counts of operations.
+struct AttentionInfo {
+  std::string query;  // linear that makes the queries: attention is as wide as its output
+  TokenStream queries = TokenStream::kVideo, keys = TokenStream::kVideo;
+  std::string heads;  // axis group whose units are the heads
+};
+
+// Work element by element, for counts of operations. wanlite/metrics.h has what each costs.
+enum class ElementwiseOp {
+  kLayerNorm,
+  kRmsNorm,
+  kGelu,
+  kSilu,
+  kRotary,
+  kGate,  // a product with another sequence
+  kResidual,
+  kGatedResidual,
+};
+
+struct ElementwiseInfo {
+  ElementwiseOp op;
+  enum class Of { kInput, kOutput, kTensor } of;
+  std::string path;  // linear whose input or output it works on, or a norm's weight
+  TokenStream stream = TokenStream::kVideo;
+};
+
 struct BlockInfo {
   std::string path;        // "transformer.blocks.0"; a component's rest, outside all blocks, is
                            // "transformer" itself ("root" for a component without a name)
@@ -82,6 +108,15 @@ class TopologyBuilder {
               bool sensitive = false, double token_share = 1);
   // `group.name` and refs are relative paths; the builder prefixes them.
   void Group(AxisGroup group);
+  // `attention.query` and `attention.heads` are relative paths.
+  void Attention(AttentionInfo attention);
+  // On the input or the output of a linear described here, as often as it runs.
+  void OnInput(absl::string_view linear, ElementwiseOp op);
+  void OnOutput(absl::string_view linear, ElementwiseOp op);
+  // A norm by its weight [channels], on one sequence.
+  void Norm(absl::string_view weight, ElementwiseOp op, TokenStream stream);
+  // A tensor of which each token reads one row: the table of a vocabulary.
+  void Lookup(absl::string_view path);
   // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole
   // path segments).
   void KeepFloat32(absl::string_view path);
@@ -89,6 +124,9 @@ class TopologyBuilder {
   const std::vector<BlockInfo>& blocks() const { return blocks_; }
   const std::vector<LinearInfo>& linears() const { return linears_; }
   const std::vector<AxisGroup>& groups() const { return groups_; }
+  const std::vector<AttentionInfo>& attentions() const { return attentions_; }
+  const std::vector<ElementwiseInfo>& elementwise() const { return elementwise_; }
+  const std::vector<std::string>& lookups() const { return lookups_; }
   const std::vector<std::string>& float32_paths() const { return float32_paths_; }
 
  private:
@@ -97,6 +135,9 @@ class TopologyBuilder {
   std::vector<BlockInfo> blocks_;
   std::vector<LinearInfo> linears_;
   std::vector<AxisGroup> groups_;
+  std::vector<AttentionInfo> attentions_;
+  std::vector<ElementwiseInfo> elementwise_;
+  std::vector<std::string> lookups_;
   std::vector<std::string> float32_paths_;
 };
 

@@ -16,17 +16,13 @@ namespace wanlite {
 namespace pb = ::google::protobuf;
 using Tokenizer = pb::io::Tokenizer;
 
-namespace {
-
-// The parser reports what is wrong with the text; here it does not matter.
-class IgnoreErrors : public pb::io::ErrorCollector {
- public:
-  void AddError(int line, int column, const std::string& message) override {}
-};
-
-}  // namespace
-
 class TextIndexer {
+  // The parser reports what is wrong with the text; here it does not matter.
+  class IgnoreErrors : public pb::io::ErrorCollector {
+   public:
+    void AddError(int line, int column, const std::string& message) override {}
+  };
+
  public:
   TextIndexer(absl::string_view text, TextIndex& index)
       : stream_(text.data(), static_cast<int>(text.size())),

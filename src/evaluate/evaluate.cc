@@ -39,8 +39,8 @@ struct TrajectoryPoint {
   double timestep = 0;
   std::string component;
   at::Tensor latents;
-  at::Tensor
-      velocity;  // of the original, flat fp64; undefined until the first candidate is compared
+  // Of the original, flat fp64; undefined until the first candidate is compared.
+  at::Tensor velocity;
 };
 
 absl::StatusOr<Contender> OpenContender(Env& env, const ArchitectureRegistry& architectures,
@@ -437,7 +437,7 @@ class Evaluation {
   void Observe(GenerateRequest& request) {
     request.observe = [this](int64_t, double timestep, const std::string& component,
                              const at::Tensor& latents) {
-      trajectory_.push_back({timestep, component, latents.cpu()});
+      trajectory_.push_back({timestep, component, latents.cpu(), {}});
     };
   }
 

@@ -6,7 +6,6 @@
 #include <numeric>
 #include <set>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/other_ops.h"
@@ -46,12 +45,19 @@ int ActivationBits(const ModelView& model, const Component& component) {
   return bits == 0 ? 32 : bits;
 }
 
-// Bytes read of all tensors; of the table of tokens the rows that `text` tokens look up at most.
-double WeightBytes(const std::map<std::string, at::Tensor>& tensors, double text) {
+// Bytes read of all tensors; of tables the rows that `text` tokens look up at most.
+double WeightBytes(const ModelView& model, const Component& component,
+                   const std::map<std::string, at::Tensor>& tensors, double text) {
+  std::set<std::string> tables;
+  for (const std::string& path : model.lookups()) {
+    if (&model.ComponentOf(path) == &component) {
+      tables.insert(component.name.empty() ? path : path.substr(component.name.size() + 1));
+    }
+  }
   double bytes = 0;
   for (const auto& [name, tensor] : tensors) {
     double elements = static_cast<double>(tensor.numel());
-    if (name == "token_embedding.weight" && tensor.dim() == 2 && tensor.size(0) > 0) {
+    if (tables.count(name) > 0 && tensor.dim() == 2 && tensor.size(0) > 0) {
       const double rows = static_cast<double>(tensor.size(0));
       elements *= std::min(rows, text) / rows;
     }
@@ -70,7 +76,7 @@ absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Comp
   for (const LinearInfo& linear : model.linears()) {
     if (&model.ComponentOf(linear.path) != &component) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
-    const double tokens = sequences.Of(linear.stream);
+    const double tokens = sequences.Of(linear.stream) * linear.token_share;
     const double macs = tokens * static_cast<double>(weight->in_features()) *
                         static_cast<double>(weight->out_features());
     const auto fraction = nonzero.find(linear.path);
@@ -79,16 +85,19 @@ absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Comp
     ops.linear += OpCount{2 * macs, 2 * macs * (fraction == nonzero.end() ? 1.0 : fraction->second),
                           2 * macs, arithmetic.integer ? 2 * macs : 0.0,
                           macs * arithmetic.weight_bits * arithmetic.activation_bits};
-    // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection,
-    // so pruned heads count as they are.
-    if (absl::EndsWith(linear.kind, "attn.q")) {
-      const bool cross = absl::StrContains(linear.kind, "cross");
-      const double keys = cross ? sequences.text : tokens;
-      const double attention = 4.0 * tokens * keys * static_cast<double>(weight->out_features());
-      (cross ? ops.cross_attention : ops.self_attention) += Plain(attention, activation_bits);
-    }
   }
-  ops.weight_bytes = WeightBytes(tensors, sequences.text);
+  // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection, so
+  // pruned heads count as they are.
+  for (const AttentionInfo& attention : model.attentions()) {
+    if (&model.ComponentOf(attention.query) != &component) continue;
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* query, model.Weight(attention.query));
+    const OpCount count =
+        Plain(4.0 * sequences.Of(attention.queries) * sequences.Of(attention.keys) *
+                  static_cast<double>(query->out_features()),
+              activation_bits);
+    (attention.queries == attention.keys ? ops.self_attention : ops.cross_attention) += count;
+  }
+  ops.weight_bytes = WeightBytes(model, component, tensors, sequences.text);
   WANLITE_ASSIGN_OR_RETURN(ops.other, CountOtherOps(model, component, tensors, sequences));
   return ops;
 }

@@ -38,8 +38,8 @@ struct Sequences {
 // The tensors of a component by their names inside it.
 std::map<std::string, at::Tensor> TensorsOf(const ModelView& model, const Component& component);
 
-// Of the linears, norms and attention of a denoiser or text encoder (whose `video` sequence is the
-// text itself). tensors: TensorsOf() of the component.
+// Of what the topology declares of a denoiser or text encoder. tensors: TensorsOf() of the
+// component.
 absl::StatusOr<double> CountOtherOps(const ModelView& model, const Component& component,
                                      const std::map<std::string, at::Tensor>& tensors,
                                      const Sequences& sequences);

@@ -25,6 +25,9 @@ struct TopologyIndex {
   std::vector<BlockInfo> blocks;
   std::vector<LinearInfo> linears;
   std::vector<AxisGroup> groups;
+  std::vector<AttentionInfo> attentions;
+  std::vector<ElementwiseInfo> elementwise;
+  std::vector<std::string> lookups;
   std::set<std::string, std::less<>> float32_paths;
   struct ModuleEntry {
     const torch::nn::Module* module;
@@ -52,6 +55,8 @@ struct TopologyIndex {
  private:
   absl::Status Describe(const Component& component);
   absl::Status Finish();
+  // Of attentions, element-wise operations and lookups.
+  absl::Status CheckWork(const std::set<std::string>& tensors);
 };
 
 struct ModelView::Rep {

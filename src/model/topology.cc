@@ -36,6 +36,27 @@ void TopologyBuilder::Group(AxisGroup group) {
   groups_.push_back(std::move(group));
 }
 
+void TopologyBuilder::Attention(AttentionInfo attention) {
+  attention.query = Full(attention.query);
+  attention.heads = Full(attention.heads);
+  attentions_.push_back(std::move(attention));
+}
+
+// The index takes the stream from the linear.
+void TopologyBuilder::OnInput(absl::string_view linear, ElementwiseOp op) {
+  elementwise_.push_back({op, ElementwiseInfo::Of::kInput, Full(linear)});
+}
+
+void TopologyBuilder::OnOutput(absl::string_view linear, ElementwiseOp op) {
+  elementwise_.push_back({op, ElementwiseInfo::Of::kOutput, Full(linear)});
+}
+
+void TopologyBuilder::Norm(absl::string_view weight, ElementwiseOp op, TokenStream stream) {
+  elementwise_.push_back({op, ElementwiseInfo::Of::kTensor, Full(weight), stream});
+}
+
+void TopologyBuilder::Lookup(absl::string_view path) { lookups_.push_back(Full(path)); }
+
 void TopologyBuilder::KeepFloat32(absl::string_view path) { float32_paths_.push_back(Full(path)); }
 
 }  // namespace wanlite

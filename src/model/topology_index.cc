@@ -113,6 +113,9 @@ absl::Status TopologyIndex::Describe(const Component& component) {
       }
     }
     for (const AxisGroup& group : builder.groups()) groups.push_back(group);
+    for (const AttentionInfo& info : builder.attentions()) attentions.push_back(info);
+    for (const ElementwiseInfo& info : builder.elementwise()) elementwise.push_back(info);
+    for (const std::string& tensor : builder.lookups()) lookups.push_back(tensor);
     float32_paths.insert(builder.float32_paths().begin(), builder.float32_paths().end());
   }
   for (const auto& [path, module] : found) {
@@ -177,6 +180,30 @@ absl::Status TopologyIndex::Finish() {
     group.blocks.clear();
     for (const size_t block : of_group) group.blocks.push_back(blocks[block].path);
     group.block = group.blocks.size() == 1 ? group.blocks.front() : std::string();
+  }
+  return CheckWork(names);
+}
+
+absl::Status TopologyIndex::CheckWork(const std::set<std::string>& tensors) {
+  const auto missing = [](absl::string_view what, const std::string& path) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " names ", path, ", which does not exist"));
+  };
+  for (const AttentionInfo& attention : attentions) {
+    if (!linear_modules.contains(attention.query)) return missing("an attention", attention.query);
+    if (!group_index.contains(attention.heads)) return missing("an attention", attention.heads);
+  }
+  for (ElementwiseInfo& info : elementwise) {
+    if (info.of == ElementwiseInfo::Of::kTensor) {
+      if (!tensors.contains(info.path)) return missing("a norm", info.path);
+      continue;
+    }
+    const auto linear = linear_index.find(info.path);
+    if (linear == linear_index.end()) return missing("an element-wise operation", info.path);
+    info.stream = linears[linear->second].stream;
+  }
+  for (const std::string& tensor : lookups) {
+    if (!tensors.contains(tensor)) return missing("a lookup", tensor);
   }
   return absl::OkStatus();
 }
@@ -289,6 +316,11 @@ const Component& ModelView::ComponentOf(absl::string_view path) const {
 const std::vector<BlockInfo>& ModelView::blocks() const { return rep_->index.blocks; }
 const std::vector<LinearInfo>& ModelView::linears() const { return rep_->index.linears; }
 const std::vector<AxisGroup>& ModelView::groups() const { return rep_->index.groups; }
+const std::vector<AttentionInfo>& ModelView::attentions() const { return rep_->index.attentions; }
+const std::vector<ElementwiseInfo>& ModelView::elementwise() const {
+  return rep_->index.elementwise;
+}
+const std::vector<std::string>& ModelView::lookups() const { return rep_->index.lookups; }
 const std::string& ModelView::BlockOf(absl::string_view path) const {
   return rep_->index.BlockOf(path);
 }

@@ -104,6 +104,56 @@ TEST_CASE("The Wan 2.1 VAE counts the convolutions of its streaming passes") {
   CHECK(ops.vae_decode.convolution.dense > encode);
 }
 
+// A denoiser whose names say nothing: attention between video and text, a routed layer, a norm.
+class Nameless : public torch::nn::Module, public nn::Describable {
+ public:
+  Nameless() {
+    for (const char* name : {"a", "b", "c"}) {
+      register_module(name, std::make_shared<nn::Linear>(8, 16));
+    }
+    register_parameter("scale", nn::NewTensor({8}));
+  }
+  void Describe(TopologyBuilder& topology) const override {
+    topology.Linear("a", "first", TokenStream::kVideo);
+    topology.Linear("b", "second", TokenStream::kText);
+    topology.Linear("c", "expert", TokenStream::kVideo, false, /*token_share=*/0.25);
+    AxisGroup pairs;
+    pairs.name = pairs.kind = "pairs";
+    pairs.units = 4;
+    pairs.refs = {{"a", 0, 4}, {"b", 0, 4}};
+    topology.Group(pairs);
+    topology.Attention({"a", TokenStream::kVideo, TokenStream::kText, "pairs"});
+    topology.OnInput("c", ElementwiseOp::kGelu);
+    topology.OnOutput("b", ElementwiseOp::kResidual);
+    topology.Norm("scale", ElementwiseOp::kRmsNorm, TokenStream::kText);
+    if (!wrong_.empty()) topology.OnInput(wrong_, ElementwiseOp::kSilu);
+  }
+  std::string wrong_;
+};
+
+TEST_CASE("What a model declares is counted, whatever its names") {
+  const nn::HollowGuard hollow;
+  const auto model = std::make_shared<Nameless>();
+  ASSERT_OK_AND_ASSIGN(
+      const ModelView view,
+      ModelView::Create({{"net", ComponentRole::kDenoiser, "Nameless", "{}", model}}));
+  // 2 latent frames of 3x2 (no patch embedding, strides of 4 and 8): 12 video tokens.
+  ASSERT_OK_AND_ASSIGN(const ModelOps ops, CountOps(view, VideoShape{5, 24, 16, 10}));
+  const ForwardOps& forward = ops.denoisers.at("net");
+  REQUIRE(ops.video_tokens == 12);
+  CHECK(forward.linear.dense == 2 * 8 * 16 * (12 + 10 + 3));
+  CHECK(forward.cross_attention.dense == 4 * 12 * 10 * 16);
+  CHECK(forward.self_attention.dense == 0);
+  // Biases, GELU on the expert's share, residual, norm, softmax of 4 heads.
+  CHECK(forward.other == 16 * (12 + 10 + 3) + 9 * 8 * 3 + 16 * 10 + 4 * 8 * 10 + 6 * 4 * 12 * 10);
+
+  model->wrong_ = "d";
+  CHECK(std::string(ModelView::Create({{"net", ComponentRole::kDenoiser, "", "{}", model}})
+                        .status()
+                        .message()) ==
+        "an element-wise operation names net.d, which does not exist");
+}
+
 TEST_CASE("Zeros lower the effective count and nothing else") {
   const ModelView view = A14B();
   const VideoShape shape{5, 64, 64, 8};

@@ -81,6 +81,12 @@ void Attention::Describe(TopologyBuilder& topology, absl::string_view path,
     }
   }
   topology.Group(std::move(heads));
+
+  topology.Attention({join("q"), TokenStream::kVideo, key_stream, join("heads")});
+  if (norm_q_ != nullptr) {
+    topology.Norm(join("norm_q.weight"), ElementwiseOp::kRmsNorm, TokenStream::kVideo);
+    topology.Norm(join("norm_k.weight"), ElementwiseOp::kRmsNorm, key_stream);
+  }
 }
 
 }  // namespace wanlite::wan

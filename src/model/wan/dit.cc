@@ -250,6 +250,10 @@ void Dit::Describe(TopologyBuilder& topology) const {
     topology.Linear(path, path, TokenStream::kOnce, /*sensitive=*/true);
   }
   topology.Linear("head.head", "head", TokenStream::kVideo, /*sensitive=*/true);
+  topology.OnOutput("text_embedding.0", ElementwiseOp::kGelu);
+  topology.OnOutput("time_embedding.0", ElementwiseOp::kSilu);
+  topology.OnOutput("time_embedding.2", ElementwiseOp::kSilu);
+  topology.OnInput("head.head", ElementwiseOp::kLayerNorm);
   topology.KeepFloat32("time_embedding");
   topology.KeepFloat32("head.modulation");
   for (int64_t i = 0; i < num_blocks(); ++i) topology.Block(absl::StrCat("blocks.", i));

@@ -71,7 +71,20 @@ void DitBlock::Describe(TopologyBuilder& topology) const {
                    {"ffn.2", /*dim=*/1, 1, AxisRole::kSliced}};
   topology.Group(std::move(channels));
   topology.KeepFloat32("modulation");
-  if (norm3_ != nullptr) topology.KeepFloat32("norm3");
+  if (norm3_ != nullptr) {
+    topology.KeepFloat32("norm3");
+    topology.Norm("norm3.weight", ElementwiseOp::kLayerNorm, TokenStream::kVideo);
+  }
+
+  // The modulated norm is shared by q, k and v: counted once, at q.
+  topology.OnInput("self_attn.q", ElementwiseOp::kLayerNorm);
+  topology.OnOutput("self_attn.q", ElementwiseOp::kRotary);
+  topology.OnOutput("self_attn.k", ElementwiseOp::kRotary);
+  topology.OnOutput("self_attn.o", ElementwiseOp::kGatedResidual);
+  topology.OnOutput("cross_attn.o", ElementwiseOp::kResidual);
+  topology.OnInput("ffn.0", ElementwiseOp::kLayerNorm);
+  topology.OnOutput("ffn.0", ElementwiseOp::kGelu);
+  topology.OnOutput("ffn.2", ElementwiseOp::kGatedResidual);
 }
 
 }  // namespace wanlite::wan

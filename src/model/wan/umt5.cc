@@ -153,6 +153,15 @@ void Umt5Block::Describe(TopologyBuilder& topology) const {
                    {"ffn.fc1", /*dim=*/0, 1, AxisRole::kSliced},
                    {"ffn.fc2", /*dim=*/1, 1, AxisRole::kSliced}};
   topology.Group(std::move(channels));
+
+  topology.Attention({"attn.q", TokenStream::kText, TokenStream::kText, "attn.heads"});
+  for (const char* name : {"norm1.weight", "norm2.weight"}) {
+    topology.Norm(name, ElementwiseOp::kRmsNorm, TokenStream::kText);
+  }
+  topology.OnOutput("attn.o", ElementwiseOp::kResidual);
+  topology.OnOutput("ffn.gate.0", ElementwiseOp::kGelu);
+  topology.OnOutput("ffn.fc1", ElementwiseOp::kGate);
+  topology.OnOutput("ffn.fc2", ElementwiseOp::kResidual);
 }
 
 absl::StatusOr<std::shared_ptr<Umt5>> Umt5::Create(const Umt5Config& config) {
@@ -268,6 +277,8 @@ Umt5Config Umt5::CurrentConfig() const {
 
 void Umt5::Describe(TopologyBuilder& topology) const {
   for (size_t i = 0; i < blocks_.size(); ++i) topology.Block(absl::StrCat("blocks.", i));
+  topology.Norm("norm.weight", ElementwiseOp::kRmsNorm, TokenStream::kText);
+  topology.Lookup("token_embedding.weight");
   // Nothing has to stay fp32: the published encoder is bf16 throughout.
 }
 

@@ -36,7 +36,7 @@ import worker  # noqa: E402
 REFERENCE = "torch_fp32"
 RECIPES = {"wanlite_int8": "passes { quantize_int8 { } }",
            "wanlite_int8_convrot": "passes { quantize_int8 { rotation: CONVROT } }",
-           "wanlite_int8_every_linear": 'passes { quantize_int8 { include: "*" } }'}
+           "wanlite_int8_every_linear": 'passes { quantize_int8 { linears { include: "*" } } }'}
 WANLITE = {"wanlite_fp32": ("model", "fp32"), "wanlite_bf16": ("model", "bf16"),
            "wanlite_int8": ("wanlite_int8", "fp32"), "wanlite_int8_convrot": ("wanlite_int8_convrot", "fp32"),
            "wanlite_int8_every_linear": ("wanlite_int8_every_linear", "fp32")}

@@ -139,8 +139,8 @@ absl::Status Run(const std::string& out_dir) {
   WANLITE_ASSIGN_OR_RETURN(const wanlite::ParsedRecipe recipe,
                            wanlite::ParsedRecipe::Parse(R"(
           name: "own_model"
-          passes { prune_magnitude { amount: 0.2 include: "regressor.blocks.*" } }
-          passes { quantize_int8 { include: "regressor.blocks.*" } }
+          passes { prune_magnitude { amount: 0.2 linears { include: "regressor.blocks.*" } } }
+          passes { quantize_int8 { linears { include: "regressor.blocks.*" } } }
         )",
                                                         "own_model", wanlite::BuiltinPasses()));
   WANLITE_ASSIGN_OR_RETURN(const wanlite::RunReport report,

@@ -92,8 +92,8 @@ class ModelFolder {
 
   // A hollow view over the opened components with a source attached: Lease() or LoadAll() to fill
   // it. Every tensor is checked: missing and extra ones, shapes, dtypes are InvalidArgument with
-  // names.
-  absl::StatusOr<ModelView> BuildView() const;
+  // names. `components`: those to build, all when empty; errors as of CheckHas().
+  absl::StatusOr<ModelView> BuildView(const std::vector<std::string>& components = {}) const;
   // The folder once more with this one of its components, read as in this one but mapped anew, so
   // that its memory can be freed by itself. Errors as of CheckHas() and Open().
   absl::StatusOr<ModelFolder> OpenAlone(absl::string_view component) const;
@@ -120,6 +120,12 @@ class CheckpointWriter {
   // `tensors`: full paths, all of one component.
   virtual absl::Status WriteBlock(absl::string_view component, absl::string_view block,
                                   const std::vector<NamedTensor>& tensors) = 0;
+  // Takes a block over from another folder as it is there: its file becomes a link to that one, or
+  // a copy where the disk has no links, and is neither read nor hashed, for the manifest there has
+  // its SHA-256. False, and nothing done, when `source` is no wanlite checkpoint, or has no file of
+  // its own for the block. DataLoss when the file has not the size that the manifest says.
+  virtual absl::StatusOr<bool> AdoptBlock(absl::string_view component, absl::string_view block,
+                                          const ModelFolder& source) = 0;
   // Copies what is not tensors (model_index.json, scheduler, tokenizer) from the source folder,
   // writes configs and the manifest. `view` gives formats and configs; `lineage` is appended to the
   // source's.

@@ -90,6 +90,11 @@ class Env {
   // Atomic replacement of a file, or of an absent folder by a folder. Replaces neither devices nor
   // pipes.
   virtual absl::Status Rename(absl::string_view from, absl::string_view to) = 0;
+  // A second name for the file `from`, links followed: a hard link, which appears at once and holds
+  // no data of its own. AlreadyExists when anything is at `to`; Unimplemented where these two paths
+  // cannot share a file (two file systems, one without hard links, a file of someone else), so that
+  // it must be copied.
+  virtual absl::Status Link(absl::string_view from, absl::string_view to) = 0;
   virtual absl::Status RemoveFile(absl::string_view path) = 0;
   // An empty folder.
   virtual absl::Status RemoveFolder(absl::string_view path) = 0;

@@ -2,14 +2,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A pass changes a model: prunes, quantizes, distills it. Passes are immutable values made from
-// their options; they say what they would do from shapes alone (Plan) and do it.
+// their options. A pass is a BlockPass or a ModelPass; what runs it (wanlite/pipeline.h) calls, in
+// this order:
+//
+//   Plan       on a hollow model: what the pass says of itself before anything is read
+//   Decide     once, with values at hand: thresholds, an allocation, widths; kept durably
+//   ApplyPlan  on a hollow model, with the decision: the shapes and formats that the pass will
+//   leave RunBlock   on each block that it touches, or RunModel once
+//
+// and compares what the pass leaves with what ApplyPlan said.
 #ifndef WANLITE_PASS_H_
 #define WANLITE_PASS_H_
+
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,75 +35,115 @@ class Message;
 }
 namespace wanlite {
 
-// One change a pass would make.
-struct PlannedChange {
-  std::string path;         // tensor, linear or group
-  std::string description;  // "dense bf16 -> int8", "30 % of 8.9 M weights to zero"
-  int64_t bytes_before = 0;
-  int64_t bytes_after = 0;
-};
+class ActivationStream;
+class ModelLibrary;
+class ProcessGroup;
+class SampleSet;
 
-struct PassPlan {
-  std::string pass;
-  std::vector<PlannedChange> changes;
-  int64_t bytes_before = 0;  // of the whole model
-  int64_t bytes_after = 0;
-  int64_t peak_memory_bytes = 0;   // what Run needs beside the program itself, estimated
+// What a pass says of itself before it runs. Bytes, parameters and new shapes are not among it:
+// they are found by comparing the hollow model before and after ApplyPlan().
+struct PassNotes {
+  // What running the pass needs beside the program itself, estimated.
+  int64_t peak_memory_bytes = 0;
   std::vector<std::string> notes;  // "zeros save no time without a sparse kernel"
+  // What only changes values, which no comparison of shapes shows: "29 of 96 weights to zero" by
+  // path of the tensor, linear or group, in forward order.
+  std::vector<std::pair<std::string, std::string>> value_changes;
+  // False when shapes or formats hang on what Decide() finds. ApplyPlan() without a decision is
+  // then an estimate, and plans say so; else it must give what it gives with one.
+  bool exact = true;
 };
 
 struct PassContext {
   Env* env = nullptr;
   ProgressSink* progress = nullptr;
   const CancellationToken* cancel = nullptr;
-  // The recipe's seed. A pass that draws random numbers derives a stream from it and the block's
-  // path, so that a resumed run draws the same ones.
+  // The recipe's seed, and another one for each round of a repeat. A pass that draws random numbers
+  // derives a stream from it and the block's path or the step, so that a resumed run draws the same
+  // ones.
   uint64_t seed = 0;
-  // Numbers for the lineage record. Counts and sums, never ratios: Prepare() and every RunBlock()
+  // A folder of this run of the pass alone, on `env`: there from Decide() to the last block, over
+  // kills too, and removed when the pass is complete. For what a decision is too large for, and for
+  // states of long work. Empty in a run in memory that was given none.
+  std::string scratch;
+  // Where to compute. Models are leased and loaded on the CPU.
+  at::Device device = at::Device(at::kCPU);
+  const SampleSet* samples = nullptr;       // recorded inputs of the model; null when not given
+  ActivationStream* activations = nullptr;  // only for passes that need them, in RunBlock()
+  ModelLibrary* models = nullptr;           // other models: teachers; null when not given
+  ProcessGroup* group = nullptr;            // the processes of this run; null when it is one
+  // Numbers for the lineage record. Counts and sums, never ratios: Decide() and every RunBlock()
   // start with an empty map, the pipeline keeps each block's numbers beside the block, adds them up
   // in block order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
   std::map<std::string, double> metrics;
 };
 
-enum class PassScope {
-  kBlock,  // RunBlock on each block alone: streams, resumes after every block
-  kModel,  // RunModel on the whole model in memory
-};
+// context.scratch; FailedPrecondition, naming the pass, when this run has none.
+absl::StatusOr<std::string> ScratchOf(const PassContext& context, absl::string_view pass);
 
+// Functions that take a `decision` get what Decide() returned, in this process or in one that was
+// killed: the same message, of the type that Decide() made.
 class Pass {
  public:
-  virtual ~Pass() = default;
+  virtual ~Pass();
   // Kebab-case name, "quantize-int8".
   virtual absl::string_view name() const = 0;
   // Resolved options: defaults filled in. This is what the lineage records.
   virtual const google::protobuf::Message& options() const = 0;
-  virtual PassScope scope() const = 0;
-  // From shapes alone; works on hollow models and reads no weights.
-  virtual absl::StatusOr<PassPlan> Plan(const ModelView& model) const = 0;
+  // From shapes alone; works on hollow models and reads no weights. Refuses what the pass cannot do
+  // to this model.
+  virtual absl::StatusOr<PassNotes> Plan(const ModelView& model) const = 0;
+  // Whatever must be known of the whole model's values before the first block changes. `model` may
+  // be streaming: blocks are leased one at a time, and left as they are. The result is written down
+  // before it is used and never made twice. Up to 64 MiB; what is larger goes into context.scratch,
+  // durably, and is named by the message. Null, the default: nothing to decide.
+  virtual absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Decide(
+      ModelView& model, PassContext& context) const;
   // Gives a hollow model the shapes, dtypes and weight formats (attributes included) that running
-  // the pass would leave, without reading a value: SetLinearWeight() with weights made under a
-  // nn::HollowGuard, KeepUnits(). Later passes are planned on the result, and the pipeline compares
-  // every block with it: a pass whose effect differs from its plan is an Internal error. The
-  // default is for passes that only change values.
-  virtual absl::Status ApplyPlan(ModelView& hollow) const;
+  // the pass would leave: SetLinearWeight() with weights made under a nn::HollowGuard, KeepUnits().
+  // `decision`: of Decide(), or null where a plan is made before anything is decided (or there is
+  // nothing to decide). Later passes are planned on the result, and every block is compared with
+  // it: a pass whose effect differs from its plan is an Internal error. The default is for passes
+  // that only change values.
+  virtual absl::Status ApplyPlan(ModelView& hollow,
+                                 const google::protobuf::Message* decision) const;
   // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights"
   // into "zero_fraction", say). The default keeps them as they are.
   virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
+  // The pass for one round of a repeat, which takes the model from the part `from` of the way to
+  // the pass's target to the part `to`, 0 <= from < to <= 1. Null, the default: the pass itself,
+  // the same in every round.
+  virtual absl::StatusOr<std::unique_ptr<Pass>> AtRound(double from, double to) const;
+};
 
-  // Block scope. Prepare() sees the whole (possibly streaming) model once before the first block
-  // and must be deterministic, since a resumed run calls it again; what it finds is kept in
-  // `state`, which is handed to RunBlock(). May throw c10::Error; the pipeline turns it into a
-  // Status.
-  struct State {
-    virtual ~State() = default;
-  };
-  virtual absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model,
-                                                         PassContext& context) const;
-  // The block is leased. Edits it through `model`.
-  virtual absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
-                                PassContext& context) const;
-  // Model scope.
-  virtual absl::Status RunModel(ModelView& model, PassContext& context) const;
+// Works on each block alone: streams, and resumes after every block.
+class BlockPass : public Pass {
+ public:
+  ~BlockPass() override;
+  // Whether RunBlock() may change the block. A block that is not touched is neither read nor
+  // written: its file is taken over as it is.
+  virtual bool Touches(const ModelView& model, absl::string_view block) const;
+  // Whether RunBlock() wants context.activations.
+  virtual bool needs_activations() const;
+  // The block is leased. Edits it through `model`. May throw c10::Error; the pipeline turns it into
+  // a Status.
+  virtual absl::Status RunBlock(ModelView& model, const BlockLease& block,
+                                const google::protobuf::Message* decision,
+                                PassContext& context) const = 0;
+};
+
+// Works on the whole model, or some of its components, in memory.
+class ModelPass : public Pass {
+ public:
+  ~ModelPass() override;
+  // Names of the components that RunModel() reads or changes; others are not loaded, and their
+  // files are taken over as they are. Empty, the default: all.
+  virtual absl::StatusOr<std::vector<std::string>> components(const ModelView& model) const;
+  // `model` is in memory; a run over a folder shows these components alone. Killed, it is called
+  // again, on the same model and with the same scratch: from what it has left there it goes on.
+  // Deterministic, resumed or not. May throw c10::Error.
+  virtual absl::Status RunModel(ModelView& model, const google::protobuf::Message* decision,
+                                PassContext& context) const = 0;
 };
 
 }  // namespace wanlite

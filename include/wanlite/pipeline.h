@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs a recipe: over a model folder, block by block and resumable, or over a model in memory.
+// Plans a recipe, and runs it: over a model folder, block by block and resumable, or over a model
+// in memory.
 #ifndef WANLITE_PIPELINE_H_
 #define WANLITE_PIPELINE_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,8 +19,53 @@
 
 namespace wanlite {
 
+// One change a pass would make.
+struct PlannedChange {
+  std::string path;         // tensor, linear or group
+  std::string description;  // "dense bf16 -> int8", "[12, 8] -> [6, 8]", or in the pass's own words
+  int64_t bytes_before = 0;
+  int64_t bytes_after = 0;
+  int64_t parameters_before = 0;
+  int64_t parameters_after = 0;
+};
+
+// What a pass would do. Found by comparing the hollow model before and after, so it is what the
+// pass does: the pipeline holds it to that.
+struct PassPlan {
+  std::string pass;
+  std::string label;  // RecipeStage::label
+  // The pass decides widths or formats from the model's values. What it and those after it leave is
+  // an estimate until then.
+  bool estimated = false;
+  std::vector<PlannedChange> changes;
+  int64_t bytes_before = 0;  // stored values of the whole model
+  int64_t bytes_after = 0;
+  // A quantized weight counts the matrix that it stands for.
+  int64_t parameters_before = 0;
+  int64_t parameters_after = 0;
+  // As of PlanOptions::count_operations; empty without it.
+  std::map<std::string, double> operations_before, operations_after;
+  int64_t peak_memory_bytes = 0;
+  std::vector<std::string> notes;
+};
+
+struct PlanOptions {
+  // Operations of one forward, by component or whatever else one wants to see: asked of the hollow
+  // model before the first pass and after each.
+  std::function<absl::StatusOr<std::map<std::string, double>>(const ModelView&)> count_operations;
+};
+
+// What the recipe would do to the folder, from shapes alone.
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
+                                                 const ModelFolder& folder,
+                                                 const PlanOptions& options = {});
+// The same for a hollow model, which gets the shapes and formats that the recipe would leave.
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow,
+                                                 const PlanOptions& options = {});
+
 struct PassReport {
   std::string pass;
+  std::string label;  // RecipeStage::label
   double seconds = 0;
   bool resumed = false;  // some or all of it came from an earlier, interrupted run
   int64_t bytes_before = 0;
@@ -30,28 +77,39 @@ struct RunReport {
   std::vector<PassReport> passes;
 };
 
-struct CompressOptions {
+// What passes get: see PassContext.
+struct RunOptions {
+  ProgressSink* progress = nullptr;           // SilentProgress() when null
+  const CancellationToken* cancel = nullptr;  // never when null
+  at::Device device = at::Device(at::kCPU);
+  const SampleSet* samples = nullptr;
+  ModelLibrary* models = nullptr;
+  ProcessGroup* group = nullptr;
+};
+
+struct CompressOptions : RunOptions {
   std::string out_dir;
   // Where stages and the run state live until the run is complete; "<out_dir>.run" when empty. The
   // same command run again continues there.
   std::string run_dir;
   // Discard an unfinished run instead of continuing it.
   bool restart = false;
-  ProgressSink* progress = nullptr;           // SilentProgress() when null
-  const CancellationToken* cancel = nullptr;  // never when null
 };
 
-// What the recipe would do to the folder, from shapes alone.
-absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
-                                                 const ModelFolder& folder);
-// The same for a hollow model, which gets the shapes and formats that the recipe would leave.
-absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow);
+struct InMemoryOptions : RunOptions {
+  // A folder for passes that keep files while they work; each gets one of its own below, which goes
+  // when the pass is complete. Without it such passes fail.
+  std::string scratch_dir;
+};
 
 // Compresses `folder` into a wanlite checkpoint at options.out_dir, which appears when it is
 // complete. AlreadyExists when out_dir is there; InvalidArgument when one of out_dir and run_dir is
 // in the other or they are on two file systems; FailedPrecondition when run_dir holds a run of
 // another recipe, model or version, or anything that no run made there, which is never removed. A
 // run killed at any moment and started again gives the same bytes.
+//
+// Blocks that no pass touches are not written again: where `folder` is a wanlite checkpoint, their
+// files in the output are hard links to its files, or copies where the file system has no links.
 absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,
@@ -59,8 +117,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
 
 // Runs the recipe over a model in memory. After an error the model is undefined.
 absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView& model,
-                                           ProgressSink* progress = nullptr,
-                                           const CancellationToken* cancel = nullptr);
+                                           const InMemoryOptions& options = {});
 
 // Checked after every pass: tensors finite, shapes agree with the plan, names unique.
 absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTensor>& tensors);

@@ -21,6 +21,12 @@
 
 namespace wanlite {
 
+// One run of one pass: an entry of the recipe's list, or of one round of a repeat in it.
+struct RecipeStage {
+  std::shared_ptr<const Pass> pass;
+  std::string label;  // for people: "2/3 quantize-int8"
+};
+
 class ParsedRecipe {
  public:
   // InvalidArgument with "file:line:column: field: what is wrong" for syntax errors, unknown fields
@@ -32,7 +38,8 @@ class ParsedRecipe {
 
   const std::string& name() const;
   uint64_t seed() const;
-  const std::vector<std::shared_ptr<const Pass>>& passes() const;
+  // In the order in which they run; at least one.
+  const std::vector<RecipeStage>& stages() const;
   // The recipe with every default written out, as text.
   const std::string& resolved_text() const;
   // SHA-256 of resolved_text().

@@ -41,6 +41,20 @@ class PassRegistry {
   std::map<std::string, Factory> factories_;
 };
 
+// Registers the pass that make(options) builds, by the type of its options, a generated message:
+//   absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options);
+//   RegisterPass<QuantizeInt8Options>(registry, MakeQuantizeInt8);
+template <typename Options, typename Make>
+absl::Status RegisterPass(PassRegistry& registry, Make make) {
+  return registry.Register(
+      Options::descriptor()->full_name(),
+      [make](const google::protobuf::Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
+        const auto* typed = dynamic_cast<const Options*>(&options);
+        if (typed == nullptr) return absl::InternalError("the options are no generated message");
+        return make(*typed);
+      });
+}
+
 // The passes of this build.
 PassRegistry BuiltinPasses();
 

@@ -73,6 +73,45 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     return WriteJournal(journal_);
   }
 
+  absl::StatusOr<bool> AdoptBlock(absl::string_view component, absl::string_view block,
+                                  const ModelFolder& source) override {
+    WANLITE_ASSIGN_OR_RETURN(const std::string file, BlockFile(component, block));
+    const FileEntry* entry = nullptr;
+    if (const std::shared_ptr<const Manifest> manifest = source.manifest(); manifest != nullptr) {
+      for (const ComponentEntry& candidate : manifest->components()) {
+        if (candidate.name() == std::string(component)) entry = FindFile(candidate, file);
+      }
+    }
+    if (entry == nullptr || source.rep().env != &env_) return false;
+    const std::string from = JoinPath(JoinPath(source.dir(), component), file);
+    WANLITE_ASSIGN_OR_RETURN(const FileStamp stamp, env_.Stamp(from));
+    if (stamp.bytes != static_cast<uint64_t>(entry->bytes())) {
+      return absl::DataLossError(
+          absl::StrCat(from, " has ", stamp.bytes, " bytes, its manifest says ", entry->bytes()));
+    }
+    const std::string dir = ComponentDir(component);
+    const std::string to = JoinPath(dir, file);
+    const absl::StatusOr<FileStamp> there = env_.Stamp(to);
+    if (!there.ok() || !(*there == stamp)) {
+      const FileEntry* copied = FindFile(EntryOf(component), file);
+      if (copied != nullptr && copied->sha256() == entry->sha256() && HasBlock(block)) return true;
+      if (there.ok()) WANLITE_RETURN_IF_ERROR(env_.RemoveFile(to));
+      if (!env_.FolderExists(dir)) WANLITE_RETURN_IF_ERROR(env_.CreateFolders(dir));
+      const absl::Status linked = env_.Link(from, to);
+      if (absl::IsUnimplemented(linked)) {
+        WANLITE_RETURN_IF_ERROR(CopyFile(env_, from, to));
+        SetFile(EntryOf(component), file, entry->bytes(), entry->sha256());
+        WANLITE_RETURN_IF_ERROR(WriteJournal(journal_));
+        return true;
+      }
+      WANLITE_RETURN_IF_ERROR(linked);
+      WANLITE_RETURN_IF_ERROR(env_.SyncFolder(dir));
+    }
+    // The journal on the disk does without it: to link again costs less than to write it.
+    SetFile(EntryOf(component), file, entry->bytes(), entry->sha256());
+    return true;
+  }
+
   absl::Status Finish(const ModelView& view, const ModelFolder* source,
                       const Manifest& lineage) override {
     Manifest manifest;

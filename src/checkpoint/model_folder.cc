@@ -174,10 +174,14 @@ absl::StatusOr<ModelFolder> ModelFolder::OpenAlone(absl::string_view component) 
   return Open(*rep_->env, rep_->dir, options, rep_->architectures);
 }
 
-absl::StatusOr<ModelView> ModelFolder::BuildView() const {
+absl::StatusOr<ModelView> ModelFolder::BuildView(const std::vector<std::string>& wanted) const {
+  for (const std::string& name : wanted) WANLITE_RETURN_IF_ERROR(CheckHas(name));
   std::vector<Component> components;
   std::vector<RenamedSource::Entry> entries;
   for (const OpenedComponent& opened : rep_->components) {
+    if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), opened.name) == wanted.end()) {
+      continue;
+    }
     WANLITE_ASSIGN_OR_RETURN(Component component, BuildComponent(opened));
     components.push_back(std::move(component));
     for (const TensorInfo& info : opened.source->tensors()) {

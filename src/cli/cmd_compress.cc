@@ -45,6 +45,7 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
   std::string text;
   for (const PassReport& pass : report.passes) {
     passes.push_back(Json{{"pass", pass.pass},
+                          {"label", pass.label},
                           {"seconds", pass.seconds},
                           {"resumed", pass.resumed},
                           {"bytes_before", pass.bytes_before},

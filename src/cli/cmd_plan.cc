@@ -29,11 +29,24 @@ Json PlanJson(const PassPlan& plan) {
     changes.push_back(Json{{"path", change.path},
                            {"description", change.description},
                            {"bytes_before", change.bytes_before},
-                           {"bytes_after", change.bytes_after}});
+                           {"bytes_after", change.bytes_after},
+                           {"parameters_before", change.parameters_before},
+                           {"parameters_after", change.parameters_after}});
   }
+  const auto gflop = [](const std::map<std::string, double>& operations) {
+    Json json = Json::object();
+    for (const auto& [name, count] : operations) json[name] = count / 1e9;
+    return json;
+  };
   return Json{{"pass", plan.pass},
+              {"label", plan.label},
+              {"estimated", plan.estimated},
               {"bytes_before", plan.bytes_before},
               {"bytes_after", plan.bytes_after},
+              {"parameters_before", plan.parameters_before},
+              {"parameters_after", plan.parameters_after},
+              {"gflop_before", gflop(plan.operations_before)},
+              {"gflop_after", gflop(plan.operations_after)},
               {"peak_memory_bytes", plan.peak_memory_bytes},
               {"notes", plan.notes},
               {"changes", changes}};
@@ -41,10 +54,18 @@ Json PlanJson(const PassPlan& plan) {
 
 std::string PlanText(const PassPlan& plan, bool all) {
   std::string text = absl::StrCat(
-      plan.pass, ": ", plan.changes.size(), " changes, ", FormatBytes(plan.bytes_before), " -> ",
+      plan.label, ": ", plan.changes.size(), " changes, ", FormatBytes(plan.bytes_before), " -> ",
       FormatBytes(plan.bytes_after), " (",
       FormatRatio(static_cast<double>(plan.bytes_after), static_cast<double>(plan.bytes_before)),
-      "), about ", FormatBytes(plan.peak_memory_bytes), " of memory\n");
+      "), about ", FormatBytes(plan.peak_memory_bytes), " of memory",
+      plan.estimated ? ", estimated" : "", "\n");
+  if (plan.parameters_before != plan.parameters_after) {
+    absl::StrAppend(&text, "  parameters: ", plan.parameters_before, " -> ", plan.parameters_after,
+                    " (",
+                    FormatRatio(static_cast<double>(plan.parameters_after),
+                                static_cast<double>(plan.parameters_before)),
+                    ")\n");
+  }
   const size_t shown = all ? plan.changes.size() : std::min(plan.changes.size(), kChangesShown);
   for (size_t i = 0; i < shown; ++i) {
     const PlannedChange& change = plan.changes[i];
@@ -72,7 +93,16 @@ absl::Status RunPlan(const PlanArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(const GenerateSettings defaults, DefaultSettings(model));
   const VideoShape shape = options.shape.Resolve(defaults, TextLength(model.view));
   WANLITE_ASSIGN_OR_RETURN(const ModelOps before, CountOps(model.view, shape));
-  WANLITE_ASSIGN_OR_RETURN(const std::vector<PassPlan> plans, PlanRecipe(recipe, model.view));
+  PlanOptions plan_options;
+  plan_options.count_operations =
+      [&](const ModelView& view) -> absl::StatusOr<std::map<std::string, double>> {
+    WANLITE_ASSIGN_OR_RETURN(const ModelOps ops, CountOps(view, shape));
+    std::map<std::string, double> total;
+    for (const auto& [name, forward] : ops.denoisers) total[name] = forward.total().dense;
+    return total;
+  };
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<PassPlan> plans,
+                           PlanRecipe(recipe, model.view, plan_options));
   WANLITE_ASSIGN_OR_RETURN(const ModelOps after, CountOps(model.view, shape));
 
   if (session.json) {

@@ -79,6 +79,10 @@ class FaultEnvImpl : public ForwardingEnv<FaultEnv> {
     WANLITE_RETURN_IF_ERROR(fuse_->Burn(from, absl::StrCat("rename to ", to)));
     return base_.Rename(from, to);
   }
+  absl::Status Link(absl::string_view from, absl::string_view to) override {
+    WANLITE_RETURN_IF_ERROR(fuse_->Burn(from, absl::StrCat("link to ", to)));
+    return base_.Link(from, to);
+  }
   absl::Status RemoveFile(absl::string_view path) override {
     WANLITE_RETURN_IF_ERROR(fuse_->Burn(path, "remove"));
     return base_.RemoveFile(path);

@@ -250,6 +250,19 @@ class MemEnv : public Env {
     return absl::OkStatus();
   }
 
+  absl::Status Link(absl::string_view from, absl::string_view to) override {
+    const std::string source = Normalize(from);
+    const std::string target = Normalize(to);
+    const std::string what = absl::StrCat("link to ", to);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (IsFolder(source)) return IsAFolder(from);
+    const auto it = files_.find(source);
+    if (it == files_.end() || !IsFolder(Parent(target))) return NotFound(from, what);
+    if (IsFolder(target) || files_.count(target) > 0) return Exists(from, what);
+    files_[target] = it->second;
+    return absl::OkStatus();
+  }
+
   absl::Status RemoveFile(absl::string_view path) override {
     const std::string name = Normalize(path);
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -354,6 +354,28 @@ class PosixEnvImpl : public Env {
     return absl::OkStatus();
   }
 
+  absl::Status Link(absl::string_view from, absl::string_view to) override {
+    const std::string source(from);
+    const std::string target(to);
+    const std::string what = absl::StrCat("link to ", target);
+    if (::linkat(AT_FDCWD, source.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      return absl::OkStatus();
+    }
+    switch (errno) {
+      case EXDEV:
+      case EPERM:  // no hard links here, or the system keeps users from linking files of others
+      case EACCES:
+      case EMLINK:
+      case ENOSYS:
+      case EOPNOTSUPP: {
+        absl::Status status = ErrnoStatus(errno, source, what);
+        return absl::UnimplementedError(status.message());
+      }
+      default:
+        return ErrnoStatus(errno, source, what);
+    }
+  }
+
   absl::Status RemoveFile(absl::string_view path) override {
     const std::string name(path);
     if (::unlink(name.c_str()) != 0) return ErrnoStatus(errno, name, "remove");

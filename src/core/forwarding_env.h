@@ -46,6 +46,9 @@ class ForwardingEnv : public Interface {
   absl::Status Rename(absl::string_view from, absl::string_view to) override {
     return base_.Rename(from, to);
   }
+  absl::Status Link(absl::string_view from, absl::string_view to) override {
+    return base_.Link(from, to);
+  }
   absl::Status RemoveFile(absl::string_view path) override { return base_.RemoveFile(path); }
   absl::Status RemoveFolder(absl::string_view path) override { return base_.RemoveFolder(path); }
   absl::Status RemoveAll(absl::string_view path) override { return base_.RemoveAll(path); }

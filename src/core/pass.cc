@@ -2,34 +2,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/pass.h"
 
+#include <google/protobuf/message.h>
+
 #include "absl/strings/str_cat.h"
 
 namespace wanlite {
-namespace {
 
-absl::Status NotThatScope(const Pass& pass, absl::string_view function, absl::string_view scope) {
-  return absl::UnimplementedError(absl::StrCat(pass.name(), ": the pass declares ", scope,
-                                               " scope but has no ", function, "()"));
+absl::StatusOr<std::string> ScratchOf(const PassContext& context, absl::string_view pass) {
+  if (!context.scratch.empty()) return context.scratch;
+  return absl::FailedPreconditionError(
+      absl::StrCat(pass,
+                   ": keeps files while it works, and this run in memory has no folder for "
+                   "them; set InMemoryOptions::scratch_dir"));
 }
 
-}  // namespace
+// Out of line, so that a pass of another library finds the same type information.
+Pass::~Pass() = default;
+BlockPass::~BlockPass() = default;
+ModelPass::~ModelPass() = default;
 
-absl::Status Pass::ApplyPlan(ModelView& hollow) const { return absl::OkStatus(); }
+absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Pass::Decide(
+    ModelView& model, PassContext& context) const {
+  return std::unique_ptr<google::protobuf::Message>();
+}
+
+absl::Status Pass::ApplyPlan(ModelView& hollow, const google::protobuf::Message* decision) const {
+  return absl::OkStatus();
+}
 
 void Pass::FinishMetrics(std::map<std::string, double>& metrics) const {}
 
-absl::StatusOr<std::unique_ptr<Pass::State>> Pass::Prepare(ModelView& model,
-                                                           PassContext& context) const {
-  return std::unique_ptr<State>();
+absl::StatusOr<std::unique_ptr<Pass>> Pass::AtRound(double from, double to) const {
+  return std::unique_ptr<Pass>();
 }
 
-absl::Status Pass::RunBlock(ModelView& model, const BlockLease& block, State* state,
-                            PassContext& context) const {
-  return NotThatScope(*this, "RunBlock", "block");
-}
+bool BlockPass::Touches(const ModelView& model, absl::string_view block) const { return true; }
 
-absl::Status Pass::RunModel(ModelView& model, PassContext& context) const {
-  return NotThatScope(*this, "RunModel", "model");
+bool BlockPass::needs_activations() const { return false; }
+
+absl::StatusOr<std::vector<std::string>> ModelPass::components(const ModelView& model) const {
+  return std::vector<std::string>();
 }
 
 }  // namespace wanlite

@@ -28,7 +28,7 @@ namespace pb = ::google::protobuf;
 struct ParsedRecipe::Rep {
   std::string name;
   uint64_t seed = 0;
-  std::vector<std::shared_ptr<const Pass>> passes;
+  std::vector<RecipeStage> stages;
   std::string resolved_text;
 };
 
@@ -160,7 +160,8 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Parse(absl::string_view text,
     } else {
       spec.GetReflection()->MutableMessage(&spec, field)->CopyFrom(resolved);
     }
-    rep->passes.push_back(*std::move(pass));
+    const std::string label = absl::StrCat(i + 1, "/", recipe.passes_size(), " ", (*pass)->name());
+    rep->stages.push_back({*std::move(pass), label});
   }
   rep->name = recipe.name();
   rep->seed = recipe.seed();
@@ -179,9 +180,7 @@ absl::StatusOr<ParsedRecipe> ParsedRecipe::Load(Env& env, absl::string_view path
 
 const std::string& ParsedRecipe::name() const { return rep_->name; }
 uint64_t ParsedRecipe::seed() const { return rep_->seed; }
-const std::vector<std::shared_ptr<const Pass>>& ParsedRecipe::passes() const {
-  return rep_->passes;
-}
+const std::vector<RecipeStage>& ParsedRecipe::stages() const { return rep_->stages; }
 const std::string& ParsedRecipe::resolved_text() const { return rep_->resolved_text; }
 std::string ParsedRecipe::Fingerprint() const { return Sha256Hex(rep_->resolved_text); }
 

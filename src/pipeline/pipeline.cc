@@ -5,19 +5,19 @@
 #include <google/protobuf/message.h>
 
 #include <chrono>
-#include <cmath>
 #include <memory>
-#include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/folder_stamps.h"
-#include "src/core/catch_torch.h"
 #include "src/core/proto_text.h"
-#include "src/model/select_linears.h"
-#include "src/pipeline/invariants.h"
+#include "src/pipeline/pass_runner.h"
+#include "src/pipeline/plan.h"
 #include "src/pipeline/run_dir.h"
+#include "src/pipeline/stages.h"
 #include "src/proto/manifest.pb.h"
+#include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -25,103 +25,60 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr char kPrepare[] = "prepare";
 constexpr char kManifestFile[] = "wanlite.json";
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-void AddTo(Metrics& sums, const Metrics& more) {
-  for (const auto& [name, value] : more) sums[name] += value;
+PassContext ContextOf(Env& env, const ParsedRecipe& recipe, const RunOptions& options) {
+  PassContext context;
+  context.env = &env;
+  context.progress = options.progress != nullptr ? options.progress : &SilentProgress();
+  context.cancel = options.cancel;
+  context.seed = recipe.seed();
+  context.device = options.device;
+  context.samples = options.samples;
+  context.models = options.models;
+  context.group = options.group;
+  return context;
 }
 
-absl::Status CheckMetrics(const Metrics& metrics) {
-  for (const auto& [name, value] : metrics) {
-    if (!std::isfinite(value)) {
-      return absl::InternalError(absl::StrCat("metric ", name, " is ", value));
-    }
-  }
-  return absl::OkStatus();
+absl::StatusOr<int64_t> BytesOf(const ModelFolder& folder) {
+  WANLITE_ASSIGN_OR_RETURN(const ModelView view, folder.BuildView());
+  return StoredBytes(view.Tensors());
 }
 
-// Applies a pass's plan to a hollow model; plan and shapes must tell the same size.
-absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, ModelView& hollow) {
-  absl::StatusOr<PassPlan> plan = CatchTorch([&] { return pass.Plan(hollow); });
-  if (!plan.ok()) return Annotate(plan.status(), pass.name());
-  WANLITE_RETURN_IF_ERROR(
-      Annotate(CatchTorch([&] { return pass.ApplyPlan(hollow); }), pass.name()));
-  const int64_t bytes = StoredBytes(hollow.Tensors());
-  if (bytes != plan->bytes_after) {
-    return absl::InternalError(absl::StrCat(pass.name(), ": the plan says ", plan->bytes_after,
-                                            " bytes after the pass, its shapes have ", bytes));
-  }
-  return plan;
-}
-
-// One pass over one checkpoint, into a stage folder.
-class StageRunner {
+// Runs one pass over one checkpoint into the next.
+class FolderRun {
  public:
-  StageRunner(Env& env, const ParsedRecipe& recipe, const CompressOptions& options, RunDir& run,
-              int stage)
-      : env_(env),
-        recipe_(recipe),
-        pass_(*recipe.passes()[stage]),
-        progress_(options.progress != nullptr ? *options.progress : SilentProgress()),
-        cancel_(options.cancel),
-        run_(run),
-        stage_(stage) {}
+  FolderRun(Env& env, const ParsedRecipe& recipe, const ArchitectureRegistry& architectures,
+            const CompressOptions& options, RunDir& run)
+      : env_(env), recipe_(recipe), architectures_(architectures), options_(options), run_(run) {}
 
-  absl::StatusOr<PassReport> Run(const ModelFolder& input,
-                                 const ArchitectureRegistry& architectures) {
+  std::string StagePath(int number) const {
+    return run_.StagePath(number, recipe_.stages()[number].pass->name());
+  }
+
+  absl::StatusOr<ModelFolder> OpenStage(int number) const {
+    return ModelFolder::Open(env_, StagePath(number), OpenOptions(), architectures_);
+  }
+
+  absl::StatusOr<PassReport> RunStage(int number, const ModelFolder& input) {
     const Clock::time_point begin = Clock::now();
-    const std::string path = run_.StagePath(stage_, pass_.name());
+    const RecipeStage& recipe_stage = recipe_.stages()[number];
     PassReport report;
-    report.pass = std::string(pass_.name());
-    WANLITE_ASSIGN_OR_RETURN(ModelView planned, input.BuildView());
-    report.bytes_before = StoredBytes(planned.Tensors());
-    WANLITE_RETURN_IF_ERROR(PlanOnto(pass_, planned).status());
-    report.bytes_after = StoredBytes(planned.Tensors());
-
+    report.pass = std::string(recipe_stage.pass->name());
+    report.label = recipe_stage.label;
     LineageEntry lineage;
-    if (env_.FileExists(JoinPath(path, kManifestFile))) {
-      // Killed after the checkpoint was complete and before that was recorded.
-      WANLITE_ASSIGN_OR_RETURN(const ModelFolder folder,
-                               ModelFolder::Open(env_, path, OpenOptions(), architectures));
-      const std::shared_ptr<const Manifest> manifest = folder.manifest();
-      if (manifest == nullptr || manifest->lineage().empty()) {
-        return absl::DataLossError(absl::StrCat(path, ": the finished stage has no lineage"));
-      }
-      lineage = *manifest->lineage().rbegin();
-      report.metrics = Metrics(lineage.metrics().begin(), lineage.metrics().end());
-      report.resumed = true;
+    if (env_.FileExists(JoinPath(StagePath(number), kManifestFile))) {
+      WANLITE_RETURN_IF_ERROR(TakeFinished(number, input, report, lineage));
     } else {
-      WANLITE_RETURN_IF_ERROR(run_.BeginStage(stage_, pass_.name(),
-                                              /*fresh=*/pass_.scope() == PassScope::kModel));
-      WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
-                               CheckpointWriter::Create(env_, path));
-      if (pass_.scope() == PassScope::kBlock) {
-        WANLITE_RETURN_IF_ERROR(RunBlocks(input, planned, *writer, report));
-      } else {
-        WANLITE_RETURN_IF_ERROR(RunModel(input, planned, *writer, report));
-      }
-      pass_.FinishMetrics(report.metrics);
-      WANLITE_RETURN_IF_ERROR(CheckMetrics(report.metrics));
-      lineage.set_pass(report.pass);
-      lineage.set_options_type(pass_.options().GetDescriptor()->full_name());
-      lineage.set_options_text(ResolvedText(pass_.options()));
-      lineage.set_seed(recipe_.seed());
-      lineage.set_input_fingerprint(input.fingerprint());
-      lineage.set_recipe(recipe_.name());
-      lineage.mutable_metrics()->insert(report.metrics.begin(), report.metrics.end());
-      Manifest manifest;
-      *manifest.add_lineage() = lineage;
-      WANLITE_RETURN_IF_ERROR(writer->Finish(planned, &input, manifest));
+      WANLITE_RETURN_IF_ERROR(Make(number, input, report, lineage));
     }
-
     StageState state;
     state.set_pass(report.pass);
-    state.set_folder(Basename(path));
+    state.set_folder(Basename(StagePath(number)));
     *state.mutable_lineage() = lineage;
     state.set_bytes_before(report.bytes_before);
     state.set_bytes_after(report.bytes_after);
@@ -131,123 +88,66 @@ class StageRunner {
   }
 
  private:
-  PassContext NewContext() {
-    PassContext context;
-    context.env = &env_;
-    context.progress = &progress_;
-    context.cancel = cancel_;
-    context.seed = recipe_.seed();
-    return context;
-  }
-
-  void BeginProgress(int64_t blocks) {
-    progress_.Begin(absl::StrCat(stage_ + 1, "/", recipe_.passes().size(), " ", pass_.name()),
-                    blocks);
-  }
-
-  absl::Status RunBlocks(const ModelFolder& input, const ModelView& planned,
-                         CheckpointWriter& writer, PassReport& report) {
-    WANLITE_ASSIGN_OR_RETURN(ModelView view, input.BuildView());
-    // A block is done when its file is there; its numbers were published before it.
-    const std::vector<BlockInfo> blocks = view.blocks();
-    std::vector<std::optional<Metrics>> done(blocks.size());
-    bool complete = true;
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));  // all of an earlier run's work is hashed
-      if (writer.HasBlock(blocks[i].path)) {
-        done[i] = run_.ReadRecord(stage_, absl::StrCat(i), blocks[i].path);
-      }
-      if (done[i]) report.resumed = true;
-      complete = complete && done[i].has_value();
+  // Killed after the checkpoint was complete and before that was recorded.
+  absl::Status TakeFinished(int number, const ModelFolder& input, PassReport& report,
+                            LineageEntry& lineage) {
+    WANLITE_ASSIGN_OR_RETURN(const ModelFolder folder, OpenStage(number));
+    const std::shared_ptr<const Manifest> manifest = folder.manifest();
+    if (manifest == nullptr || manifest->lineage().empty()) {
+      return absl::DataLossError(
+          absl::StrCat(StagePath(number), ": the finished stage has no lineage"));
     }
-
-    std::unique_ptr<Pass::State> state;
-    std::optional<Metrics> prepared = run_.ReadRecord(stage_, kPrepare, kPrepare);
-    if (!complete || !prepared) {
-      PassContext context = NewContext();
-      absl::StatusOr<std::unique_ptr<Pass::State>> prepare =
-          CatchTorch([&] { return pass_.Prepare(view, context); });
-      if (!prepare.ok()) return Annotate(prepare.status(), pass_.name());
-      state = *std::move(prepare);
-      prepared = std::move(context.metrics);
-      WANLITE_RETURN_IF_ERROR(CheckMetrics(*prepared));
-      WANLITE_RETURN_IF_ERROR(run_.WriteRecord(stage_, kPrepare, kPrepare, *prepared));
-    }
-
-    report.metrics = *prepared;
-    BeginProgress(static_cast<int64_t>(blocks.size()));
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));
-      const std::string& block = blocks[i].path;
-      if (!done[i]) {
-        absl::StatusOr<Metrics> metrics = RunBlock(view, planned, block, i, state.get(), writer);
-        if (!metrics.ok())
-          return Annotate(metrics.status(), absl::StrCat(pass_.name(), ": ", block));
-        done[i] = *std::move(metrics);
-      }
-      AddTo(report.metrics, *done[i]);
-      progress_.Update(static_cast<int64_t>(i) + 1, block);
-    }
-    progress_.End();
+    lineage = *manifest->lineage().rbegin();
+    report.metrics = Metrics(lineage.metrics().begin(), lineage.metrics().end());
+    report.resumed = true;
+    WANLITE_ASSIGN_OR_RETURN(report.bytes_before, BytesOf(input));
+    WANLITE_ASSIGN_OR_RETURN(report.bytes_after, BytesOf(folder));
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Metrics> RunBlock(ModelView& view, const ModelView& planned,
-                                   const std::string& block, size_t number, Pass::State* state,
-                                   CheckpointWriter& writer) {
-    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view.Lease(block));
-    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
-    PassContext context = NewContext();
-    context.progress = &SilentProgress();  // the line shows the blocks
-    WANLITE_RETURN_IF_ERROR(
-        CatchTorch([&] { return pass_.RunBlock(view, lease, state, context); }));
-    const std::vector<NamedTensor> tensors = lease.State();
-    WANLITE_RETURN_IF_ERROR(CheckInvariants(view, tensors));
-    WANLITE_RETURN_IF_ERROR(CheckPlanKept(view, planned, block, tensors));
-    WANLITE_RETURN_IF_ERROR(CheckMetrics(context.metrics));
-    WANLITE_RETURN_IF_ERROR(run_.WriteRecord(stage_, absl::StrCat(number), block, context.metrics));
-    WANLITE_RETURN_IF_ERROR(writer.WriteBlock(view.ComponentOf(block).name, block, tensors));
-    return std::move(context.metrics);
-  }
-
-  absl::Status RunModel(const ModelFolder& input, const ModelView& planned,
-                        CheckpointWriter& writer, PassReport& report) {
-    WANLITE_ASSIGN_OR_RETURN(ModelView view, input.BuildView());
-    WANLITE_RETURN_IF_ERROR(view.LoadAll());
-    WANLITE_RETURN_IF_ERROR(
-        Annotate(CheckFinite(view.Tensors()), absl::StrCat(pass_.name(), ": input")));
-    PassContext context = NewContext();
-    WANLITE_RETURN_IF_ERROR(
-        Annotate(CatchTorch([&] { return pass_.RunModel(view, context); }), pass_.name()));
-    report.metrics = std::move(context.metrics);
-    BeginProgress(static_cast<int64_t>(view.blocks().size()));
-    int64_t written = 0;
-    for (const BlockInfo& info : view.blocks()) {
-      WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));
-      const std::vector<NamedTensor> tensors = view.BlockTensors(info.path);
-      const std::string where = absl::StrCat(pass_.name(), ": ", info.path);
-      WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(view, tensors), where));
-      WANLITE_RETURN_IF_ERROR(Annotate(CheckPlanKept(view, planned, info.path, tensors), where));
-      WANLITE_RETURN_IF_ERROR(
-          writer.WriteBlock(view.ComponentOf(info.path).name, info.path, tensors));
-      progress_.Update(++written, info.path);
+  absl::Status Make(int number, const ModelFolder& input, PassReport& report,
+                    LineageEntry& lineage) {
+    const RecipeStage& recipe_stage = recipe_.stages()[number];
+    const Pass& pass = *recipe_stage.pass;
+    WANLITE_RETURN_IF_ERROR(run_.BeginStage(number, pass.name()));
+    if (absl::IsDataLoss(run_.ReadDecision(number).status())) {
+      // What was made by a decision that nobody can read fits no other.
+      WANLITE_RETURN_IF_ERROR(run_.ClearStage(number, pass.name()));
     }
-    progress_.End();
-    return absl::OkStatus();
+    WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
+                             CheckpointWriter::Create(env_, StagePath(number)));
+    FolderStage stage(input, run_, number, *writer);
+    PassContext context = ContextOf(env_, recipe_, options_);
+    context.scratch = run_.ScratchPath(number);
+    WANLITE_ASSIGN_OR_RETURN(PassOutcome outcome, RunPass(recipe_stage, context, stage));
+    report.resumed = outcome.resumed;
+    report.bytes_before = outcome.bytes_before;
+    report.bytes_after = outcome.bytes_after;
+    report.metrics = std::move(outcome.metrics);
+
+    lineage.set_pass(report.pass);
+    lineage.set_options_type(pass.options().GetDescriptor()->full_name());
+    lineage.set_options_text(ResolvedText(pass.options()));
+    lineage.set_seed(context.seed);
+    lineage.set_input_fingerprint(input.fingerprint());
+    lineage.set_recipe(recipe_.name());
+    lineage.mutable_metrics()->insert(report.metrics.begin(), report.metrics.end());
+    Manifest manifest;
+    *manifest.add_lineage() = lineage;
+    return writer->Finish(outcome.planned, &input, manifest);
   }
 
   Env& env_;
   const ParsedRecipe& recipe_;
-  const Pass& pass_;
-  ProgressSink& progress_;
-  const CancellationToken* cancel_;
+  const ArchitectureRegistry& architectures_;
+  const CompressOptions& options_;
   RunDir& run_;
-  const int stage_;
 };
 
-PassReport ReportOf(const StageState& stage) {
+PassReport ReportOf(const StageState& stage, const RecipeStage& recipe_stage) {
   PassReport report;
   report.pass = stage.pass();
+  report.label = recipe_stage.label;
   report.resumed = true;
   report.bytes_before = stage.bytes_before();
   report.bytes_after = stage.bytes_after();
@@ -255,12 +155,29 @@ PassReport ReportOf(const StageState& stage) {
   return report;
 }
 
+// Passes give their names to folders of the run, beside the run's own.
+absl::Status CheckPassNames(const ParsedRecipe& recipe) {
+  for (const RecipeStage& stage : recipe.stages()) {
+    const absl::string_view name = stage.pass->name();
+    bool fits = !name.empty() && name != "records" && name != "scratch";
+    for (const char c : name) {
+      fits = fits && (absl::ascii_islower(static_cast<unsigned char>(c)) ||
+                      absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-');
+    }
+    if (fits) continue;
+    return absl::InternalError(absl::StrCat(
+        "a pass cannot be named '", std::string(name),
+        "': wanted lower-case letters, digits and dashes, and neither records nor scratch"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe,
                          absl::string_view run_dir) {
-  const size_t passes = recipe.passes().size();
-  bool same = static_cast<size_t>(state.stages_size()) <= passes;
+  const size_t stages = recipe.stages().size();
+  bool same = static_cast<size_t>(state.stages_size()) <= stages;
   for (int i = 0; same && i < state.stages_size(); ++i) {
-    same = state.stages(i).pass() == recipe.passes()[i]->name();
+    same = state.stages(i).pass() == recipe.stages()[i].pass->name();
   }
   if (same) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -305,15 +222,35 @@ absl::Status CheckPublishable(Env& env, const std::string& out_dir, const std::s
 }  // namespace
 
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
-                                                 const ModelFolder& folder) {
+                                                 const ModelFolder& folder,
+                                                 const PlanOptions& options) {
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
-  return PlanRecipe(recipe, view);
+  return PlanRecipe(recipe, view, options);
 }
 
-absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow) {
+absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow,
+                                                 const PlanOptions& options) {
   std::vector<PassPlan> plans;
-  for (const std::shared_ptr<const Pass>& pass : recipe.passes()) {
-    WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*pass, hollow));
+  std::map<std::string, double> operations;
+  if (options.count_operations) {
+    WANLITE_ASSIGN_OR_RETURN(operations, options.count_operations(hollow));
+  }
+  bool estimated = false;
+  for (const RecipeStage& stage : recipe.stages()) {
+    WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*stage.pass, nullptr, hollow));
+    plan.label = stage.label;
+    if (plan.estimated) {
+      plan.notes.push_back("decides from the model's values: what is said of it is an estimate");
+    } else if (estimated) {
+      plan.notes.push_back("planned on the estimate of a pass before it");
+    }
+    estimated = estimated || plan.estimated;
+    plan.estimated = estimated;
+    plan.operations_before = operations;
+    if (options.count_operations) {
+      WANLITE_ASSIGN_OR_RETURN(operations, options.count_operations(hollow));
+    }
+    plan.operations_after = operations;
     plans.push_back(std::move(plan));
   }
   return plans;
@@ -328,13 +265,14 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   const std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run")
                                                       : WithoutTrailingSlashes(options.run_dir);
   WANLITE_RETURN_IF_ERROR(CheckPlaces(env, out_dir, run_dir));
-  const int passes = static_cast<int>(recipe.passes().size());
+  const int stages = static_cast<int>(recipe.stages().size());
   const absl::Status free = env.CheckAbsent(out_dir);
   const bool published = absl::IsAlreadyExists(free);
   if (!published) WANLITE_RETURN_IF_ERROR(free);
   if (published && (options.restart || !RunDir::HasState(env, run_dir))) return free;
 
   // Whatever the plan refuses is refused before anything is written.
+  WANLITE_RETURN_IF_ERROR(CheckPassNames(recipe));
   WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
   if (!published) WANLITE_RETURN_IF_ERROR(CheckPublishable(env, out_dir, run_dir));
   RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}};
@@ -345,38 +283,35 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   RunDir& run = **opened;
   WANLITE_RETURN_IF_ERROR(CheckStages(run.state(), recipe, run_dir));
 
+  FolderRun folder_run(env, recipe, architectures, options, run);
   RunReport report;
-  const auto stage_path = [&](int stage) {
-    return run.StagePath(stage, recipe.passes()[stage]->name());
-  };
-  for (const StageState& stage : run.state().stages()) report.passes.push_back(ReportOf(stage));
+  for (int i = 0; i < run.state().stages_size(); ++i) {
+    report.passes.push_back(ReportOf(run.state().stages(i), recipe.stages()[i]));
+  }
+  const std::string last = folder_run.StagePath(stages - 1);
   if (published) {
     // Killed between the publication and the removal of the run folder?
-    const bool ours =
-        run.state().stages_size() == passes && !env.FolderExists(stage_path(passes - 1));
+    const bool ours = run.state().stages_size() == stages && !env.FolderExists(last);
     if (!ours) return free;
   } else {
-    for (int stage = run.state().stages_size(); stage < passes; ++stage) {
+    for (int stage = run.state().stages_size(); stage < stages; ++stage) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(options.cancel));
       ModelFolder input = folder;
       if (stage > 0) {
-        WANLITE_ASSIGN_OR_RETURN(
-            input, ModelFolder::Open(env, stage_path(stage - 1), OpenOptions(), architectures));
+        WANLITE_ASSIGN_OR_RETURN(input, folder_run.OpenStage(stage - 1));
       }
-      WANLITE_ASSIGN_OR_RETURN(
-          PassReport pass, StageRunner(env, recipe, options, run, stage).Run(input, architectures));
+      WANLITE_ASSIGN_OR_RETURN(PassReport pass, folder_run.RunStage(stage, input));
       report.passes.push_back(std::move(pass));
     }
-    if (!env.FolderExists(stage_path(passes - 1))) {
+    if (!env.FolderExists(last)) {
       return absl::FailedPreconditionError(absl::StrCat(
           run_dir, ": the run was complete and its result published, but it is not at ", out_dir,
           "; restart to run again"));
     }
     WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(out_dir)));
     WANLITE_RETURN_IF_ERROR(
-        Annotate(env.Rename(stage_path(passes - 1), out_dir),
-                 absl::StrCat("the compressed model is complete in ", stage_path(passes - 1),
-                              " but cannot become ", out_dir)));
+        Annotate(env.Rename(last, out_dir), absl::StrCat("the compressed model is complete in ",
+                                                         last, " but cannot become ", out_dir)));
   }
   WANLITE_RETURN_IF_ERROR(env.SyncFolder(Dirname(out_dir)));
   WANLITE_RETURN_IF_ERROR(
@@ -386,64 +321,37 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
 }
 
 absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView& model,
-                                           ProgressSink* progress,
-                                           const CancellationToken* cancel) {
+                                           const InMemoryOptions& options) {
   if (model.streaming()) {
     return absl::FailedPreconditionError(
         "CompressInMemory wants a model in memory, this one streams from files: call LoadAll() "
         "first");
   }
   WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(model, model.Tensors()), "input"));
-  ProgressSink& sink = progress != nullptr ? *progress : SilentProgress();
+  Env& env = PosixEnv();
   RunReport report;
-  for (size_t i = 0; i < recipe.passes().size(); ++i) {
-    const Pass& pass = *recipe.passes()[i];
+  for (size_t i = 0; i < recipe.stages().size(); ++i) {
     const Clock::time_point begin = Clock::now();
-    absl::StatusOr<PassPlan> plan = CatchTorch([&] { return pass.Plan(model); });
-    if (!plan.ok()) return Annotate(plan.status(), pass.name());
-    PassReport entry;
-    entry.pass = std::string(pass.name());
-    entry.bytes_before = StoredBytes(model.Tensors());
-
-    PassContext context;
-    context.env = &PosixEnv();
-    context.progress = &sink;
-    context.cancel = cancel;
-    context.seed = recipe.seed();
-    const auto run = [&]() -> absl::Status {
-      if (pass.scope() == PassScope::kModel) {
-        WANLITE_RETURN_IF_ERROR(pass.RunModel(model, context));
-        entry.metrics = std::move(context.metrics);
-        return CheckInvariants(model, model.Tensors());
-      }
-      WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<Pass::State> state,
-                               pass.Prepare(model, context));
-      entry.metrics = std::exchange(context.metrics, {});
-      const std::vector<BlockInfo> blocks = model.blocks();
-      sink.Begin(absl::StrCat(i + 1, "/", recipe.passes().size(), " ", pass.name()),
-                 static_cast<int64_t>(blocks.size()));
-      context.progress = &SilentProgress();
-      for (size_t b = 0; b < blocks.size(); ++b) {
-        WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
-        WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(blocks[b].path));
-        WANLITE_RETURN_IF_ERROR(
-            Annotate(pass.RunBlock(model, lease, state.get(), context), blocks[b].path));
-        WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(model, lease.State()), blocks[b].path));
-        AddTo(entry.metrics, std::exchange(context.metrics, {}));
-        sink.Update(static_cast<int64_t>(b) + 1, blocks[b].path);
-      }
-      sink.End();
-      return absl::OkStatus();
-    };
-    WANLITE_RETURN_IF_ERROR(Annotate(CatchTorch(run), pass.name()));
-    entry.bytes_after = StoredBytes(model.Tensors());
-    if (entry.bytes_after != plan->bytes_after) {
-      return absl::InternalError(absl::StrCat(pass.name(), ": the plan said ", plan->bytes_after,
-                                              " bytes after the pass, there are ",
-                                              entry.bytes_after));
+    const RecipeStage& recipe_stage = recipe.stages()[i];
+    PassContext context = ContextOf(env, recipe, options);
+    if (!options.scratch_dir.empty()) {
+      context.scratch = JoinPath(options.scratch_dir, absl::StrCat("pass-", i + 1));
+      WANLITE_RETURN_IF_ERROR(env.CheckAbsent(context.scratch));
+      WANLITE_RETURN_IF_ERROR(env.CreateFolders(context.scratch));
     }
-    pass.FinishMetrics(entry.metrics);
-    WANLITE_RETURN_IF_ERROR(CheckMetrics(entry.metrics));
+    MemoryStage stage(model);
+    absl::StatusOr<PassOutcome> outcome = RunPass(recipe_stage, context, stage);
+    if (!context.scratch.empty()) {
+      const absl::Status removed = env.RemoveAll(context.scratch);
+      if (outcome.ok()) WANLITE_RETURN_IF_ERROR(removed);
+    }
+    if (!outcome.ok()) return outcome.status();
+    PassReport entry;
+    entry.pass = std::string(recipe_stage.pass->name());
+    entry.label = recipe_stage.label;
+    entry.bytes_before = outcome->bytes_before;
+    entry.bytes_after = outcome->bytes_after;
+    entry.metrics = std::move(outcome->metrics);
     entry.seconds = SecondsSince(begin);
     report.passes.push_back(std::move(entry));
   }

@@ -9,18 +9,22 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "src/core/input_limits.h"
 #include "src/core/proto_text.h"
+#include "src/core/sha256.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
 
-constexpr int kFormatVersion = 2;
+constexpr int kFormatVersion = 3;
 constexpr char kWriter[] = "wanlite " WANLITE_VERSION;
 constexpr char kLock[] = "lock";
 constexpr char kState[] = "run_state.textproto";
 constexpr char kStagePrefix[] = "stage-";
 constexpr char kRecordsSuffix[] = "-records";
+constexpr char kScratchSuffix[] = "-scratch";
+constexpr char kDecision[] = "decision.pb";
 
 // Whether this is a name that a run gives to a folder.
 bool IsStageName(absl::string_view name) {
@@ -34,6 +38,16 @@ std::string StageName(int stage, absl::string_view pass) {
 }
 
 std::string RecordsName(int stage) { return absl::StrCat(kStagePrefix, stage + 1, kRecordsSuffix); }
+std::string ScratchName(int stage) { return absl::StrCat(kStagePrefix, stage + 1, kScratchSuffix); }
+
+std::string HashOf(const DecisionRecord& decision) {
+  Sha256 hash;
+  hash.Update(absl::StrCat(decision.type(), "\n", decision.value().size(), "\n"));
+  hash.Update(decision.value());
+  const Metrics metrics(decision.metrics().begin(), decision.metrics().end());
+  for (const auto& [name, value] : metrics) hash.Update(absl::StrCat("\n", name, " ", value));
+  return hash.Finish();
+}
 
 absl::Status CheckSame(absl::string_view path, absl::string_view what, absl::string_view found,
                        absl::string_view wanted) {
@@ -154,6 +168,8 @@ std::string RunDir::StagePath(int stage, absl::string_view pass) const {
   return JoinPath(path_, StageName(stage, pass));
 }
 
+std::string RunDir::ScratchPath(int stage) const { return JoinPath(path_, ScratchName(stage)); }
+
 std::string RunDir::RecordsPath(int stage) const { return JoinPath(path_, RecordsName(stage)); }
 
 absl::Status RunDir::CheckEntries() {
@@ -187,13 +203,13 @@ absl::Status RunDir::Discard() {
   return absl::OkStatus();
 }
 
-absl::Status RunDir::BeginStage(int stage, absl::string_view pass, bool fresh) {
-  const std::set<std::string> own{StageName(stage, pass), RecordsName(stage)};
+absl::Status RunDir::BeginStage(int stage, absl::string_view pass) {
+  const std::set<std::string> own{StageName(stage, pass), RecordsName(stage), ScratchName(stage)};
   const std::string input = stage > 0 ? state_.stages(stage - 1).folder() : "";
   const std::set<std::string> listed(state_.folders().begin(), state_.folders().end());
   std::set<std::string> kept;
   for (const std::string& name : listed) {
-    if (name == input || (own.contains(name) && !fresh)) {
+    if (name == input || own.contains(name)) {
       kept.insert(name);
     } else {
       WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
@@ -204,18 +220,51 @@ absl::Status RunDir::BeginStage(int stage, absl::string_view pass, bool fresh) {
     WANLITE_ASSIGN_OR_RETURN(const PathKind kind, env_.KindOf(JoinPath(path_, name)));
     if (kind != PathKind::kNothing) return ForeignEntry(path_, name);
   }
-  if (kept == listed) return absl::OkStatus();
-  RunState next = state_;
-  next.clear_folders();
-  for (const std::string& name : kept) next.add_folders(name);
-  WANLITE_RETURN_IF_ERROR(WriteState(next));
-  state_ = std::move(next);
-  return absl::OkStatus();
+  if (kept != listed) {
+    RunState next = state_;
+    next.clear_folders();
+    for (const std::string& name : kept) next.add_folders(name);
+    WANLITE_RETURN_IF_ERROR(WriteState(next));
+    state_ = std::move(next);
+  }
+  if (env_.FolderExists(ScratchPath(stage))) return absl::OkStatus();
+  return env_.CreateFolders(ScratchPath(stage));
 }
 
-std::optional<Metrics> RunDir::ReadRecord(int stage, const std::string& key,
-                                          absl::string_view block) {
-  const std::string path = JoinPath(RecordsPath(stage), absl::StrCat(key, ".textproto"));
+absl::Status RunDir::ClearStage(int stage, absl::string_view pass) {
+  // The records go last: while they are there, nothing else of the stage counts anyway.
+  for (const std::string& name : {StageName(stage, pass), ScratchName(stage), RecordsName(stage)}) {
+    WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
+  }
+  return env_.CreateFolders(ScratchPath(stage));
+}
+
+absl::StatusOr<std::optional<DecisionRecord>> RunDir::ReadDecision(int stage) {
+  const std::string path = JoinPath(RecordsPath(stage), kDecision);
+  if (!env_.FileExists(path)) return std::nullopt;
+  WANLITE_ASSIGN_OR_RETURN(const std::string bytes, env_.ReadFile(path, kMaxTextBytes));
+  DecisionRecord decision;
+  if (!decision.ParseFromString(bytes) || HashOf(decision) != decision.sha256()) {
+    return absl::DataLossError(absl::StrCat(path, ": the record of the decision is damaged"));
+  }
+  return decision;
+}
+
+absl::Status RunDir::WriteDecision(int stage, DecisionRecord decision) {
+  decision.set_sha256(HashOf(decision));
+  const std::string bytes = decision.SerializeAsString();
+  if (bytes.size() > kMaxTextBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("a decision of ", bytes.size(),
+                                                   " bytes; what is larger than ", kMaxTextBytes,
+                                                   " belongs into the scratch folder"));
+  }
+  const std::string folder = RecordsPath(stage);
+  if (!env_.FolderExists(folder)) WANLITE_RETURN_IF_ERROR(env_.CreateFolders(folder));
+  return env_.WriteFileAtomically(JoinPath(folder, kDecision), bytes);
+}
+
+std::optional<Metrics> RunDir::ReadRecord(int stage, size_t number, absl::string_view block) {
+  const std::string path = JoinPath(RecordsPath(stage), absl::StrCat(number, ".textproto"));
   const absl::StatusOr<std::string> text = env_.ReadFile(path);
   if (!text.ok()) return std::nullopt;
   BlockRecord record;
@@ -223,14 +272,12 @@ std::optional<Metrics> RunDir::ReadRecord(int stage, const std::string& key,
   return Metrics(record.metrics().begin(), record.metrics().end());
 }
 
-absl::Status RunDir::WriteRecord(int stage, const std::string& key, absl::string_view block,
+absl::Status RunDir::WriteRecord(int stage, size_t number, absl::string_view block,
                                  const Metrics& metrics) {
   BlockRecord record;
   record.set_block(std::string(block));
   record.mutable_metrics()->insert(metrics.begin(), metrics.end());
-  const std::string folder = RecordsPath(stage);
-  if (!env_.FolderExists(folder)) WANLITE_RETURN_IF_ERROR(env_.CreateFolders(folder));
-  return env_.WriteFileAtomically(JoinPath(folder, absl::StrCat(key, ".textproto")),
+  return env_.WriteFileAtomically(JoinPath(RecordsPath(stage), absl::StrCat(number, ".textproto")),
                                   ResolvedText(record));
 }
 

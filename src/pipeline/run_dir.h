@@ -7,7 +7,8 @@
 //   run_state.textproto        which recipe, which model, which passes are complete, which folders
 //                              the run has made
 //   stage-1-prune-magnitude/   checkpoint that pass 1 left or is writing
-//   stage-1-records/           what pass 1 reported for each block it has written
+//   stage-1-records/           what pass 1 decided, and reported for each block it has written
+//   stage-1-scratch/           what pass 1 keeps for itself
 //
 // The state marks the folder as a run's. Complete stages but the last are removed, and all of it
 // when the run is complete; but only what the state says that the run has made: who keeps something
@@ -23,12 +24,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/pipeline/pass_runner.h"
 #include "src/proto/run_state.pb.h"
 #include "wanlite/env.h"
 
 namespace wanlite {
-
-using Metrics = std::map<std::string, double>;
 
 // What a run must agree in with the one it continues.
 struct RunIdentity {
@@ -49,15 +49,23 @@ class RunDir {
   const RunState& state() const { return state_; }
   // Stages count from 0; folders are named from 1.
   std::string StagePath(int stage, absl::string_view pass) const;
+  std::string ScratchPath(int stage) const;
 
-  // Removes the stages and records that stage `stage` needs no more, `fresh`: its own too, and
-  // records its folders as the run's, which may then be made.
-  absl::Status BeginStage(int stage, absl::string_view pass, bool fresh);
+  // Removes what stage `stage` needs no more of earlier ones, and records its folders as the run's,
+  // which may then be made. Its scratch folder is.
+  absl::Status BeginStage(int stage, absl::string_view pass);
+  // Removes what the stage itself has left, to begin anew.
+  absl::Status ClearStage(int stage, absl::string_view pass);
 
-  // Records are kept by a key: a block's number or "prepare". nullopt when there is none, or one
-  // that is damaged or of another block.
-  std::optional<Metrics> ReadRecord(int stage, const std::string& key, absl::string_view block);
-  absl::Status WriteRecord(int stage, const std::string& key, absl::string_view block,
+  // What the stage's pass decided; no value when it has not yet, DataLoss when it is damaged.
+  absl::StatusOr<std::optional<DecisionRecord>> ReadDecision(int stage);
+  // InvalidArgument when it is too large to be read again.
+  absl::Status WriteDecision(int stage, DecisionRecord decision);
+
+  // What was reported for a block, by its number. nullopt when there is none, or one that is
+  // damaged or of another block.
+  std::optional<Metrics> ReadRecord(int stage, size_t number, absl::string_view block);
+  absl::Status WriteRecord(int stage, size_t number, absl::string_view block,
                            const Metrics& metrics);
 
   // Records that the next stage is complete; durable when it returns.

@@ -10,18 +10,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/model/dump.h"
-#include "src/model/select_linears.h"
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/magnitude.h"
 #include "wanlite/registry.h"
+#include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-std::vector<std::string> ToVector(const google::protobuf::RepeatedPtrField<std::string>& field) {
-  return {field.begin(), field.end()};
-}
 
 int64_t WeightCount(const LinearWeight& weight) {
   return weight.in_features() * weight.out_features();
@@ -39,40 +35,30 @@ absl::Status NanError(const std::string& linear) {
       absl::StrCat(linear, ".weight holds a NaN, which has no magnitude to compare"));
 }
 
-class PruneMagnitude : public Pass {
+class PruneMagnitude : public BlockPass {
  public:
   explicit PruneMagnitude(PruneMagnitudeOptions options)
-      : options_(std::move(options)),
-        include_(ToVector(options_.include())),
-        exclude_(ToVector(options_.exclude())) {}
+      : options_(std::move(options)), linears_(FilterOf(options_.linears())) {}
 
   absl::string_view name() const override { return "prune-magnitude"; }
   const google::protobuf::Message& options() const override { return options_; }
-  PassScope scope() const override { return PassScope::kBlock; }
 
-  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override {
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, Select(model));
-    PassPlan plan;
-    plan.pass = "prune-magnitude";
+    PassNotes plan;
     plan.notes = std::move(selection.notes);
     plan.notes.push_back(
         "zeros save no time and no disk space without a sparse kernel and a sparse format");
-    plan.bytes_before = plan.bytes_after = StoredBytes(model.Tensors());
     std::map<std::string, int64_t> component_weights;
-    int64_t largest_layer = 0;
     for (const LinearInfo& linear : selection.linears) {
-      const LinearWeight& weight = **model.Weight(linear.path);
-      const int64_t count = WeightCount(weight);
-      const int64_t bytes = StoredBytes(weight.State());
-      largest_layer = std::max(largest_layer, bytes);
+      const int64_t count = WeightCount(**model.Weight(linear.path));
       component_weights[model.ComponentOf(linear.path).name] += count;
-      plan.changes.push_back(
-          {linear.path,
-           global() ? absl::StrCat("its share of the component's ", options_.amount() * 100,
-                                   " % smallest, of ", count, " weights")
-                    : absl::StrCat(CountToPrune(options_.amount(), count), " of ", count,
-                                   " weights to zero (", options_.amount() * 100, " %)"),
-           bytes, bytes});
+      plan.value_changes.emplace_back(
+          linear.path, global()
+                           ? absl::StrCat("its share of the component's ", options_.amount() * 100,
+                                          " % smallest, of ", count, " weights")
+                           : absl::StrCat(CountToPrune(options_.amount(), count), " of ", count,
+                                          " weights to zero (", options_.amount() * 100, " %)"));
     }
     if (global()) {
       for (const auto& [component, count] : component_weights) {
@@ -92,37 +78,43 @@ class PruneMagnitude : public Pass {
     return plan;
   }
 
-  absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model,
-                                                 PassContext& context) const override {
-    auto state = std::make_unique<Rules>();
+  absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Decide(
+      ModelView& model, PassContext& context) const override {
     WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, Select(model));
-    for (const LinearInfo& linear : selection.linears) {
-      state->by_block[linear.block].push_back({linear.path, {}});
-    }
-    if (global()) WANLITE_RETURN_IF_ERROR(FindGlobalRules(model, selection, *state, context));
-    return state;
+    if (!global()) return std::unique_ptr<google::protobuf::Message>();
+    return FindGlobalRules(model, selection, context);
   }
 
-  absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
+  bool Touches(const ModelView& model, absl::string_view block) const override {
+    const absl::StatusOr<LinearSelection> selection = SelectLinears(model, linears_);
+    return !selection.ok() || !selection->InBlock(block).empty();  // RunBlock() tells the error
+  }
+
+  absl::Status RunBlock(ModelView& model, const BlockLease& block,
+                        const google::protobuf::Message* decision,
                         PassContext& context) const override {
-    const auto& by_block = static_cast<const Rules*>(state)->by_block;
-    const auto layers = by_block.find(block.block());
-    if (layers == by_block.end()) return absl::OkStatus();
-    for (const auto& [path, global_rule] : layers->second) {
-      if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
-      WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, path));
-      PruneRule rule = global_rule;
+    WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, Select(model));
+    const std::map<std::string, PruneRule> rules = RulesOf(decision);
+    for (const LinearInfo& linear : selection.InBlock(block.block())) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, linear.path));
+      std::optional<PruneRule> rule;
       if (!global()) {
-        const std::optional<PruneRule> local =
-            RuleForSmallest(weight, CountToPrune(options_.amount(), weight.numel()));
-        if (!local.has_value()) return NanError(path);
-        rule = *local;
+        rule = RuleForSmallest(weight, CountToPrune(options_.amount(), weight.numel()));
+        if (!rule.has_value()) return NanError(linear.path);
+      } else {
+        const auto found = rules.find(linear.path);
+        if (found == rules.end()) {
+          return absl::InternalError(absl::StrCat(linear.path, ": nothing was decided for it"));
+        }
+        rule = found->second;
       }
       int64_t zeros = 0;
-      at::Tensor pruned = Prune(weight, rule, &zeros);
+      at::Tensor pruned = Prune(weight, *rule, &zeros);
       context.metrics["weights"] += static_cast<double>(weight.numel());
       context.metrics["zero_weights"] += static_cast<double>(zeros);
-      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, MakeDenseWeight(std::move(pruned))));
+      WANLITE_RETURN_IF_ERROR(
+          model.SetLinearWeight(linear.path, MakeDenseWeight(std::move(pruned))));
     }
     return absl::OkStatus();
   }
@@ -134,15 +126,10 @@ class PruneMagnitude : public Pass {
   }
 
  private:
-  // The layers of each block and, for GLOBAL, the rule of each.
-  struct Rules : State {
-    std::map<std::string, std::vector<std::pair<std::string, PruneRule>>> by_block;
-  };
-
   bool global() const { return options_.scope() == PruneMagnitudeOptions::GLOBAL; }
 
   absl::StatusOr<LinearSelection> Select(const ModelView& model) const {
-    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, include_, exclude_));
+    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
     for (const LinearInfo& linear : selection.linears) {
       WANLITE_RETURN_IF_ERROR(WeightTensor(model, linear.path).status());
     }
@@ -156,25 +143,34 @@ class PruneMagnitude : public Pass {
     return tensor;
   }
 
+  static std::map<std::string, PruneRule> RulesOf(const google::protobuf::Message* decision) {
+    std::map<std::string, PruneRule> rules;
+    if (decision == nullptr) return rules;
+    for (const auto& rule : static_cast<const PruneMagnitudeDecision*>(decision)->rules()) {
+      rules[rule.linear()] = {rule.threshold(), rule.ties()};
+    }
+    return rules;
+  }
+
   // Calls visit(path, weight) for every selected layer, one block leased at a time.
   template <typename VisitFn>
-  absl::Status Sweep(ModelView& model, const Rules& rules, PassContext& context,
+  absl::Status Sweep(ModelView& model, const LinearSelection& selection, PassContext& context,
                      VisitFn visit) const {
     for (const BlockInfo& block : std::vector<BlockInfo>(model.blocks())) {
-      const auto layers = rules.by_block.find(block.path);
-      if (layers == rules.by_block.end()) continue;
-      if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
+      const std::vector<LinearInfo> layers = selection.InBlock(block.path);
+      if (layers.empty()) continue;
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
-      for (const auto& [path, unused] : layers->second) {
-        WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, path));
-        WANLITE_RETURN_IF_ERROR(visit(path, weight));
+      for (const LinearInfo& layer : layers) {
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, layer.path));
+        WANLITE_RETURN_IF_ERROR(visit(layer.path, weight));
       }
     }
     return absl::OkStatus();
   }
 
-  absl::Status FindGlobalRules(ModelView& model, const LinearSelection& selection, Rules& rules,
-                               PassContext& context) const {
+  absl::StatusOr<std::unique_ptr<google::protobuf::Message>> FindGlobalRules(
+      ModelView& model, const LinearSelection& selection, PassContext& context) const {
     struct Threshold {
       MagnitudeHistogram upper, lower;
       MagnitudeHistogram::Position high;
@@ -183,7 +179,7 @@ class PruneMagnitude : public Pass {
     };
     std::map<std::string, Threshold> components;
     WANLITE_RETURN_IF_ERROR(
-        Sweep(model, rules, context, [&](const std::string& path, const at::Tensor& weight) {
+        Sweep(model, selection, context, [&](const std::string& path, const at::Tensor& weight) {
           Threshold& threshold = components[model.ComponentOf(path).name];
           threshold.weights += weight.numel();
           return threshold.upper.AddUpper(weight) ? absl::OkStatus() : NanError(path);
@@ -194,7 +190,7 @@ class PruneMagnitude : public Pass {
     }
     std::map<std::string, MagnitudeHistogram> layers;
     WANLITE_RETURN_IF_ERROR(
-        Sweep(model, rules, context, [&](const std::string& path, const at::Tensor& weight) {
+        Sweep(model, selection, context, [&](const std::string& path, const at::Tensor& weight) {
           Threshold& threshold = components[model.ComponentOf(path).name];
           if (threshold.count == 0) return absl::OkStatus();
           MagnitudeHistogram& layer = layers[path];
@@ -217,14 +213,18 @@ class PruneMagnitude : public Pass {
         found[linear.path] = {(threshold.high.bin << 16) | low.bin, own};
       }
     }
-    for (auto& [block, block_layers] : rules.by_block) {
-      for (auto& [path, rule] : block_layers) rule = found[path];
+    auto decision = std::make_unique<PruneMagnitudeDecision>();
+    for (const LinearInfo& linear : selection.linears) {
+      PruneMagnitudeDecision::Rule& rule = *decision->add_rules();
+      rule.set_linear(linear.path);
+      rule.set_threshold(found[linear.path].threshold);
+      rule.set_ties(found[linear.path].ties);
     }
-    return absl::OkStatus();
+    return decision;
   }
 
   const PruneMagnitudeOptions options_;
-  const std::vector<std::string> include_, exclude_;
+  const LinearFilter linears_;
 };
 
 }  // namespace

@@ -20,8 +20,9 @@ class PruneMagnitudeOptions;
 // InvalidArgument for an amount that is missing, NaN or outside [0, 1]. Lineage metrics: weights
 // and zero_weights of the selected layers, zero_fraction.
 //
-// GLOBAL reads the selected layers of a component twice before the first block is pruned and keeps
-// 512 KiB of counts per layer meanwhile; no more than one block is in memory.
+// GLOBAL reads the selected layers of a component twice before the first block is pruned, and keeps
+// 512 KiB of counts per layer meanwhile; no more than one block is in memory. What it finds is a
+// decision: a run that is resumed does not read them again.
 absl::StatusOr<std::unique_ptr<Pass>> MakePruneMagnitude(const PruneMagnitudeOptions& options);
 
 }  // namespace wanlite

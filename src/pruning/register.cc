@@ -8,16 +8,7 @@
 namespace wanlite {
 
 absl::Status RegisterPruningPasses(PassRegistry& registry) {
-  return registry.Register(
-      PruneMagnitudeOptions::descriptor()->full_name(),
-      [](const google::protobuf::Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
-        const auto* typed =
-            google::protobuf::DynamicCastToGenerated<PruneMagnitudeOptions>(&options);
-        if (typed == nullptr) {
-          return absl::InternalError("prune-magnitude: the options are no generated message");
-        }
-        return MakePruneMagnitude(*typed);
-      });
+  return RegisterPass<PruneMagnitudeOptions>(registry, MakePruneMagnitude);
 }
 
 }  // namespace wanlite

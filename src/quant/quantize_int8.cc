@@ -8,12 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "src/model/dump.h"
-#include "src/model/select_linears.h"
 #include "src/ops/int8_math.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/weight_int8.h"
 #include "wanlite/registry.h"
+#include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -23,48 +22,28 @@ constexpr int64_t kDefaultRotationGroup = 256;
 // Rows expanded to fp32, their rotated copy and the error's scratch.
 constexpr int64_t kScratchBytes = int64_t{32} << 20;
 
-std::vector<std::string> ToVector(const google::protobuf::RepeatedPtrField<std::string>& field) {
-  return {field.begin(), field.end()};
-}
-
-class QuantizeInt8 : public Pass {
+class QuantizeInt8 : public BlockPass {
  public:
   explicit QuantizeInt8(QuantizeInt8Options options)
-      : options_(std::move(options)),
-        include_(ToVector(options_.include())),
-        exclude_(ToVector(options_.exclude())) {}
+      : options_(std::move(options)), linears_(FilterOf(options_.linears())) {}
 
   absl::string_view name() const override { return "quantize-int8"; }
   const google::protobuf::Message& options() const override { return options_; }
-  PassScope scope() const override { return PassScope::kBlock; }
 
-  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override {
-    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, include_, exclude_));
-    PassPlan plan;
-    plan.pass = "quantize-int8";
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
+    PassNotes plan;
     plan.notes = std::move(selection.notes);
-    plan.bytes_before = StoredBytes(model.Tensors());
-    plan.bytes_after = plan.bytes_before;
     std::map<std::string, int64_t> block_growth;
     int64_t narrowed = 0, unrotated = 0;
     for (const LinearInfo& linear : selection.linears) {
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
+      block_growth[linear.block] += weight->in_features() * weight->out_features() +
+                                    weight->out_features() * int64_t{sizeof(float)};
+      if (options_.rotation() != QuantizeInt8Options::CONVROT) continue;
       const int64_t group = GroupFor(weight->in_features());
-      PlannedChange change;
-      change.path = linear.path;
-      change.description =
-          absl::StrCat("dense ", DtypeName(weight->State()[0].tensor.scalar_type()), " -> int8",
-                       group == 0 ? "" : absl::StrCat(", rotated in groups of ", group));
-      change.bytes_before = StoredBytes(weight->State());
-      change.bytes_after = StoredBytes(
-          MakeHollowInt8Weight(weight->out_features(), weight->in_features(), group)->State());
-      plan.bytes_after += change.bytes_after - change.bytes_before;
-      block_growth[linear.block] += change.bytes_after;
-      if (options_.rotation() == QuantizeInt8Options::CONVROT) {
-        narrowed += group != 0 && group != options_.rotation_group();
-        unrotated += group == 0;
-      }
-      plan.changes.push_back(std::move(change));
+      narrowed += group != 0 && group != options_.rotation_group();
+      unrotated += group == 0;
     }
     for (const BlockInfo& block : model.blocks()) {
       const int64_t bytes = StoredBytes(model.BlockTensors(block.path));
@@ -83,9 +62,9 @@ class QuantizeInt8 : public Pass {
     return plan;
   }
 
-  absl::Status ApplyPlan(ModelView& hollow) const override {
-    WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection,
-                             SelectLinears(hollow, include_, exclude_));
+  absl::Status ApplyPlan(ModelView& hollow,
+                         const google::protobuf::Message* decision) const override {
+    WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(hollow, linears_));
     for (const LinearInfo& linear : selection.linears) {
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(hollow, linear.path));
       WANLITE_RETURN_IF_ERROR(hollow.SetLinearWeight(
@@ -95,34 +74,30 @@ class QuantizeInt8 : public Pass {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::unique_ptr<State>> Prepare(ModelView& model,
-                                                 PassContext& context) const override {
-    auto state = std::make_unique<Selected>();
-    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, include_, exclude_));
-    for (const LinearInfo& linear : selection.linears) {
-      WANLITE_RETURN_IF_ERROR(DenseWeightOf(model, linear.path).status());
-      state->by_block[linear.block].push_back(linear.path);
-    }
-    return state;
+  bool Touches(const ModelView& model, absl::string_view block) const override {
+    const absl::StatusOr<std::vector<LinearInfo>> linears = LinearsOf(model, block);
+    return !linears.ok() || !linears->empty();  // RunBlock() tells the error
   }
 
-  absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
+  absl::Status RunBlock(ModelView& model, const BlockLease& block,
+                        const google::protobuf::Message* decision,
                         PassContext& context) const override {
-    const auto& by_block = static_cast<const Selected*>(state)->by_block;
-    const auto linears = by_block.find(block.block());
-    if (linears == by_block.end()) return absl::OkStatus();
-    for (const std::string& path : linears->second) {
-      if (context.cancel != nullptr) WANLITE_RETURN_IF_ERROR(context.cancel->Check());
-      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<LinearInfo> linears,
+                             LinearsOf(model, block.block()));
+    for (const LinearInfo& linear : linears) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
       QuantizationError error;
       absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
           MakeInt8Weight(weight->State()[0].tensor, GroupFor(weight->in_features()), &error);
-      if (!quantized.ok()) return Annotate(quantized.status(), absl::StrCat(path, ".weight"));
+      if (!quantized.ok()) {
+        return Annotate(quantized.status(), absl::StrCat(linear.path, ".weight"));
+      }
       context.metrics["quantized_layers"] += 1;
       context.metrics["quantized_weights"] +=
           static_cast<double>(weight->in_features()) * static_cast<double>(weight->out_features());
       context.metrics["sum_relative_error"] += error.Relative();
-      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, *std::move(quantized)));
+      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(linear.path, *std::move(quantized)));
     }
     return absl::OkStatus();
   }
@@ -135,9 +110,11 @@ class QuantizeInt8 : public Pass {
   }
 
  private:
-  struct Selected : State {
-    std::map<std::string, std::vector<std::string>> by_block;
-  };
+  absl::StatusOr<std::vector<LinearInfo>> LinearsOf(const ModelView& model,
+                                                    absl::string_view block) const {
+    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
+    return selection.InBlock(block);
+  }
 
   // The rotation group of a layer: the wanted one, or the largest power of 4 below it that divides
   // the width; 0 for no rotation.
@@ -150,7 +127,7 @@ class QuantizeInt8 : public Pass {
   }
 
   const QuantizeInt8Options options_;  // resolved
-  const std::vector<std::string> include_, exclude_;
+  const LinearFilter linears_;
 };
 
 }  // namespace

@@ -8,15 +8,7 @@
 namespace wanlite {
 
 absl::Status RegisterQuantPasses(PassRegistry& registry) {
-  return registry.Register(
-      QuantizeInt8Options::descriptor()->full_name(),
-      [](const google::protobuf::Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
-        const auto* typed = google::protobuf::DynamicCastToGenerated<QuantizeInt8Options>(&options);
-        if (typed == nullptr) {
-          return absl::InternalError("quantize-int8: the options are no generated message");
-        }
-        return MakeQuantizeInt8(*typed);
-      });
+  return RegisterPass<QuantizeInt8Options>(registry, MakeQuantizeInt8);
 }
 
 }  // namespace wanlite

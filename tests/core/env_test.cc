@@ -77,6 +77,23 @@ TEST_CASE("a disk in memory and the machine's keep the same rules") {
     REQUIRE_OK(env.RemoveFile(disk.At("a")));
     CHECK_FALSE(env.FileExists(disk.At("a")));
   }
+  SECTION("a link is a second name of one file") {
+    REQUIRE_OK(Put(env, disk.At("a"), "hello"));
+    REQUIRE_OK(env.Link(disk.At("a"), disk.At("b")));
+    CHECK(*env.Stamp(disk.At("a")) == *env.Stamp(disk.At("b")));
+    CHECK(env.Link(disk.At("a"), disk.At("b")).code() == StatusCode::kAlreadyExists);
+    CHECK(env.Link(disk.At("none"), disk.At("c")).code() == StatusCode::kNotFound);
+    CHECK(env.Link(disk.At("a"), disk.At("none/c")).code() == StatusCode::kNotFound);
+    // Replacing one name leaves the other, and so does removing it.
+    REQUIRE_OK(env.WriteFileAtomically(disk.At("a"), "other"));
+    CHECK(*env.ReadFile(disk.At("b")) == "hello");
+    REQUIRE_OK(env.Link(disk.At("b"), disk.At("c")));
+    REQUIRE_OK(env.RemoveFile(disk.At("b")));
+    CHECK(*env.ReadFile(disk.At("c")) == "hello");
+    CHECK(*NewFaultEnv(env, -1)->ListFolder(disk.root) == Names{"a", "c"});
+    CHECK(NewFaultEnv(env, 0)->Link(disk.At("c"), disk.At("d")).code() ==
+          StatusCode::kResourceExhausted);
+  }
   SECTION("what is not there is NotFound") {
     CHECK(env.ReadFile(disk.At("no")).status().code() == StatusCode::kNotFound);
     CHECK(env.Map(disk.At("no")).status().code() == StatusCode::kNotFound);

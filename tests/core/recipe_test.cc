@@ -20,13 +20,17 @@ namespace {
 
 // A pass that keeps its options and does nothing: the reader of recipes needs no more.
 template <typename Options>
-class KeepsOptions : public Pass {
+class KeepsOptions : public BlockPass {
  public:
   explicit KeepsOptions(Options options) : options_(std::move(options)) {}
   absl::string_view name() const override { return "keeps-options"; }
   const google::protobuf::Message& options() const override { return options_; }
-  PassScope scope() const override { return PassScope::kBlock; }
-  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override { return PassPlan(); }
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override { return PassNotes(); }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block,
+                        const google::protobuf::Message* decision,
+                        PassContext& context) const override {
+    return absl::OkStatus();
+  }
 
  private:
   Options options_;
@@ -40,9 +44,9 @@ PassRegistry Passes() {
         const auto& options = static_cast<const PruneMagnitudeOptions&>(message);
         if (!options.has_amount()) return OptionError("amount", "is required");
         if (options.amount() > 1) return OptionError("amount", "above 1");
-        for (int i = 0; i < options.include_size(); ++i) {
-          if (options.include(i) == "bad")
-            return OptionError("include[" + std::to_string(i) + "]", "is bad");
+        for (int i = 0; i < options.linears().include_size(); ++i) {
+          if (options.linears().include(i) == "bad")
+            return OptionError("linears.include[" + std::to_string(i) + "]", "is bad");
         }
         return std::make_unique<KeepsOptions<PruneMagnitudeOptions>>(options);
       }));
@@ -50,7 +54,8 @@ PassRegistry Passes() {
       "wanlite.QuantizeInt8Options",
       [](const google::protobuf::Message& message) -> absl::StatusOr<std::unique_ptr<Pass>> {
         auto options = static_cast<const QuantizeInt8Options&>(message);
-        if (options.exclude_size() > 0) return absl::InvalidArgumentError("cannot exclude");
+        if (options.linears().exclude_size() > 0)
+          return absl::InvalidArgumentError("cannot exclude");
         if (!options.has_rotation_group()) options.set_rotation_group(256);
         return std::make_unique<KeepsOptions<QuantizeInt8Options>>(options);
       }));
@@ -75,7 +80,7 @@ TEST_CASE("a recipe gives its passes in order and a text with every default") {
   const std::string text = R"(# two passes
 name: "both"
 seed: 7
-passes { prune_magnitude { amount: 0.3 include: ["a.*", 'b"'] } }
+passes { prune_magnitude { amount: 0.3 linears { include: ["a.*", 'b"'] } } }
 passes { quantize_int8 {} }
 passes { custom { [type.googleapis.com/google.protobuf.Duration] { nanos: 3 } } }
 )";
@@ -83,15 +88,17 @@ passes { custom { [type.googleapis.com/google.protobuf.Duration] { nanos: 3 } } 
                        ParsedRecipe::Parse(text, "x/y.textproto", Passes()));
   CHECK(recipe.name() == "both");
   CHECK(recipe.seed() == 7);
-  REQUIRE(recipe.passes().size() == 3);
+  REQUIRE(recipe.stages().size() == 3);
   CHECK(recipe.resolved_text() == R"(name: "both"
 seed: 7
 passes {
   prune_magnitude {
     amount: 0.3
     scope: LOCAL
-    include: "a.*"
-    include: "b\""
+    linears {
+      include: "a.*"
+      include: "b\""
+    }
   }
 }
 passes {
@@ -156,7 +163,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:4:5: passes[1].quantize_int8.rotaton: unknown field, did you mean 'rotation'?"},
       {"passes { quantize_int8 { colour: 3 } }",
        "r.textproto:1:26: passes[0].quantize_int8.colour: unknown field, use one of rotation, "
-       "rotation_group, include, exclude"},
+       "rotation_group, linears"},
       {"nam: \"x\"", "r.textproto:1:1: nam: unknown field, did you mean 'name'?"},
       {"passes { prune-magnitude { amount: 0.3 } }",
        "r.textproto:1:10: passes[0].prune-magnitude: unknown field, did you mean "
@@ -183,10 +190,11 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:1:36: passes[0].prune_magnitude.amount: wants a number, found '\"0.5\"'"},
       {"passes { prune_magnitude { amount: nan } }",
        "r.textproto:1:36: passes[0].prune_magnitude.amount: wants a finite number, found nan"},
-      {"passes { prune_magnitude { amount: 0.3\n include: 5 } }",
-       "r.textproto:2:11: passes[0].prune_magnitude.include[0]: wants a text in quotes, found '5'"},
-      {"passes { prune_magnitude { amount: 0.3 include: [\"a\", \"\\xff\"] } }",
-       "r.textproto:1:55: passes[0].prune_magnitude.include[1]: wants a text in UTF-8"},
+      {"passes { prune_magnitude { amount: 0.3\n linears { include: 5 } } }",
+       "r.textproto:2:21: passes[0].prune_magnitude.linears.include[0]: wants a text in quotes, "
+       "found '5'"},
+      {"passes { prune_magnitude { amount: 0.3 linears { include: [\"a\", \"\\xff\"] } } }",
+       "r.textproto:1:65: passes[0].prune_magnitude.linears.include[1]: wants a text in UTF-8"},
       {"passes { quantize_int8 { rotation_group: 2.5 } }",
        "r.textproto:1:42: passes[0].quantize_int8.rotation_group: wants a whole number, found "
        "'2.5'"},
@@ -216,9 +224,9 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:3:13: passes[0].prune_magnitude.amount: above 1"},
       {"passes { prune_magnitude { } }",
        "r.textproto:1:10: passes[0].prune_magnitude.amount: is required"},
-      {"passes { prune_magnitude { amount: 1 include: \"a\"\n include: \"bad\" } }",
-       "r.textproto:2:11: passes[0].prune_magnitude.include[1]: is bad"},
-      {"passes { quantize_int8 { exclude: \"a\" } }",
+      {"passes { prune_magnitude { amount: 1 linears { include: \"a\"\n include: \"bad\" } } }",
+       "r.textproto:2:11: passes[0].prune_magnitude.linears.include[1]: is bad"},
+      {"passes { quantize_int8 { linears { exclude: \"a\" } } }",
        "r.textproto:1:10: passes[0].quantize_int8: cannot exclude"},
       // Passes from outside.
       {"passes { custom { [type.googleapis.com/no.Such] { } } }",
@@ -256,7 +264,8 @@ TEST_CASE("hostile texts are refused in bounded time and memory") {
   CHECK(ErrorOf(many) == "r.textproto:1:1: passes: 300 passes, at most 256 are taken");
   // Every cut and every damaged byte of a good recipe: an answer, whatever it is, and no crash.
   const std::string good =
-      "name: \"n\" seed: 1 passes { prune_magnitude { amount: 0.3 include: [\"a\", \"b\"] } } "
+      "name: \"n\" seed: 1 passes { prune_magnitude { amount: 0.3 linears { include: [\"a\", "
+      "\"b\"] } } } "
       "passes { custom "
       "{ [type.googleapis.com/google.protobuf.Duration] { seconds: 1 } } }";
   for (size_t i = 0; i < good.size(); ++i) {
@@ -303,9 +312,9 @@ TEST_CASE("messages nested in each other through Any are counted") {
 }
 
 TEST_CASE("a recipe of very many fields is refused, and a message quotes no whole recipe") {
-  std::string many = "passes { prune_magnitude { amount: 0.3 include: [\"a\"";
+  std::string many = "passes { prune_magnitude { amount: 0.3 linears { include: [\"a\"";
   for (int i = 0; i < 100'000; ++i) many += ",\"a\"";
-  CHECK(ErrorOf(many + "] } }").find("more than 65536 names, values and signs") !=
+  CHECK(ErrorOf(many + "] } } }").find("more than 65536 names, values and signs") !=
         std::string::npos);
   // Each of the fields inside has the path of what it is in; kept, they take a hundred times the
   // text.

@@ -5,8 +5,8 @@
 #include <limits>
 #include <string>
 
+#include "src/core/forwarding_env.h"
 #include "src/core/libtorch.h"
-#include "src/model/select_linears.h"
 #include "src/proto/manifest.pb.h"
 #include "tests/pipeline/toy_passes.h"
 #include "tests/testing/catch.h"
@@ -18,6 +18,7 @@ namespace {
 using absl::StatusCode;
 using testing::Compress;
 using testing::DiskWithModel;
+using testing::KeepStrongest;
 using testing::KeepUnits;
 using testing::Misbehave;
 using testing::OpenFolder;
@@ -147,16 +148,124 @@ TEST_CASE("a pass that breaks a rule ends the run with its name and the block") 
             "misbehave: toy.blocks.1: the pass left toy.blocks.1.up.weight as fp16 [12, 8], "
             "its plan says fp32 [12, 8]"));
   CHECK(status_of("metric") == absl::InternalError("misbehave: toy.blocks.1: metric x is inf"));
-  const absl::Status bytes = status_of("bytes");
-  CHECK(bytes.code() == StatusCode::kInternal);
-  CHECK(std::string(bytes.message()).find("misbehave: the plan says ") == 0);
+  CHECK(status_of("untouched").ok());
+  CHECK(status_of("decide-edits") == absl::InternalError("misbehave: Decide() changed the model"));
+  CHECK(status_of("inexact") ==
+        absl::InternalError("misbehave: its decision changed the plan, which it called exact"));
+}
+
+TEST_CASE("a plan before the decision is an estimate, and the run leaves what was decided") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const ParsedRecipe recipe = ToyRecipe(KeepStrongest(0.8) + "passes { quantize_int8 {} }");
+  PlanOptions options;
+  options.count_operations = [](const ModelView& model) {
+    double weights = 0;
+    for (const LinearInfo& linear : model.linears()) {
+      const LinearWeight& weight = **model.Weight(linear.path);
+      weights += static_cast<double>(weight.in_features() * weight.out_features());
+    }
+    return std::map<std::string, double>{{"weights", weights}};
+  };
+  ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans,
+                       PlanRecipe(recipe, OpenFolder(*env, "/in"), options));
+  REQUIRE(plans.size() == 2);
+  CHECK(plans[0].label == "1/2 keep-strongest");
+  CHECK(plans[0].estimated);
+  CHECK(plans[0].changes.empty());
+  REQUIRE(plans[0].notes.size() == 1);
+  CHECK(plans[1].estimated);
+  CHECK(plans[1].notes.back() == "planned on the estimate of a pass before it");
+  // What is left is counted by whoever plans.
+  CHECK(plans[0].operations_before.at("weights") == plans[1].operations_after.at("weights"));
+  CHECK(plans[0].operations_before.at("weights") == 2 * (4 * 8 + 2 * 3 * 96 + 8 * 3));
+
+  ASSERT_OK_AND_ASSIGN(const RunReport report, Compress(*env, recipe));
+  const double kept = report.passes[0].metrics.at("kept");
+  CHECK(kept > 1);
+  CHECK(kept < 12);
+  CHECK(report.passes[0].label == "1/2 keep-strongest");
+  CHECK(report.passes[0].bytes_after < report.passes[0].bytes_before);
+  ModelView after = LoadedView(*env, "/out");
+  CHECK(after.groups()[0].units == static_cast<int64_t>(kept));
+  CHECK(OpenFolder(*env, "/out").bytes() == report.passes[1].bytes_after);
+}
+
+TEST_CASE("the changes of a plan are what differs, in the pass's own words where nothing does") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const ParsedRecipe recipe = ToyRecipe(
+      "passes { prune_magnitude { amount: 0.25 linears { include: \"toy.blocks.0.up\" } } }" +
+      KeepUnits(6) +
+      "passes { quantize_int8 { linears { include: \"toy.blocks.0.up\" } rotation: CONVROT } }");
+  ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans,
+                       PlanRecipe(recipe, OpenFolder(*env, "/in")));
+  REQUIRE(plans.size() == 3);
+  REQUIRE(plans[0].changes.size() == 1);
+  CHECK(plans[0].changes[0].path == "toy.blocks.0.up");
+  CHECK(plans[0].changes[0].description == "24 of 96 weights to zero (25 %)");
+  CHECK(plans[0].changes[0].bytes_before == 96 * 4);
+  CHECK(plans[0].changes[0].bytes_after == 96 * 4);
+  // up, gate, down, the bias of up and the norm, in two blocks of two components.
+  REQUIRE(plans[1].changes.size() == 2 * 2 * 5);
+  CHECK(plans[1].changes[0].description == "[12, 8] -> [6, 8]");
+  CHECK(plans[1].changes[0].parameters_before == 96);
+  CHECK(plans[1].changes[0].parameters_after == 48);
+  CHECK(plans[1].parameters_before - plans[1].parameters_after == 2 * 2 * 6 * (3 * 8 + 2));
+  CHECK(plans[1].bytes_before - plans[1].bytes_after == 2 * 2 * 6 * (3 * 8 + 2) * 4);
+  REQUIRE(plans[2].changes.size() == 1);
+  CHECK(plans[2].changes[0].description ==
+        "dense fp32 -> int8 (rotation convrot, rotation_group 4)");
+  CHECK(plans[2].changes[0].bytes_after == 48 + 6 * 4);
+  CHECK(plans[2].parameters_after == plans[2].parameters_before);
+}
+
+TEST_CASE("blocks that no pass touches are adopted: the same file, neither read nor written") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const ParsedRecipe recipe = ToyRecipe(
+      "passes { quantize_int8 { linears { include: \"toy.blocks.1.*\" } } }" + testing::Steps(2));
+  REQUIRE_OK(Compress(*env, recipe));
+  int adopted = 0;
+  for (const auto& [name, bytes] : Tree(*env, "/out")) {
+    if (name.find(".safetensors") == std::string::npos || name.find("index") != std::string::npos) {
+      continue;
+    }
+    INFO(name);
+    const bool same = env->Stamp("/in/" + name)->inode == env->Stamp("/out/" + name)->inode;
+    // quantize-int8 writes a block, steps all of its component.
+    CHECK(same == (name.find("toy_2/") == 0));
+    adopted += same;
+  }
+  CHECK(adopted == 3);
+  OpenOptions verify;
+  verify.verify = true;
+  REQUIRE_OK(ModelFolder::Open(*env, "/out", verify, testing::ToyArchitectures()));
+}
+
+// A disk without hard links.
+class NoLinks : public ForwardingEnv<Env> {
+ public:
+  explicit NoLinks(Env& base) : ForwardingEnv(base) {}
+  absl::Status Link(absl::string_view from, absl::string_view to) override {
+    return absl::UnimplementedError("no links here");
+  }
+};
+
+TEST_CASE("where there are no links, what is adopted is copied, to the same bytes") {
+  const std::unique_ptr<Env> linked = DiskWithModel(), copied = DiskWithModel();
+  const ParsedRecipe recipe =
+      ToyRecipe("passes { quantize_int8 { linears { include: \"toy.blocks.1.*\" } } }");
+  REQUIRE_OK(Compress(*linked, recipe));
+  NoLinks disk(*copied);
+  REQUIRE_OK(Compress(disk, recipe));
+  CHECK(Tree(*copied, "/out") == Tree(*linked, "/out"));
+  CHECK(copied->Stamp("/in/toy/rest.safetensors")->inode !=
+        copied->Stamp("/out/toy/rest.safetensors")->inode);
 }
 
 TEST_CASE("a recipe that does not fit the model is refused before anything is written") {
   const std::unique_ptr<Env> env = DiskWithModel();
   const absl::Status status =
-      Compress(*env,
-               ToyRecipe(ScaleModel(2) + "passes { quantize_int8 { include: \"nothing.*\" } }"))
+      Compress(*env, ToyRecipe(ScaleModel(2) +
+                               "passes { quantize_int8 { linears { include: \"nothing.*\" } } }"))
           .status();
   CHECK(status.code() == StatusCode::kInvalidArgument);
   CHECK(*env->ListFolder("/") == std::vector<std::string>{"in"});

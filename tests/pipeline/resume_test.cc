@@ -12,17 +12,22 @@ namespace {
 
 using absl::StatusCode;
 using testing::Compress;
+using testing::Counts;
 using testing::DiskWithModel;
+using testing::Int8Smallest;
+using testing::KeepStrongest;
 using testing::KeepUnits;
 using testing::ScaleModel;
+using testing::Steps;
+using testing::ToyCounts;
 using testing::ToyRecipe;
 using testing::Tree;
 
-// Every kind of pass: with a survey of the model before the first block, with new shapes, over the
-// whole model, with new formats.
+// Every kind of pass: with a decision before the first block, that gives widths, over one component
+// with a state of its own, with new formats by decision.
 ParsedRecipe EveryKind() {
   return ToyRecipe("seed: 3 passes { prune_magnitude { amount: 0.3 scope: GLOBAL } }" +
-                   KeepUnits(8) + ScaleModel(0.5) + "passes { quantize_int8 {} }");
+                   KeepStrongest(0.8) + Steps(3) + Int8Smallest());
 }
 
 using Files = std::map<std::string, std::string>;
@@ -35,29 +40,67 @@ Files Unbroken(const ParsedRecipe& recipe) {
 
 TEST_CASE("a run killed at any write continues to the bytes of an unbroken run") {
   const ParsedRecipe recipe = EveryKind();
+  Counts() = ToyCounts();
   const Files expected = Unbroken(recipe);
+  REQUIRE(Counts().decisions == 2);
+  REQUIRE(Counts().steps == 3);
   int64_t kill = 0;
-  int64_t resumed = 0;
+  int64_t resumed = 0, decided_twice = 0, repeated_steps = 0;
   for (;; ++kill) {
     INFO("killed at write " << kill);
     const std::unique_ptr<Env> disk = DiskWithModel();
     const std::unique_ptr<FaultEnv> dying = NewFaultEnv(*disk, kill);
+    Counts() = ToyCounts();
     const absl::StatusOr<RunReport> killed = Compress(*dying, recipe);
     // What is at the output's place is complete or is not there.
     if (disk->FolderExists("/out")) REQUIRE(Tree(*disk, "/out") == expected);
     if (killed.ok()) break;
     REQUIRE(killed.status().code() == StatusCode::kResourceExhausted);
+    const bool decided = disk->FileExists("/out.run/stage-2-records/decision.pb");
 
     ASSERT_OK_AND_ASSIGN(const RunReport report, Compress(*disk, recipe));
     REQUIRE(Tree(*disk, "/out") == expected);
     REQUIRE(*disk->ListFolder("/") == std::vector<std::string>{"in", "out"});
     resumed += std::any_of(report.passes.begin(), report.passes.end(),
                            [](const PassReport& pass) { return pass.resumed; });
+    // Only what had not been written down is decided again, and one step at most taken again.
+    if (decided) CHECK(Counts().decisions == 2);
+    CHECK(Counts().decisions <= 3);
+    CHECK(Counts().steps <= 4);
+    CHECK(Counts().whole_models == 0);
+    decided_twice += Counts().decisions == 3;
+    repeated_steps += Counts().steps == 4;
   }
   // Killed in the very last step, when all is published, a run counts as complete.
   CHECK(kill > 100);
   // The larger part of the kills came when there was something to continue from.
   CHECK(resumed > kill / 2);
+  // To write a decision or a state down takes a folder and the steps of an atomic file.
+  CHECK(decided_twice > 0);
+  CHECK(decided_twice <= 2 * 8);
+  CHECK(repeated_steps > 0);
+  CHECK(repeated_steps <= 3 * 8);
+}
+
+TEST_CASE("a damaged decision is not followed: its stage begins anew") {
+  const ParsedRecipe recipe = ToyRecipe(KeepStrongest(0.8) + Int8Smallest());
+  const Files expected = Unbroken(recipe);
+  const std::string path = "/out.run/stage-2-records/decision.pb";
+  for (int64_t kill = 100;; kill += 10) {
+    const std::unique_ptr<Env> disk = DiskWithModel();
+    REQUIRE_FALSE(Compress(*NewFaultEnv(*disk, kill), recipe).ok());
+    if (!disk->FileExists("/out.run/stage-2-records/3.textproto")) continue;
+    // Another linear than the one that was chosen: it parses, and is not what was written.
+    ASSERT_OK_AND_ASSIGN(std::string bytes, disk->ReadFile(path));
+    const size_t at = bytes.find(".down");
+    REQUIRE(at != std::string::npos);
+    REQUIRE_OK(disk->WriteFileAtomically(path, bytes.replace(at, 5, ".gate")));
+    Counts() = ToyCounts();
+    REQUIRE_OK(Compress(*disk, recipe));
+    CHECK(Counts().decisions == 1);
+    CHECK(Tree(*disk, "/out") == expected);
+    break;
+  }
 }
 
 // How often a run may be killed and still get on depends on its longest stretch without a resume
@@ -124,7 +167,8 @@ TEST_CASE("a run cancelled after any block continues to the bytes of an unbroken
 
 // A disk with a run that was killed in its second pass, after a few blocks.
 std::unique_ptr<Env> DiskWithUnfinishedRun(const ParsedRecipe& recipe) {
-  for (int64_t kill = 50;; kill += 10) {
+  static int64_t kill = 50;  // found once
+  for (;; kill += 10) {
     std::unique_ptr<Env> disk = DiskWithModel();
     REQUIRE_FALSE(Compress(*NewFaultEnv(*disk, kill), recipe).ok());
     if (disk->FileExists("/out.run/stage-2-records/3.textproto")) return disk;
@@ -172,7 +216,7 @@ TEST_CASE("a damaged block or record of an unfinished run is made again") {
   int damaged = 0;
   for (const auto& [name, text] : run) {
     const bool block =
-        name.find("stage-2-keep-units/") == 0 && name.find(".safetensors") != std::string::npos;
+        name.find("stage-2-keep-strongest/") == 0 && name.find(".safetensors") != std::string::npos;
     const bool record = name.find("stage-2-records/") == 0 && name.back() != '/';
     if (!block && !record) continue;
     INFO(name);
@@ -192,7 +236,7 @@ TEST_CASE("a damaged state is reported, never guessed at") {
   const std::string path = "/out.run/run_state.textproto";
   const std::string good = *disk->ReadFile(path);
   for (const std::string& bad :
-       {good.substr(0, good.size() - 4), std::string("format_version: 3\n"), std::string("x"),
+       {good.substr(0, good.size() - 4), std::string("format_version: 4\n"), std::string("x"),
         std::string()}) {
     INFO(bad);
     REQUIRE_OK(disk->WriteFileAtomically(path, bad));

@@ -46,7 +46,7 @@ std::unique_ptr<Env> DiskWithKilledRun() {
   for (int64_t kill = 50;; kill += 10) {
     std::unique_ptr<Env> disk = DiskWithModel();
     REQUIRE_FALSE(Compress(*NewFaultEnv(*disk, kill), TwoPasses()).ok());
-    if (disk->FileExists("/out.run/stage-2-records/3.textproto")) return disk;
+    if (disk->FileExists("/out.run/stage-2-records/4.textproto")) return disk;
   }
 }
 

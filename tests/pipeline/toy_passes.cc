@@ -2,15 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/pipeline/toy_passes.h"
 
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/wrappers.pb.h>
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
-#include "src/model/select_linears.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/status.h"
@@ -18,45 +20,45 @@
 namespace wanlite::testing {
 namespace {
 
+using google::protobuf::BoolValue;
 using google::protobuf::DoubleValue;
+using google::protobuf::FloatValue;
+using google::protobuf::Int32Value;
 using google::protobuf::Int64Value;
+using google::protobuf::ListValue;
 using google::protobuf::Message;
 using google::protobuf::StringValue;
+using google::protobuf::Struct;
 
 std::string ConfigText(int64_t hidden) {
   return nlohmann::json({{"_class_name", "ToyModel"}, {"hidden", hidden}}).dump();
 }
 
-// Plans what ApplyPlan() would leave, told by a second model of the same shapes.
-class ToyPass : public Pass {
+// A plan without words of its own.
+template <typename Base>
+class ToyPass : public Base {
  public:
-  PassScope scope() const override { return PassScope::kBlock; }
-  absl::StatusOr<PassPlan> Plan(const ModelView& model) const override {
-    PassPlan plan;
-    plan.pass = std::string(name());
-    plan.bytes_before = StoredBytes(model.Tensors());
-    plan.bytes_after = plan.bytes_before + Growth(model);
-    return plan;
-  }
-  virtual int64_t Growth(const ModelView& model) const { return 0; }
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override { return PassNotes(); }
 };
 
-class KeepUnitsPass : public ToyPass {
+absl::Status KeepInBlock(ModelView& model, const std::string* block,
+                         const std::function<at::Tensor(const AxisGroup&)>& units) {
+  for (const AxisGroup& group : std::vector<AxisGroup>(model.groups())) {
+    if (block != nullptr && group.block != *block) continue;
+    WANLITE_RETURN_IF_ERROR(model.KeepUnits(group.name, units(group)));
+  }
+  return absl::OkStatus();
+}
+
+class KeepUnitsPass : public ToyPass<BlockPass> {
  public:
   explicit KeepUnitsPass(const Int64Value& units) : units_(units) {}
   absl::string_view name() const override { return "keep-units"; }
   const Message& options() const override { return units_; }
-
-  int64_t Growth(const ModelView& model) const override {
-    int64_t growth = 0;
-    for (const AxisGroup& group : model.groups()) {
-      // up row and bias, gate row, norm, down column: fp32 of the toy's width of 8.
-      growth += (units_.value() - group.units) * (8 + 1 + 8 + 1 + 8) * 4;
-    }
-    return growth;
+  absl::Status ApplyPlan(ModelView& hollow, const Message* decision) const override {
+    return Keep(hollow, nullptr);
   }
-  absl::Status ApplyPlan(ModelView& hollow) const override { return Keep(hollow, nullptr); }
-  absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message* decision,
                         PassContext& context) const override {
     const std::string path = block.block();
     context.metrics["blocks"] += 1;
@@ -65,22 +67,149 @@ class KeepUnitsPass : public ToyPass {
 
  private:
   absl::Status Keep(ModelView& model, const std::string* block) const {
-    for (const AxisGroup& group : std::vector<AxisGroup>(model.groups())) {
-      if (block != nullptr && group.block != *block) continue;
-      WANLITE_RETURN_IF_ERROR(model.KeepUnits(group.name, at::arange(units_.value(), at::kLong)));
-    }
-    return absl::OkStatus();
+    return KeepInBlock(model, block,
+                       [&](const AxisGroup&) { return at::arange(units_.value(), at::kLong); });
   }
   const Int64Value units_;
 };
 
-class ScaleModelPass : public ToyPass {
+// Widths from values: of every group the same number of units, those with the largest rows, as many
+// as come near the largest on average. What it keeps is told by no shape.
+class KeepStrongestPass : public ToyPass<BlockPass> {
+ public:
+  explicit KeepStrongestPass(const FloatValue& share) : share_(share) {}
+  absl::string_view name() const override { return "keep-strongest"; }
+  const Message& options() const override { return share_; }
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
+    PassNotes notes;
+    notes.exact = false;
+    return notes;
+  }
+
+  absl::StatusOr<std::unique_ptr<Message>> Decide(ModelView& model,
+                                                  PassContext& context) const override {
+    ++Counts().decisions;
+    std::map<std::string, at::Tensor> strength;
+    double near = 0;
+    for (const AxisGroup& group : model.groups()) {
+      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(group.block));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor rows,
+                               model.FindTensor(group.refs.front().tensor + ".weight"));
+      const at::Tensor norms = rows.detach().norm(2, 1);
+      strength[group.name] = norms.clone();
+      near += (norms >= share_.value() * norms.max()).sum().item<double>();
+    }
+    const int64_t kept = static_cast<int64_t>(near / static_cast<double>(strength.size()));
+    context.metrics["kept"] += static_cast<double>(kept);
+    auto decision = std::make_unique<Struct>();
+    for (const auto& [name, norms] : strength) {
+      const at::Tensor best = std::get<0>(std::get<1>(norms.topk(kept)).sort());
+      auto& units = *(*decision->mutable_fields())[name].mutable_list_value();
+      for (int64_t i = 0; i < kept; ++i) {
+        units.add_values()->set_number_value(static_cast<double>(best[i].item<int64_t>()));
+      }
+    }
+    return decision;
+  }
+  absl::Status ApplyPlan(ModelView& hollow, const Message* decision) const override {
+    return decision == nullptr ? absl::OkStatus() : Keep(hollow, nullptr, decision);
+  }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message* decision,
+                        PassContext& context) const override {
+    const std::string path = block.block();
+    return Keep(model, &path, decision);
+  }
+
+ private:
+  static absl::Status Keep(ModelView& model, const std::string* block, const Message* decision) {
+    const auto& fields = static_cast<const Struct*>(decision)->fields();
+    return KeepInBlock(model, block, [&](const AxisGroup& group) {
+      std::vector<int64_t> units;
+      for (const auto& value : fields.at(group.name).list_value().values()) {
+        units.push_back(static_cast<int64_t>(value.number_value()));
+      }
+      return at::tensor(units, at::kLong);
+    });
+  }
+  const FloatValue share_;
+};
+
+// Formats from values: the half of the linears whose largest weight is smallest becomes INT8.
+class Int8SmallestPass : public ToyPass<BlockPass> {
+ public:
+  explicit Int8SmallestPass(const BoolValue& unused) : options_(unused) {}
+  absl::string_view name() const override { return "int8-smallest"; }
+  const Message& options() const override { return options_; }
+  absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
+    PassNotes notes;
+    notes.exact = false;
+    return notes;
+  }
+  absl::StatusOr<std::unique_ptr<Message>> Decide(ModelView& model,
+                                                  PassContext& context) const override {
+    ++Counts().decisions;
+    std::vector<std::pair<double, std::string>> largest;
+    for (const LinearInfo& linear : model.linears()) {
+      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(linear.block));
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
+      largest.emplace_back(weight->Dequantize().abs().max().item<double>(), linear.path);
+    }
+    std::sort(largest.begin(), largest.end());
+    auto decision = std::make_unique<ListValue>();
+    for (size_t i = 0; i < largest.size() / 2; ++i) {
+      decision->add_values()->set_string_value(largest[i].second);
+    }
+    return decision;
+  }
+  absl::Status ApplyPlan(ModelView& hollow, const Message* decision) const override {
+    for (const std::string& path : Chosen(decision)) {
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, hollow.Weight(path));
+      const nn::HollowGuard guard;
+      const int64_t out = weight->out_features(), in = weight->in_features();
+      WANLITE_RETURN_IF_ERROR(Set(hollow, path, nn::NewTensor({out, in}, at::kChar),
+                                  nn::NewTensor({out, 1}, at::kFloat)));
+    }
+    return absl::OkStatus();
+  }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message* decision,
+                        PassContext& context) const override {
+    for (const std::string& path : Chosen(decision)) {
+      if (model.BlockOf(path) != block.block()) continue;
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(path));
+      const at::Tensor dense = weight->Dequantize();
+      const at::Tensor scale = std::get<0>(dense.abs().max(1, /*keepdim=*/true)) / 127;
+      WANLITE_RETURN_IF_ERROR(Set(model, path, (dense / scale).round().to(at::kChar), scale));
+      context.metrics["layers"] += 1;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static std::vector<std::string> Chosen(const Message* decision) {
+    std::vector<std::string> paths;
+    if (decision == nullptr) return paths;
+    for (const auto& value : static_cast<const ListValue*>(decision)->values()) {
+      paths.push_back(value.string_value());
+    }
+    return paths;
+  }
+  static absl::Status Set(ModelView& model, const std::string& path, const at::Tensor& weight,
+                          const at::Tensor& scale) {
+    WANLITE_ASSIGN_OR_RETURN(
+        std::unique_ptr<LinearWeight> int8,
+        MakeLinearWeight("int8", {{"weight", weight}, {"weight_scale", scale}}, "{}"));
+    return model.SetLinearWeight(path, std::move(int8));
+  }
+  const BoolValue options_;
+};
+
+class ScaleModelPass : public ToyPass<ModelPass> {
  public:
   explicit ScaleModelPass(const DoubleValue& factor) : factor_(factor) {}
   absl::string_view name() const override { return "scale-model"; }
   const Message& options() const override { return factor_; }
-  PassScope scope() const override { return PassScope::kModel; }
-  absl::Status RunModel(ModelView& model, PassContext& context) const override {
+  absl::Status RunModel(ModelView& model, const Message* decision,
+                        PassContext& context) const override {
     for (const NamedTensor& named : model.Tensors()) {
       if (!named.tensor.is_floating_point()) continue;
       context.metrics["tensors"] += 1;
@@ -93,15 +222,66 @@ class ScaleModelPass : public ToyPass {
   const DoubleValue factor_;
 };
 
-class MisbehavePass : public ToyPass {
+// Long work: every step adds to the head's bias of `toy`, by the seed and the step. The state after
+// each step is kept in the scratch folder, with which a killed run goes on.
+class StepsPass : public ToyPass<ModelPass> {
+ public:
+  explicit StepsPass(const Int32Value& steps) : steps_(steps) {}
+  absl::string_view name() const override { return "steps"; }
+  const Message& options() const override { return steps_; }
+  absl::StatusOr<std::vector<std::string>> components(const ModelView& model) const override {
+    return std::vector<std::string>{"toy"};
+  }
+  absl::Status RunModel(ModelView& model, const Message* decision,
+                        PassContext& context) const override {
+    if (model.FindComponent("toy_2") != nullptr) ++Counts().whole_models;
+    WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
+    const std::string path = JoinPath(scratch, "state.safetensors");
+    WANLITE_ASSIGN_OR_RETURN(at::Tensor state, model.FindTensor("toy.head.bias"));
+    state = state.detach().clone();
+    int64_t step = 0;
+    if (context.env->FileExists(path)) {
+      WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(*context.env, path));
+      WANLITE_ASSIGN_OR_RETURN(state, source->Read("state"));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor done, source->Read("step"));
+      step = done.item<int64_t>();
+    }
+    for (; step < steps_.value(); ++step) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
+      ++Counts().steps;
+      state = state * 0.75 + static_cast<double>(context.seed + step);
+      WANLITE_RETURN_IF_ERROR(
+          WriteSafetensors(*context.env, path, {{"state", state}, {"step", at::tensor({step + 1})}})
+              .status());
+    }
+    context.metrics["steps"] = static_cast<double>(steps_.value());
+    return model.SetTensor("toy.head.bias", state);
+  }
+
+ private:
+  const Int32Value steps_;
+};
+
+class MisbehavePass : public ToyPass<BlockPass> {
  public:
   explicit MisbehavePass(const StringValue& rule) : rule_(rule) {}
   absl::string_view name() const override { return "misbehave"; }
   const Message& options() const override { return rule_; }
-  int64_t Growth(const ModelView& model) const override {
-    return rule_.value() == "bytes" ? -1 : 0;
+  absl::StatusOr<std::unique_ptr<Message>> Decide(ModelView& model,
+                                                  PassContext& context) const override {
+    if (rule_.value() == "decide-edits") {
+      WANLITE_RETURN_IF_ERROR(model.KeepUnits(model.groups()[0].name, at::arange(3, at::kLong)));
+    }
+    return std::make_unique<StringValue>(rule_);
   }
-  absl::Status RunBlock(ModelView& model, const BlockLease& block, State* state,
+  absl::Status ApplyPlan(ModelView& hollow, const Message* decision) const override {
+    if (decision == nullptr || rule_.value() != "inexact") return absl::OkStatus();
+    return hollow.KeepUnits(hollow.groups()[0].name, at::arange(3, at::kLong));
+  }
+  bool Touches(const ModelView& model, absl::string_view block) const override {
+    return rule_.value() != "untouched" || block != "toy.blocks.1";
+  }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message* decision,
                         PassContext& context) const override {
     if (block.block() != "toy.blocks.1") return absl::OkStatus();
     const std::string linear = "toy.blocks.1.up";
@@ -121,11 +301,10 @@ class MisbehavePass : public ToyPass {
 
 template <typename Options, typename PassT>
 void AddPass(PassRegistry& registry) {
-  REQUIRE_OK(registry.Register(Options::descriptor()->full_name(),
-                               [](const Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
-                                 return std::make_unique<PassT>(
-                                     static_cast<const Options&>(options));
-                               }));
+  REQUIRE_OK(RegisterPass<Options>(
+      registry, [](const Options& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
+        return std::make_unique<PassT>(options);
+      }));
 }
 
 void AddToTree(Env& env, const std::string& dir, const std::string& prefix,
@@ -174,6 +353,9 @@ PassRegistry ToyPasses() {
   AddPass<Int64Value, KeepUnitsPass>(registry);
   AddPass<DoubleValue, ScaleModelPass>(registry);
   AddPass<StringValue, MisbehavePass>(registry);
+  AddPass<FloatValue, KeepStrongestPass>(registry);
+  AddPass<BoolValue, Int8SmallestPass>(registry);
+  AddPass<Int32Value, StepsPass>(registry);
   return registry;
 }
 
@@ -183,20 +365,22 @@ ParsedRecipe ToyRecipe(const std::string& text) {
   return recipe;
 }
 
-std::string KeepUnits(int units) {
-  return absl::StrCat(
-      "passes { custom { [type.googleapis.com/google.protobuf.Int64Value] { value: ", units,
-      " } } }\n");
+ToyCounts& Counts() {
+  static ToyCounts counts;
+  return counts;
 }
-std::string ScaleModel(double factor) {
-  return absl::StrCat(
-      "passes { custom { [type.googleapis.com/google.protobuf.DoubleValue] { value: ", factor,
-      " } } }\n");
+
+std::string Custom(const std::string& type, const std::string& value) {
+  return absl::StrCat("passes { custom { [type.googleapis.com/google.protobuf.", type,
+                      "] { value: ", value, " } } }\n");
 }
+std::string KeepUnits(int units) { return Custom("Int64Value", absl::StrCat(units)); }
+std::string KeepStrongest(double share) { return Custom("FloatValue", absl::StrCat(share)); }
+std::string Int8Smallest() { return Custom("BoolValue", "true"); }
+std::string ScaleModel(double factor) { return Custom("DoubleValue", absl::StrCat(factor)); }
+std::string Steps(int steps) { return Custom("Int32Value", absl::StrCat(steps)); }
 std::string Misbehave(const std::string& rule) {
-  return absl::StrCat(
-      "passes { custom { [type.googleapis.com/google.protobuf.StringValue] { value: \"", rule,
-      "\" } } }\n");
+  return Custom("StringValue", absl::StrCat("\"", rule, "\""));
 }
 
 std::unique_ptr<Env> DiskWithModel(uint64_t seed) {

@@ -21,19 +21,32 @@ namespace wanlite::testing {
 // "ToyModel" of tests/testing/toy_model.h; its config.json says {"hidden": 12}.
 const ArchitectureRegistry& ToyArchitectures();
 
-// The built-in passes and:
-//   google.protobuf.Int64Value   keep-units: keeps the first N units of every axis group
-//   google.protobuf.DoubleValue  scale-model: multiplies every tensor, model scope
-//   google.protobuf.StringValue  misbehave: breaks the rule that the text names, in block
-//   toy.blocks.1:
-//                                "nan", "error", "throw", "unplanned", "bytes", "metric"; "" keeps
-//                                them all
+// The built-in passes and, by their options in google.protobuf:
+//   Int64Value   keep-units: keeps the first N units of every axis group
+//   FloatValue   keep-strongest: decides from the values how many units to keep, and which
+//   BoolValue    int8-smallest: decides from the values which linears become INT8
+//   DoubleValue  scale-model: multiplies every tensor, model scope
+//   Int32Value   steps: N steps on component toy, model scope, with a state in the scratch folder
+//   StringValue  misbehave: breaks the rule that the text names, in block toy.blocks.1: "nan",
+//                "error", "throw", "unplanned", "untouched", "metric", "decide-edits", "inexact";
+//                "" keeps them all
 PassRegistry ToyPasses();
+
+// What the passes did since somebody set it to zero.
+struct ToyCounts {
+  int decisions = 0;     // of keep-strongest and int8-smallest
+  int steps = 0;         // of steps
+  int whole_models = 0;  // that steps was shown, which asks for one component
+};
+ToyCounts& Counts();
 
 // A recipe for ToyPasses(), which must parse.
 ParsedRecipe ToyRecipe(const std::string& text);
 std::string KeepUnits(int units);
+std::string KeepStrongest(double share);
+std::string Int8Smallest();
 std::string ScaleModel(double factor);
+std::string Steps(int steps);
 std::string Misbehave(const std::string& rule);
 
 // A disk with the checkpoint /in: two components, toy and toy_2, with the given seed.

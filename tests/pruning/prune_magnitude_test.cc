@@ -107,7 +107,7 @@ TEST_CASE("prune-magnitude keeps dtypes, biases, norms and the layers it does no
     for (const NamedTensor& named : view.Tensors()) before[named.name] = named.tensor.clone();
     const std::string structure = DumpModel(view);
     auto options = Options(0.5, PruneMagnitudeOptions::LOCAL);
-    options.add_exclude("*.gate");
+    options.mutable_linears()->add_exclude("*.gate");
     ASSERT_OK_AND_ASSIGN(const PassResult result, RunBlockPass(*MakePass(options), view));
     CHECK(DumpModel(view) == structure);
     for (const auto& [name, tensor] : result.tensors) {
@@ -182,23 +182,21 @@ TEST_CASE("the plan of prune-magnitude comes from shapes and equals its effect")
   }
   const ModelView hollow = View(hollow_model);
   auto options = Options(0.3, PruneMagnitudeOptions::LOCAL);
-  options.add_include("toy.blocks.*");
-  options.add_exclude("nothing.*");
+  options.mutable_linears()->add_include("toy.blocks.*");
+  options.mutable_linears()->add_exclude("nothing.*");
   const auto pass = MakePass(options);
-  ASSERT_OK_AND_ASSIGN(const PassPlan plan, pass->Plan(hollow));
-  CHECK(plan.pass == pass->name());
-  REQUIRE(plan.changes.size() == 6);
-  CHECK(plan.bytes_before == plan.bytes_after);
-  CHECK(plan.changes[0].bytes_before == 96 * 4);
-  CHECK(plan.changes[0].description == "29 of 96 weights to zero (30 %)");
+  ASSERT_OK_AND_ASSIGN(const PassNotes plan, pass->Plan(hollow));
+  REQUIRE(plan.value_changes.size() == 6);
+  CHECK(plan.value_changes[0].second == "29 of 96 weights to zero (30 %)");
+  CHECK(plan.exact);
   REQUIRE(plan.notes.size() == 2);
   CHECK_THAT(plan.notes[0], Contains("nothing.*"));
   CHECK_THAT(plan.notes[1], Contains("save no time"));
 
   ModelView real = View(MakeToyModel());
   ASSERT_OK_AND_ASSIGN(const PassResult result, RunBlockPass(*pass, real));
-  for (const PlannedChange& change : plan.changes) {
-    const at::Tensor weight = result.tensors.at(change.path + ".weight");
+  for (const auto& [path, what] : plan.value_changes) {
+    const at::Tensor weight = result.tensors.at(path + ".weight");
     CHECK((weight == 0).sum().item<int64_t>() == 29);
   }
   CHECK(DumpModel(real) == DumpModel(hollow));
@@ -220,16 +218,16 @@ TEST_CASE("bad options of prune-magnitude name the field and the value") {
 
 TEST_CASE("patterns that fit nothing, quantized layers and NaN are refused by name") {
   auto options = Options(0.5, PruneMagnitudeOptions::LOCAL);
-  options.add_include("toy.blocks.*");
-  options.add_include("toy.block.0.*");
+  options.mutable_linears()->add_include("toy.blocks.*");
+  options.mutable_linears()->add_include("toy.block.0.*");
   ModelView view = View(MakeToyModel());
   auto plan = MakePass(options)->Plan(view);
   CHECK(plan.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK_THAT(std::string(plan.status().message()),
-             Contains("include[1]") && Contains("\"toy.block.0.*\" fits no linear layer"));
+             Contains("linears.include[1]") && Contains("\"toy.block.0.*\" fits no linear layer"));
 
   options = Options(0.5, PruneMagnitudeOptions::LOCAL);
-  options.add_exclude("*");
+  options.mutable_linears()->add_exclude("*");
   CHECK_THAT(std::string(MakePass(options)->Plan(view).status().message()),
              Contains("no linear layer is selected"));
 
@@ -261,6 +259,33 @@ TEST_CASE("prune-magnitude stops when it is cancelled") {
     CHECK(RunBlockPass(*MakePass(Options(0.5, scope)), view, &cancel).status().code() ==
           absl::StatusCode::kCancelled);
   }
+}
+
+TEST_CASE("GLOBAL reads the weights for its decision and no more when it is there") {
+  const auto pass = MakePass(Options(0.4, PruneMagnitudeOptions::GLOBAL));
+  ModelView in_memory = View(MakeToyModel(9));
+  const auto source = std::make_shared<MapSource>(in_memory.Tensors());
+  std::shared_ptr<ToyModel> hollow_model;
+  {
+    nn::HollowGuard hollow;
+    hollow_model = std::make_shared<ToyModel>();
+  }
+  ModelView streamed = View(hollow_model);
+  streamed.AttachSource(source);
+  PassContext context;
+  ASSERT_OK_AND_ASSIGN(const auto decision, pass->Decide(streamed, context));
+  REQUIRE(decision != nullptr);
+  CHECK(static_cast<const PruneMagnitudeDecision&>(*decision).rules_size() == 6);
+  // Two blocks of six tensors, twice.
+  CHECK(source->reads == 2 * 2 * 6);
+  const auto& block_pass = dynamic_cast<const BlockPass&>(*pass);
+  CHECK_FALSE(block_pass.Touches(streamed, "toy"));
+  CHECK(block_pass.Touches(streamed, "toy.blocks.1"));
+  ASSERT_OK_AND_ASSIGN(const BlockLease lease, streamed.Lease("toy.blocks.1"));
+  REQUIRE_OK(block_pass.RunBlock(streamed, lease, decision.get(), context));
+  CHECK(source->reads == 2 * 2 * 6 + 6);
+  CHECK(block_pass.RunBlock(streamed, lease, nullptr, context).code() ==
+        absl::StatusCode::kInternal);
 }
 
 }  // namespace wanlite

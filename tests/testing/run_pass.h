@@ -5,6 +5,8 @@
 #ifndef WANLITE_TESTS_TESTING_RUN_PASS_H_
 #define WANLITE_TESTS_TESTING_RUN_PASS_H_
 
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -51,22 +53,26 @@ struct PassResult {
   std::map<std::string, double> metrics;      // finished
 };
 
-// Prepare, then every block under its lease, then FinishMetrics.
-inline absl::StatusOr<PassResult> RunBlockPass(const Pass& pass, ModelView& model,
+// Plan, Decide, every block that is touched under its lease, FinishMetrics.
+inline absl::StatusOr<PassResult> RunBlockPass(const Pass& given, ModelView& model,
                                                const CancellationToken* cancel = nullptr) {
+  const auto& pass = dynamic_cast<const BlockPass&>(given);
+  WANLITE_RETURN_IF_ERROR(pass.Plan(model).status());
   PassResult result;
   const auto add = [&](const PassContext& context) {
     for (const auto& [name, value] : context.metrics) result.metrics[name] += value;
   };
-  PassContext prepare;
-  prepare.cancel = cancel;
-  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<Pass::State> state, pass.Prepare(model, prepare));
-  add(prepare);
+  PassContext deciding;
+  deciding.cancel = cancel;
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<google::protobuf::Message> decision,
+                           pass.Decide(model, deciding));
+  add(deciding);
   for (const BlockInfo& block : std::vector<BlockInfo>(model.blocks())) {
     PassContext context;
     context.cancel = cancel;
+    const bool touched = pass.Touches(model, block.path);
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
-    WANLITE_RETURN_IF_ERROR(pass.RunBlock(model, lease, state.get(), context));
+    if (touched) WANLITE_RETURN_IF_ERROR(pass.RunBlock(model, lease, decision.get(), context));
     add(context);
     for (const NamedTensor& named : lease.State()) {
       result.tensors[named.name] = named.tensor.detach().clone();

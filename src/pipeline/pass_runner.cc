@@ -1,0 +1,238 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/pipeline/pass_runner.h"
+
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/core/catch_torch.h"
+#include "src/model/dump.h"
+#include "src/pipeline/invariants.h"
+#include "src/pipeline/plan.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+void AddTo(Metrics& sums, const Metrics& more) {
+  for (const auto& [name, value] : more) sums[name] += value;
+}
+
+absl::Status CheckMetrics(const Metrics& metrics) {
+  for (const auto& [name, value] : metrics) {
+    if (!std::isfinite(value)) {
+      return absl::InternalError(absl::StrCat("metric ", name, " is ", value));
+    }
+  }
+  return absl::OkStatus();
+}
+
+class PassRunner {
+ public:
+  PassRunner(const RecipeStage& recipe_stage, const PassContext& context, Stage& stage)
+      : pass_(*recipe_stage.pass),
+        label_(recipe_stage.label),
+        context_(context),
+        progress_(*context.progress),
+        stage_(stage) {}
+
+  absl::StatusOr<PassOutcome> Run() {
+    WANLITE_ASSIGN_OR_RETURN(const Decision decision, DecideOnce());
+    WANLITE_ASSIGN_OR_RETURN(ModelView planned, stage_.Hollow());
+    WANLITE_ASSIGN_OR_RETURN(const PassPlan plan, PlanOnto(pass_, decision.message.get(), planned));
+    if (decision.message != nullptr) WANLITE_RETURN_IF_ERROR(CheckExact(planned));
+    PassOutcome outcome{std::move(planned), resumed_, plan.bytes_before, plan.bytes_after,
+                        decision.metrics};
+    const google::protobuf::Message* message = decision.message.get();
+    if (const auto* pass = dynamic_cast<const BlockPass*>(&pass_)) {
+      WANLITE_RETURN_IF_ERROR(RunBlocks(*pass, message, outcome));
+    } else if (const auto* pass = dynamic_cast<const ModelPass*>(&pass_)) {
+      WANLITE_RETURN_IF_ERROR(RunModel(*pass, message, outcome));
+    } else {
+      return absl::InternalError(
+          absl::StrCat(pass_.name(), ": the pass is neither a BlockPass nor a ModelPass"));
+    }
+    pass_.FinishMetrics(outcome.metrics);
+    WANLITE_RETURN_IF_ERROR(Named(CheckMetrics(outcome.metrics)));
+    outcome.resumed = resumed_;
+    return outcome;
+  }
+
+ private:
+  absl::Status Named(const absl::Status& status) const { return Annotate(status, pass_.name()); }
+  absl::Status Named(const absl::Status& status, const std::string& block) const {
+    return Annotate(status, absl::StrCat(pass_.name(), ": ", block));
+  }
+
+  PassContext NewContext() const {
+    PassContext context = context_;
+    context.metrics.clear();
+    return context;
+  }
+
+  absl::StatusOr<Decision> DecideOnce() {
+    WANLITE_ASSIGN_OR_RETURN(std::optional<Decision> earlier, stage_.ReadDecision());
+    if (earlier.has_value()) {
+      resumed_ = true;
+      return *std::move(earlier);
+    }
+    WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Model());
+    const std::string before = model->Fingerprint();
+    PassContext context = NewContext();
+    Decision decision;
+    const absl::Status decided = CatchTorch([&]() -> absl::Status {
+      WANLITE_ASSIGN_OR_RETURN(decision.message, pass_.Decide(*model, context));
+      return absl::OkStatus();
+    });
+    WANLITE_RETURN_IF_ERROR(Named(decided));
+    if (model->Fingerprint() != before) {
+      return absl::InternalError(absl::StrCat(pass_.name(), ": Decide() changed the model"));
+    }
+    decision.metrics = std::move(context.metrics);
+    WANLITE_RETURN_IF_ERROR(Named(CheckMetrics(decision.metrics)));
+    WANLITE_RETURN_IF_ERROR(Named(stage_.WriteDecision(decision)));
+    return decision;
+  }
+
+  // A pass that says that its plan is exact must not leave another one after all.
+  absl::Status CheckExact(const ModelView& planned) {
+    WANLITE_ASSIGN_OR_RETURN(ModelView estimated, stage_.Hollow());
+    WANLITE_ASSIGN_OR_RETURN(const PassPlan estimate, PlanOnto(pass_, nullptr, estimated));
+    if (estimate.estimated || estimated.Fingerprint() == planned.Fingerprint()) {
+      return absl::OkStatus();
+    }
+    return absl::InternalError(
+        absl::StrCat(pass_.name(), ": its decision changed the plan, which it called exact"));
+  }
+
+  absl::Status RunBlocks(const BlockPass& pass, const google::protobuf::Message* decision,
+                         PassOutcome& outcome) {
+    WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Model());
+    const std::vector<BlockInfo> blocks = model->blocks();
+    progress_.Begin(label_, static_cast<int64_t>(blocks.size()));
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));
+      const std::string& block = blocks[i].path;
+      bool touched = true;
+      WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&] {
+                                      touched = pass.Touches(*model, block);
+                                      return absl::OkStatus();
+                                    }),
+                                    block));
+      absl::StatusOr<Metrics> metrics =
+          touched ? RunBlock(pass, decision, *model, outcome.planned, i, block)
+                  : Keep(*model, outcome.planned, i, block);
+      if (!metrics.ok()) return Named(metrics.status(), block);
+      AddTo(outcome.metrics, *metrics);
+      progress_.Update(static_cast<int64_t>(i) + 1, block);
+    }
+    progress_.End();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Metrics> RunBlock(const BlockPass& pass, const google::protobuf::Message* decision,
+                                   ModelView& model, const ModelView& planned, size_t number,
+                                   const std::string& block) {
+    if (std::optional<Metrics> published = stage_.Published(number, block)) {
+      resumed_ = true;
+      return *std::move(published);
+    }
+    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
+    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
+    PassContext context = NewContext();
+    context.progress = &SilentProgress();  // the line shows the blocks
+    WANLITE_RETURN_IF_ERROR(
+        CatchTorch([&] { return pass.RunBlock(model, lease, decision, context); }));
+    const std::vector<NamedTensor> tensors = lease.State();
+    WANLITE_RETURN_IF_ERROR(CheckInvariants(model, tensors));
+    WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, tensors));
+    WANLITE_RETURN_IF_ERROR(CheckMetrics(context.metrics));
+    // The place where a stream of activations moves past the block: it is as the pass leaves it,
+    // and not published yet.
+    WANLITE_RETURN_IF_ERROR(
+        stage_.Publish(number, model.ComponentOf(block).name, block, tensors, &context.metrics));
+    return std::move(context.metrics);
+  }
+
+  // A block that the pass does not touch.
+  absl::StatusOr<Metrics> Keep(ModelView& model, const ModelView& planned, size_t number,
+                               const std::string& block) {
+    WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, model.BlockTensors(block)));
+    const std::string& component = model.ComponentOf(block).name;
+    WANLITE_ASSIGN_OR_RETURN(const bool adopted, stage_.Adopt(component, block));
+    if (adopted) return Metrics();
+    if (std::optional<Metrics> published = stage_.Published(number, block)) {
+      resumed_ = true;
+      return *std::move(published);
+    }
+    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
+    const std::vector<NamedTensor> tensors = lease.State();
+    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(tensors), "input"));
+    const Metrics none;
+    WANLITE_RETURN_IF_ERROR(stage_.Publish(number, component, block, tensors, &none));
+    return none;
+  }
+
+  absl::Status RunModel(const ModelPass& pass, const google::protobuf::Message* decision,
+                        PassOutcome& outcome) {
+    WANLITE_ASSIGN_OR_RETURN(ModelView* const input, stage_.Model());
+    std::vector<std::string> wanted;
+    WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&]() -> absl::Status {
+      WANLITE_ASSIGN_OR_RETURN(wanted, pass.components(*input));
+      return absl::OkStatus();
+    })));
+    for (const std::string& name : wanted) {
+      if (input->FindComponent(name) != nullptr) continue;
+      return absl::InternalError(
+          absl::StrCat(pass_.name(), ": asks for the component '", name, "', which is not there"));
+    }
+    WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Load(wanted));
+    WANLITE_RETURN_IF_ERROR(Named(CheckFinite(model->Tensors()), "input"));
+    PassContext context = NewContext();
+    WANLITE_RETURN_IF_ERROR(
+        Named(CatchTorch([&] { return pass.RunModel(*model, decision, context); })));
+    AddTo(outcome.metrics, context.metrics);
+
+    const std::vector<BlockInfo> blocks = input->blocks();
+    progress_.Begin(label_, static_cast<int64_t>(blocks.size()));
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));
+      const std::string& block = blocks[i].path;
+      const std::string& component = input->ComponentOf(block).name;
+      if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), component) == wanted.end()) {
+        WANLITE_RETURN_IF_ERROR(Named(Keep(*input, outcome.planned, i, block).status(), block));
+      } else {
+        const std::vector<NamedTensor> tensors = model->BlockTensors(block);
+        WANLITE_RETURN_IF_ERROR(Named(CheckInvariants(*model, tensors), block));
+        WANLITE_RETURN_IF_ERROR(
+            Named(CheckPlanKept(*model, outcome.planned, block, tensors), block));
+        WANLITE_RETURN_IF_ERROR(
+            Named(stage_.Publish(i, component, block, tensors, nullptr), block));
+      }
+      progress_.Update(static_cast<int64_t>(i) + 1, block);
+    }
+    progress_.End();
+    return absl::OkStatus();
+  }
+
+  const Pass& pass_;
+  const std::string label_;
+  const PassContext& context_;
+  ProgressSink& progress_;
+  Stage& stage_;
+  bool resumed_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<PassOutcome> RunPass(const RecipeStage& recipe_stage, const PassContext& context,
+                                    Stage& stage) {
+  return PassRunner(recipe_stage, context, stage).Run();
+}
+
+}  // namespace wanlite

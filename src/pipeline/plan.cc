@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/pipeline/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "src/core/catch_torch.h"
+#include "src/core/libtorch.h"
+#include "src/model/dump.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+namespace {
+
+int64_t BytesOf(const at::Tensor& tensor) {
+  return tensor.numel() * static_cast<int64_t>(tensor.element_size());
+}
+
+// A linear's weight, whatever tensors it consists of, or a tensor that is no part of one.
+struct Part {
+  std::string kind;   // "dense fp32", "int8", "fp32"
+  std::string shape;  // "[12, 8]"
+  int64_t bytes = 0;
+  int64_t parameters = 0;
+};
+
+struct Structure {
+  std::vector<std::string> paths;  // linears, then tensors, each in the model's order
+  std::map<std::string, Part> parts;
+  int64_t bytes = 0;
+  int64_t parameters = 0;
+
+  void Add(const std::string& path, Part part) {
+    bytes += part.bytes;
+    parameters += part.parameters;
+    paths.push_back(path);
+    parts.emplace(path, std::move(part));
+  }
+};
+
+// {"rotation":"convrot","rotation_group":64} -> rotation convrot, rotation_group 64
+std::string AttributeText(const std::string& json) {
+  if (json == "{}") return "";
+  return absl::StrCat(
+      " (", absl::StrReplaceAll(json, {{"{", ""}, {"}", ""}, {"\"", ""}, {":", " "}, {",", ", "}}),
+      ")");
+}
+
+absl::StatusOr<Structure> StructureOf(const ModelView& model) {
+  Structure structure;
+  std::set<std::string> of_weights;
+  for (const LinearInfo& linear : model.linears()) {
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
+    Part part;
+    const auto state = weight->State();
+    for (const auto& named : state) {
+      part.bytes += BytesOf(named.tensor);
+      of_weights.insert(absl::StrCat(linear.path, ".", named.name));
+    }
+    part.kind =
+        weight->format() == "dense"
+            ? absl::StrCat("dense ", DtypeName(state.front().tensor.scalar_type()))
+            : absl::StrCat(std::string(weight->format()), AttributeText(weight->attributes()));
+    part.shape = absl::StrCat("[", weight->out_features(), ", ", weight->in_features(), "]");
+    part.parameters = weight->out_features() * weight->in_features();
+    structure.Add(linear.path, std::move(part));
+  }
+  for (const NamedTensor& named : model.Tensors()) {
+    if (of_weights.contains(named.name)) continue;
+    structure.Add(named.name, {DtypeName(named.tensor.scalar_type()),
+                               absl::StrCat("[", absl::StrJoin(named.tensor.sizes(), ", "), "]"),
+                               BytesOf(named.tensor), named.tensor.numel()});
+  }
+  return structure;
+}
+
+std::string Difference(const Part& before, const Part& after) {
+  const std::string kind =
+      before.kind == after.kind ? "" : absl::StrCat(before.kind, " -> ", after.kind);
+  const std::string shape =
+      before.shape == after.shape ? "" : absl::StrCat(before.shape, " -> ", after.shape);
+  return absl::StrCat(kind, kind.empty() || shape.empty() ? "" : ", ", shape);
+}
+
+std::vector<PlannedChange> Compare(const Structure& before, const Structure& after,
+                                   const PassNotes& notes) {
+  std::map<std::string, std::string> words(notes.value_changes.begin(), notes.value_changes.end());
+  std::vector<PlannedChange> changes;
+  for (const std::string& path : before.paths) {
+    const Part& old = before.parts.at(path);
+    const auto now = after.parts.find(path);
+    const Part left = now == after.parts.end() ? Part() : now->second;
+    std::vector<std::string> what;
+    if (now == after.parts.end()) {
+      what.push_back("removed");
+    } else if (const std::string text = Difference(old, left); !text.empty()) {
+      what.push_back(text);
+    }
+    if (const auto own = words.find(path); own != words.end()) {
+      what.push_back(own->second);
+      words.erase(own);
+    }
+    if (what.empty()) continue;
+    changes.push_back(
+        {path, absl::StrJoin(what, "; "), old.bytes, left.bytes, old.parameters, left.parameters});
+  }
+  for (const std::string& path : after.paths) {
+    if (before.parts.contains(path)) continue;
+    const Part& made = after.parts.at(path);
+    changes.push_back({path, absl::StrCat("new: ", made.kind, " ", made.shape), 0, made.bytes, 0,
+                       made.parameters});
+  }
+  // Of groups, or whatever else the pass has words for.
+  for (const auto& [path, text] : notes.value_changes) {
+    if (words.erase(path) > 0) changes.push_back({path, text});
+  }
+  return changes;
+}
+
+}  // namespace
+
+absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Message* decision,
+                                  ModelView& hollow) {
+  const auto plan_onto = [&]() -> absl::StatusOr<PassPlan> {
+    WANLITE_ASSIGN_OR_RETURN(PassNotes notes, pass.Plan(hollow));
+    WANLITE_ASSIGN_OR_RETURN(const Structure before, StructureOf(hollow));
+    WANLITE_RETURN_IF_ERROR(pass.ApplyPlan(hollow, decision));
+    WANLITE_ASSIGN_OR_RETURN(const Structure after, StructureOf(hollow));
+    PassPlan plan;
+    plan.pass = std::string(pass.name());
+    plan.estimated = !notes.exact && decision == nullptr;
+    plan.changes = Compare(before, after, notes);
+    plan.bytes_before = before.bytes;
+    plan.bytes_after = after.bytes;
+    plan.parameters_before = before.parameters;
+    plan.parameters_after = after.parameters;
+    plan.peak_memory_bytes = notes.peak_memory_bytes;
+    plan.notes = std::move(notes.notes);
+    return plan;
+  };
+  absl::StatusOr<PassPlan> plan = CatchTorch(plan_onto);
+  if (!plan.ok()) return Annotate(plan.status(), pass.name());
+  return plan;
+}
+
+}  // namespace wanlite

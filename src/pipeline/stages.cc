@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/pipeline/stages.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "wanlite/status.h"
+
+namespace wanlite {
+
+absl::StatusOr<ModelView*> FolderStage::Model() {
+  if (!model_.has_value()) {
+    WANLITE_ASSIGN_OR_RETURN(ModelView view, input_.BuildView());
+    model_.emplace(std::move(view));
+  }
+  return &*model_;
+}
+
+absl::StatusOr<ModelView*> FolderStage::Load(const std::vector<std::string>& components) {
+  WANLITE_ASSIGN_OR_RETURN(ModelView view, input_.BuildView(components));
+  WANLITE_RETURN_IF_ERROR(view.LoadAll());
+  loaded_.emplace(std::move(view));
+  return &*loaded_;
+}
+
+absl::StatusOr<std::optional<Decision>> FolderStage::ReadDecision() {
+  WANLITE_ASSIGN_OR_RETURN(const std::optional<DecisionRecord> record, run_.ReadDecision(number_));
+  if (!record.has_value()) return std::optional<Decision>();
+  Decision decision;
+  decision.metrics = Metrics(record->metrics().begin(), record->metrics().end());
+  if (!record->type().empty()) {
+    const google::protobuf::Descriptor* type =
+        google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(record->type());
+    if (type == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the unfinished run holds a decision of the type ", record->type(),
+                       ", which this program does not know"));
+    }
+    decision.message.reset(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+    if (!decision.message->ParseFromString(record->value())) {
+      return absl::DataLossError(absl::StrCat("the stored decision is no ", record->type()));
+    }
+  }
+  return std::optional<Decision>(std::move(decision));
+}
+
+absl::Status FolderStage::WriteDecision(const Decision& decision) {
+  DecisionRecord record;
+  record.mutable_metrics()->insert(decision.metrics.begin(), decision.metrics.end());
+  if (decision.message != nullptr) {
+    const google::protobuf::Descriptor* type = decision.message->GetDescriptor();
+    // Another process must find the type by its name.
+    if (google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+            type->full_name()) != type) {
+      return absl::InternalError(
+          absl::StrCat("Decide() made a ", type->full_name(), ", which is no generated message"));
+    }
+    record.set_type(type->full_name());
+    if (!decision.message->SerializeToString(record.mutable_value())) {
+      return absl::InternalError(
+          absl::StrCat("the decision, a ", type->full_name(), ", cannot be written"));
+    }
+  }
+  return run_.WriteDecision(number_, std::move(record));
+}
+
+std::optional<Metrics> FolderStage::Published(size_t number, const std::string& block) {
+  // A block is there when its file is; its numbers were published before it.
+  if (!writer_.HasBlock(block)) return std::nullopt;
+  return run_.ReadRecord(number_, number, block);
+}
+
+absl::StatusOr<bool> FolderStage::Adopt(const std::string& component, const std::string& block) {
+  return writer_.AdoptBlock(component, block, input_);
+}
+
+absl::Status FolderStage::Publish(size_t number, const std::string& component,
+                                  const std::string& block, const std::vector<NamedTensor>& tensors,
+                                  const Metrics* metrics) {
+  if (metrics != nullptr) {
+    WANLITE_RETURN_IF_ERROR(run_.WriteRecord(number_, number, block, *metrics));
+  }
+  return writer_.WriteBlock(component, block, tensors);
+}
+
+}  // namespace wanlite

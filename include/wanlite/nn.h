@@ -15,7 +15,16 @@
 #include "wanlite/linear_weight.h"
 #include "wanlite/topology.h"
 
+namespace wanlite {
+class LinearTap;
+}
 namespace wanlite::nn {
+
+// Who is told of a layer's inputs, and as which layer.
+struct TapPoint {
+  LinearTap* tap;
+  LinearInfo linear;
+};
 
 // While one lives, NewTensor() on this thread makes hollow tensors: right shape and dtype, one
 // element of storage (a NaN). A model built under a guard costs no memory; plans are made from it,
@@ -66,11 +75,17 @@ class Linear : public torch::nn::Module {
   // bias: [out] or absent.
   void SetBias(std::optional<at::Tensor> bias);
 
+  // For TapLinears() (linear_tap.h): `point` is told of every input until another is set; null
+  // tells nobody.
+  void SetTap(const TapPoint* point) { tap_ = point; }
+  bool tapped() const { return tap_ != nullptr; }
+
  private:
   // The layer's parameters were `weight` its weight.
   torch::OrderedDict<std::string, at::Tensor> ParametersWith(const LinearWeight& weight) const;
   std::unique_ptr<LinearWeight> weight_;
   std::optional<at::Tensor> bias_;
+  const TapPoint* tap_ = nullptr;
 };
 
 // A module that says how its tensors hang together. Implemented by every module of a model that

@@ -63,6 +63,14 @@ enum class Sampler { kUniPc, kEuler };
 absl::StatusOr<Sampler> ParseSampler(absl::string_view name);  // "unipc" or "euler"
 absl::string_view SamplerName(Sampler sampler);
 
+// One forward pass of a denoiser within a generation.
+struct ForwardCall {
+  int64_t step = 0;  // from 0
+  double timestep = 0;
+  std::string component;  // the expert in charge
+  bool negative = false;  // of guidance: on the negative prompt
+};
+
 // What is left open takes the folder's default.
 struct GenerateRequest {
   std::string prompt;
@@ -90,11 +98,11 @@ struct GenerateRequest {
   at::Tensor initial_latents;
   // Decode with the VAE; without, only the latents come back.
   bool decode = true;
-  // Called before each step with the latents that go into it, fp32 [1, channels, frames, height,
-  // width] on the device; `component` is the expert in charge.
-  std::function<void(int64_t step, double timestep, const std::string& component,
-                     const at::Tensor& latents)>
-      observe;
+  // Called before each forward pass of a denoiser with its inputs as Forward() takes them, on the
+  // device, not to be changed. An error ends the generation and is what it returns.
+  std::function<absl::Status(const ForwardCall& call,
+                             const std::map<std::string, at::Tensor>& inputs)>
+      before_forward;
 };
 
 // A request with nothing left open.
@@ -132,6 +140,7 @@ class Runner {
                                                       const RunnerOptions& options);
   ~Runner();
 
+  const RunnerOptions& options() const;
   const ModelFolder& folder() const;
   // Hollow view of the opened components.
   const ModelView& shapes() const;
@@ -143,9 +152,18 @@ class Runner {
   // DataLoss when inputs, latents or frames hold a NaN or an infinity, naming where they began.
   absl::StatusOr<GenerateResult> Generate(const GenerateRequest& request);
 
+  // The forward passes of the denoisers in the order in which Generate() makes them. Reads no
+  // weights.
+  absl::StatusOr<std::vector<ForwardCall>> PlanForwards(const GenerateRequest& request) const;
+
   // fp32 [1, tokens, text_dim]: the encoder's output up to the end of the text, zeros after it, as
   // the denoisers were trained.
   absl::StatusOr<at::Tensor> EncodePrompt(const std::string& prompt);
+  // input_ids and attention_mask [1, tokens] as the text encoder gets them. Adds a warning for a
+  // prompt that is cut to the model's text length, calling it `what`.
+  absl::StatusOr<std::map<std::string, at::Tensor>> Tokenize(absl::string_view what,
+                                                             const std::string& prompt,
+                                                             std::vector<std::string>& warnings);
 
   // Runs one component on tensors named as diffusers' and transformers' arguments:
   //   transformer, transformer_2   hidden_states, timestep ([], [1] or [batch]; integer or

@@ -123,27 +123,6 @@ absl::StatusOr<std::vector<std::string>> ExpandCandidates(const std::vector<std:
   return dirs;
 }
 
-absl::StatusOr<std::vector<std::string>> AllPrompts(const EvaluateArgs& options, Session& session) {
-  std::vector<std::string> prompts = options.prompts;
-  if (options.prompts_file.empty()) return prompts;
-  WANLITE_ASSIGN_OR_RETURN(const std::string bytes, session.env().ReadFile(options.prompts_file));
-  absl::string_view text = bytes;
-  // A byte-order mark is not part of the first prompt; UTF-16 would be no prompt at all.
-  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
-  if (absl::StartsWith(text, "\xFF\xFE") || absl::StartsWith(text, "\xFE\xFF")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", options.prompts_file, "' is UTF-16, wanted UTF-8"));
-  }
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripAsciiWhitespace(line);
-    if (!line.empty()) prompts.emplace_back(line);
-  }
-  if (prompts.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", options.prompts_file, "' holds no prompt"));
-  }
-  return prompts;
-}
-
 // The set that --set or --real describe, with its extractors; null when there is neither.
 absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& options,
                                                        const std::vector<std::string>& prompts,
@@ -223,7 +202,8 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   }
   WANLITE_ASSIGN_OR_RETURN(evaluate.request, options.request.Resolve(session));
   WANLITE_ASSIGN_OR_RETURN(evaluate.runner, options.device.Resolve(session));
-  WANLITE_ASSIGN_OR_RETURN(evaluate.prompts, AllPrompts(options, session));
+  WANLITE_ASSIGN_OR_RETURN(evaluate.prompts,
+                           AllPrompts(session, options.prompts, options.prompts_file));
   WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<EvaluationSet> set,
                            MakeSet(options, evaluate.prompts, session));
   evaluate.set = set.get();

@@ -67,7 +67,7 @@ int Run(int argc, const char* const* argv) {
   std::vector<Command> commands{AddInspect(app),  AddPlan(app),     AddCompress(app),
                                 AddGenerate(app), AddEvaluate(app), AddForward(app),
                                 AddFlops(app),    AddFrechet(app),  AddConvert(app),
-                                AddTrain(app),    AddVersion(app)};
+                                AddRecord(app),   AddTrain(app),    AddVersion(app)};
   for (const Command& command : commands) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");

@@ -9,6 +9,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "src/core/libtorch.h"
 #include "src/evaluate/protocols.h"
 #include "wanlite/checkpoint.h"
@@ -211,6 +213,27 @@ absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const st
     WANLITE_ASSIGN_OR_RETURN(tensors[info.name], source->Read(info.name));
   }
   return tensors;
+}
+
+absl::StatusOr<std::vector<std::string>> AllPrompts(Session& session,
+                                                    std::vector<std::string> prompts,
+                                                    const std::string& file) {
+  if (file.empty()) return prompts;
+  WANLITE_ASSIGN_OR_RETURN(const std::string bytes, session.env().ReadFile(file));
+  absl::string_view text = bytes;
+  // A byte-order mark is not part of the first prompt; UTF-16 would be no prompt at all.
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  if (absl::StartsWith(text, "\xFF\xFE") || absl::StartsWith(text, "\xFE\xFF")) {
+    return absl::InvalidArgumentError(absl::StrCat("'", file, "' is UTF-16, wanted UTF-8"));
+  }
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    line = absl::StripAsciiWhitespace(line);
+    if (!line.empty()) prompts.emplace_back(line);
+  }
+  if (prompts.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("'", file, "' holds no prompt"));
+  }
+  return prompts;
 }
 
 Json OpsJson(const ForwardOps& ops) {

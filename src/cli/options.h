@@ -69,6 +69,12 @@ struct ShapeOptions {
 // All tensors of a safetensors file by name.
 absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const std::string& path);
 
+// Prompts that were given one by one, and those of a text file, one in each line; its name may be
+// empty. InvalidArgument when it holds none.
+absl::StatusOr<std::vector<std::string>> AllPrompts(Session& session,
+                                                    std::vector<std::string> prompts,
+                                                    const std::string& file);
+
 // One forward in GFLOP.
 Json OpsJson(const ForwardOps& ops);
 Json SettingsJson(const GenerateSettings& settings);

@@ -75,6 +75,7 @@ Command AddFrechet(CLI::App& root);
 Command AddGenerate(CLI::App& root);
 Command AddInspect(CLI::App& root);
 Command AddPlan(CLI::App& root);
+Command AddRecord(CLI::App& root);
 Command AddTrain(CLI::App& root);
 Command AddVersion(CLI::App& root);
 

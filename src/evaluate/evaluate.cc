@@ -34,11 +34,11 @@ struct Case {
   uint64_t seed = 0;
 };
 
-// What goes into a step of the original's trajectory.
+// A forward pass of the original's trajectory.
 struct TrajectoryPoint {
   double timestep = 0;
   std::string component;
-  at::Tensor latents;
+  std::map<std::string, at::Tensor> inputs;
   // Of the original, flat fp64; undefined until the first candidate is compared.
   at::Tensor velocity;
 };
@@ -435,26 +435,22 @@ class Evaluation {
   }
 
   void Observe(GenerateRequest& request) {
-    request.observe = [this](int64_t, double timestep, const std::string& component,
-                             const at::Tensor& latents) {
-      trajectory_.push_back({timestep, component, latents.cpu(), {}});
+    request.before_forward = [this](const ForwardCall& call,
+                                    const std::map<std::string, at::Tensor>& inputs) {
+      if (call.negative) return absl::OkStatus();
+      TrajectoryPoint point{call.timestep, call.component, {}, {}};
+      for (const auto& [name, tensor] : inputs) point.inputs[name] = tensor.cpu();
+      trajectory_.push_back(std::move(point));
+      return absl::OkStatus();
     };
   }
 
   // Both models on every input of the original's first run, with its prompt.
   absl::Status CompareVelocity(Contender& candidate, PairedReport& paired) {
-    at::Tensor text = request_.prompt_embeds;
-    if (!text.defined()) {
-      WANLITE_ASSIGN_OR_RETURN(text, original_.runner->EncodePrompt(cases_.front().prompt));
-    }
     for (TrajectoryPoint& point : trajectory_) {
       if (cancel() != nullptr) WANLITE_RETURN_IF_ERROR(cancel()->Check());
-      const std::map<std::string, at::Tensor> inputs{
-          {"hidden_states", point.latents},
-          {"timestep", at::full({1}, point.timestep, at::kFloat)},
-          {"encoder_hidden_states", text}};
       const auto velocity = [&](Runner& runner) -> absl::StatusOr<at::Tensor> {
-        WANLITE_ASSIGN_OR_RETURN(const auto outputs, runner.Forward(point.component, inputs));
+        WANLITE_ASSIGN_OR_RETURN(const auto outputs, runner.Forward(point.component, point.inputs));
         return outputs.at("sample").to(at::kDouble).flatten();
       };
       if (!point.velocity.defined()) {

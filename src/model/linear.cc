@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/core/libtorch.h"
+#include "wanlite/linear_tap.h"
 #include "wanlite/nn.h"
 
 namespace wanlite::nn {
@@ -63,7 +64,10 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool bias, at::ScalarT
   if (bias) SetBias(NewTensor({out_features}, dtype));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return weight_->Apply(x, bias_); }
+at::Tensor Linear::forward(const at::Tensor& x) const {
+  if (tap_ != nullptr) tap_->tap->OnInput(tap_->linear, x);
+  return weight_->Apply(x, bias_);
+}
 
 std::unique_ptr<LinearWeight> Linear::SetWeight(std::unique_ptr<LinearWeight> weight, bool resize) {
   TORCH_CHECK(weight != nullptr, "Linear::SetWeight: no weight given");

@@ -50,6 +50,25 @@ absl::Status CheckEmbeds(absl::string_view what, const at::Tensor& embeds, int64
                                                  " [", absl::StrJoin(embeds.sizes(), ", "), "]"));
 }
 
+wan::SampleOptions SampleOptionsOf(const GenerateSettings& settings,
+                                   const wan::FlowSchedulerConfig& scheduler) {
+  wan::SampleOptions sample;
+  sample.scheduler = scheduler;
+  sample.scheduler.solver =
+      settings.sampler == Sampler::kEuler ? wan::SolverKind::kEuler : wan::SolverKind::kUniPc;
+  sample.scheduler.shift = settings.shift;
+  sample.num_steps = settings.steps;
+  sample.guidance = settings.guidance;
+  sample.guidance_low = settings.guidance_2;
+  if (settings.boundary_ratio > 0) sample.boundary_ratio = settings.boundary_ratio;
+  return sample;
+}
+
+ForwardCall CallOf(const wan::SampleStep& step, bool negative) {
+  return {step.index, step.timestep,
+          step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2", negative};
+}
+
 // `what` says where the values come from.
 absl::Status CheckAllFinite(absl::string_view what, const at::Tensor& values) {
   if (at::isfinite(values).all().item<bool>()) return absl::OkStatus();
@@ -90,6 +109,7 @@ absl::string_view SamplerName(Sampler sampler) {
 
 Runner::Runner(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 Runner::~Runner() = default;
+const RunnerOptions& Runner::options() const { return rep_->options; }
 const ModelFolder& Runner::folder() const { return rep_->folder; }
 const ModelView& Runner::shapes() const { return rep_->shapes; }
 
@@ -182,6 +202,20 @@ absl::StatusOr<GenerateSettings> Runner::Resolve(const GenerateRequest& request)
   return ResolveSettings(request, defaults.settings, geometry);
 }
 
+absl::StatusOr<std::vector<ForwardCall>> Runner::PlanForwards(
+    const GenerateRequest& request) const {
+  WANLITE_ASSIGN_OR_RETURN(const FolderDefaults defaults, rep_->Defaults());
+  WANLITE_ASSIGN_OR_RETURN(const GenerateSettings settings, Resolve(request));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<wan::SampleStep> plan,
+                           wan::PlanSampling(SampleOptionsOf(settings, defaults.scheduler)));
+  std::vector<ForwardCall> calls;
+  for (const wan::SampleStep& step : plan) {
+    calls.push_back(CallOf(step, /*negative=*/false));
+    if (step.guided()) calls.push_back(CallOf(step, /*negative=*/true));
+  }
+  return calls;
+}
+
 absl::Status Runner::Prepare(const GenerateRequest& request) {
   return CatchTorch([&] { return PrepareOrThrow(request); });
 }
@@ -207,21 +241,33 @@ absl::Status Runner::PrepareOrThrow(const GenerateRequest& request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<at::Tensor> Runner::EncodePromptOrThrow(const std::string& prompt) {
-  Rep& rep = *rep_;
-  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, rep.DenoiserConfig());
-  if (!rep.tokenizer) {
-    if (rep.folder.tokenizer_dir().empty()) {
+absl::StatusOr<wan::TokenizedText> Runner::Rep::Tokenize(const std::string& prompt) {
+  WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit, DenoiserConfig());
+  if (!tokenizer) {
+    if (folder.tokenizer_dir().empty()) {
       return absl::NotFoundError(
-          absl::StrCat("'", rep.folder.dir(),
+          absl::StrCat("'", folder.dir(),
                        "' has no tokenizer folder; give prompt embeddings instead of a prompt"));
     }
-    WANLITE_ASSIGN_OR_RETURN(rep.tokenizer,
-                             wan::Tokenizer::Load(rep.env, rep.folder.tokenizer_dir()));
+    WANLITE_ASSIGN_OR_RETURN(tokenizer, wan::Tokenizer::Load(env, folder.tokenizer_dir()));
   }
-  WANLITE_RETURN_IF_ERROR(CheckVocabularyFits(rep.shapes, rep.tokenizer->vocabulary_size()));
-  WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text,
-                           rep.tokenizer->Encode(prompt, dit.text_len));
+  WANLITE_RETURN_IF_ERROR(CheckVocabularyFits(shapes, tokenizer->vocabulary_size()));
+  return tokenizer->Encode(prompt, dit.text_len);
+}
+
+absl::StatusOr<std::map<std::string, at::Tensor>> Runner::Tokenize(
+    absl::string_view what, const std::string& prompt, std::vector<std::string>& warnings) {
+  return CatchTorch([&]() -> absl::StatusOr<std::map<std::string, at::Tensor>> {
+    WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text, rep_->Tokenize(prompt));
+    WANLITE_RETURN_IF_ERROR(rep_->WarnIfCut(what, prompt, warnings));
+    return std::map<std::string, at::Tensor>{{"input_ids", text.input_ids},
+                                             {"attention_mask", text.attention_mask}};
+  });
+}
+
+absl::StatusOr<at::Tensor> Runner::EncodePromptOrThrow(const std::string& prompt) {
+  Rep& rep = *rep_;
+  WANLITE_ASSIGN_OR_RETURN(const wan::TokenizedText text, rep.Tokenize(prompt));
   WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<wan::Umt5> encoder,
                            rep.LoadAs<wan::Umt5>("text_encoder"));
   absl::StatusOr<at::Tensor> embeds = CatchTorch([&]() -> at::Tensor {
@@ -307,26 +353,29 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
     WANLITE_ASSIGN_OR_RETURN(low, rep.LoadDenoiser("transformer_2"));
   }
   const Stopwatch denoise_time;
-  wan::SampleOptions sample;
-  sample.scheduler = defaults.scheduler;
-  sample.scheduler.solver =
-      settings.sampler == Sampler::kEuler ? wan::SolverKind::kEuler : wan::SolverKind::kUniPc;
-  sample.scheduler.shift = settings.shift;
-  sample.num_steps = settings.steps;
-  sample.guidance = settings.guidance;
-  sample.guidance_low = settings.guidance_2;
-  if (settings.boundary_ratio > 0) sample.boundary_ratio = settings.boundary_ratio;
+  const wan::SampleOptions sample = SampleOptionsOf(settings, defaults.scheduler);
   WANLITE_ASSIGN_OR_RETURN(const std::vector<wan::SampleStep> plan, wan::PlanSampling(sample));
   for (const wan::SampleStep& step : plan) {
     const bool is_high = step.expert == wan::Expert::kHighNoise;
     result.calls[is_high ? "transformer" : "transformer_2"] += step.guided() ? 2 : 1;
   }
+  absl::Status observed;
+  size_t at_step = 0;
+  bool negative_turn = false;  // the sampler asks for the prompt's velocity first
   const auto denoiser = [&](const std::shared_ptr<wan::Dit>& dit) -> wan::Denoiser {
     if (dit == nullptr) return nullptr;
-    return [&rep, dit](const at::Tensor& latents, const at::Tensor& timestep,
-                       const at::Tensor& embeds) -> absl::StatusOr<at::Tensor> {
+    return [&, dit](const at::Tensor& latents, const at::Tensor& timestep,
+                    const at::Tensor& embeds) -> absl::StatusOr<at::Tensor> {
       WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
-      return dit->forward(latents, timestep.to(latents.device()), embeds);
+      const at::Tensor time = timestep.to(latents.device());
+      if (request.before_forward != nullptr) {
+        observed = request.before_forward(
+            CallOf(plan[at_step], negative_turn),
+            {{"hidden_states", latents}, {"timestep", time}, {"encoder_hidden_states", embeds}});
+        WANLITE_RETURN_IF_ERROR(observed);
+      }
+      negative_turn = plan[at_step].guided() && !negative_turn;
+      return dit->forward(latents, time, embeds);
     };
   };
   at::Tensor latents = request.initial_latents;
@@ -340,12 +389,6 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
   latents = latents.to(device, at::kFloat);
   WANLITE_RETURN_IF_ERROR(CheckAllFinite("initial_latents hold", latents));
   rep.progress().Begin("denoise", settings.steps);
-  const auto observe = [&](const wan::SampleStep& step, const at::Tensor& x) {
-    if (request.observe == nullptr) return;
-    request.observe(step.index, step.timestep,
-                    step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2", x);
-  };
-  observe(plan.front(), latents);
   absl::Status finite;
   const auto report = [&](const wan::SampleStep& step, const at::Tensor& x) {
     const char* expert = step.expert == wan::Expert::kHighNoise ? "transformer" : "transformer_2";
@@ -353,7 +396,7 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
                                          " of ", step.num_steps, " hold"),
                             x);
     if (!finite.ok()) return false;
-    if (step.index + 1 < step.num_steps) observe(plan[step.index + 1], x);
+    ++at_step;
     rep.progress().Update(step.index + 1,
                           step.expert == wan::Expert::kHighNoise ? "" : "low noise");
     return rep.CheckCancelled().ok();
@@ -364,6 +407,7 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
   rep.progress().End();
   if (!sampled.ok()) {
     WANLITE_RETURN_IF_ERROR(finite);
+    WANLITE_RETURN_IF_ERROR(observed);
     WANLITE_RETURN_IF_ERROR(rep.CheckCancelled());
     return sampled.status();
   }

@@ -63,7 +63,8 @@ struct Runner::Rep {
   }
   absl::StatusOr<std::shared_ptr<wan::Dit>> LoadDenoiser(const std::string& component);
 
-  // Adds a warning for a prompt that EncodePrompt() cut, with what was cut. After EncodePrompt().
+  absl::StatusOr<wan::TokenizedText> Tokenize(const std::string& prompt);
+  // Adds a warning for a prompt that Tokenize() cut, with what was cut. After Tokenize().
   absl::Status WarnIfCut(absl::string_view what, const std::string& prompt,
                          std::vector<std::string>& warnings) const;
 

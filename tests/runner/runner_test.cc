@@ -339,8 +339,9 @@ TEST_CASE("What throws inside the runner comes out as a Status") {
   REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
   GenerateRequest request;
   request.prompt = "a";
-  request.observe = [](int64_t, double, const std::string&, const at::Tensor&) {
+  request.before_forward = [](const ForwardCall&, const std::map<std::string, at::Tensor>&) {
     TORCH_CHECK_WITH(OutOfMemoryError, false, "no memory for what is observed");
+    return absl::OkStatus();
   };
   const absl::Status status = OpenTiny(*env)->Generate(request).status();
   CHECK(absl::IsResourceExhausted(status));

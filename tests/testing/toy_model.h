@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "wanlite/block_program.h"
 #include "wanlite/model_view.h"
 #include "wanlite/nn.h"
 
@@ -49,7 +50,7 @@ class ToyBlock : public torch::nn::Module, public nn::Describable {
   at::Tensor norm;
 };
 
-class ToyModel : public torch::nn::Module, public nn::Describable {
+class ToyModel : public torch::nn::Module, public nn::Describable, public BlockProgram {
  public:
   explicit ToyModel(int64_t width = 8, int64_t hidden = 12, int64_t layers = 2) {
     embed = register_module("embed", std::make_shared<nn::Linear>(4, width));
@@ -61,11 +62,30 @@ class ToyModel : public torch::nn::Module, public nn::Describable {
     }
     head = register_module("head", std::make_shared<nn::Linear>(width, 3));
   }
-  at::Tensor forward(at::Tensor x) {
-    x = embed->forward(x);
-    for (auto& block : blocks) x = block->forward(x);
-    return head->forward(x);
+  // x: [n, 4] -> [n, 3]
+  at::Tensor forward(const at::Tensor& x) { return Run({{"input", x}}); }
+
+  std::vector<Step> Steps() const override {
+    std::vector<Step> steps;
+    steps.push_back({"", {"x"}});
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      steps.push_back({absl::StrCat("blocks.", i), {"x"}, /*residual=*/true});
+    }
+    steps.push_back({"", {"output"}});
+    return steps;
   }
+  std::vector<std::string> Inputs() const override { return {"input"}; }
+  std::string Output() const override { return "output"; }
+  void RunStep(size_t step, Values& values) const override {
+    if (step == 0) {
+      values["x"] = embed->forward(ValueOf(values, "input"));
+    } else if (step <= blocks.size()) {
+      values["x"] = blocks[step - 1]->forward(ValueOf(values, "x"));
+    } else {
+      values["output"] = head->forward(ValueOf(values, "x"));
+    }
+  }
+
   void Describe(TopologyBuilder& topology) const override {
     topology.Linear("embed", "embed", TokenStream::kVideo, /*sensitive=*/true);
     for (size_t i = 0; i < blocks.size(); ++i) topology.Block(absl::StrCat("blocks.", i));

@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// `wanlite record`, as a user runs it.
+#include "absl/strings/match.h"
+#include "tests/cli/program.h"
+#include "tests/testing/catch.h"
+#include "tests/testing/tiny_wan.h"
+#include "wanlite/env.h"
+#include "wanlite/sample_set.h"
+
+namespace wanlite {
+namespace {
+
+using testing::Outcome;
+using testing::RunWanlite;
+using testing::RunWanliteJson;
+using testing::TempFolder;
+
+TEST_CASE("record makes a sample set of prompts in a file, once") {
+  const TempFolder temp;
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));
+  testing::Write(temp / "prompts.txt",
+                 "\xEF\xBB\xBF"
+                 "a red digit\n\na blue digit\r\n");
+  const std::vector<std::string> arguments{"record",    "--quiet",
+                                           "--model",   temp / "model",
+                                           "--prompts", temp / "prompts.txt",
+                                           "--steps",   "4",
+                                           "--frames",  "1",
+                                           "--seed",    "3",
+                                           "--samples", "6",
+                                           "--out",     temp / "samples"};
+  const nlohmann::json made = RunWanliteJson(arguments);
+  SampleSetOptions verify;
+  verify.verify = true;
+  ASSERT_OK_AND_ASSIGN(const SampleSet set, SampleSet::Open(PosixEnv(), temp / "samples", verify));
+  CHECK(made["fingerprint"] == set.fingerprint());
+  CHECK(made["samples"]["text_encoder"] == 3);
+  CHECK(made["samples"]["transformer"].get<int64_t>() +
+            made["samples"]["transformer_2"].get<int64_t>() ==
+        6);
+  CHECK(set.info().prompts == std::vector<std::string>{"a red digit", "a blue digit"});
+  CHECK(set.info().seed == 3);
+
+  const Outcome again = RunWanlite(arguments);
+  CHECK(again.code == 5);
+  CHECK(absl::StrContains(again.err, "holds a sample set already"));
+}
+
+TEST_CASE("record refuses what it would not use, and folders that are not its own") {
+  const TempFolder temp;
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));
+  const auto refused = [&](std::vector<std::string> more, int code, const std::string& said) {
+    more.insert(more.begin(),
+                {"record", "--quiet", "--model", temp / "model", "--steps", "2", "--frames", "1"});
+    const Outcome outcome = RunWanlite(more);
+    INFO(outcome.err);
+    CHECK(outcome.code == code);
+    CHECK(absl::StrContains(outcome.err, said));
+  };
+  refused({"--out", temp / "s", "--prompt-embeds", "x"}, 3, "--prompt-embeds");
+  refused({"--out", temp / "s", "--samples", "1"}, 3, "samples is 1");
+  refused({"--out", temp / "model", "--prompt", "a"}, 5, "wants a folder of its own");
+  refused({"--prompt", "a"}, 2, "--out");
+  CHECK_FALSE(PosixEnv().FolderExists(temp / "s"));
+}
+
+}  // namespace
+}  // namespace wanlite

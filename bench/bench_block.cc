@@ -81,7 +81,29 @@ Case MakeCase(const Shape& shape) {
   return value;
 }
 
-enum class Format { kDense, kInt8, kInt8ConvRot };
+// A weight that keeps the form of its input to itself: nothing is shared, and the norms stay
+// floating.
+class SeparateWeight : public LinearWeight {
+ public:
+  explicit SeparateWeight(std::unique_ptr<LinearWeight> base) : base_(std::move(base)) {}
+  absl::string_view format() const override { return "separate"; }
+  int64_t in_features() const override { return base_->in_features(); }
+  int64_t out_features() const override { return base_->out_features(); }
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
+    return base_->Apply(Activation(x.dense()), bias);
+  }
+  LinearArithmetic arithmetic() const override { return base_->arithmetic(); }
+  std::vector<WeightTensor> State() const override { return base_->State(); }
+  at::Tensor Dequantize() const override { return base_->Dequantize(); }
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {
+    return absl::UnimplementedError("for measuring only");
+  }
+
+ private:
+  std::unique_ptr<LinearWeight> base_;
+};
+
+enum class Format { kDense, kInt8, kInt8ConvRot, kInt8Separate, kInt8ConvRotSeparate };
 
 // The largest group of ConvRot that the width allows; 0 for none.
 int64_t RotationGroup(int64_t width) {
@@ -99,8 +121,13 @@ std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, a
   for (const auto& module : block->modules()) {
     auto* linear = dynamic_cast<nn::Linear*>(module.get());
     if (linear == nullptr) continue;
-    const int64_t group = format == Format::kInt8ConvRot ? RotationGroup(linear->in_features()) : 0;
-    linear->SetWeight(ValueOrExit(MakeInt8Weight(linear->weight().Dequantize(), group)));
+    const bool rotated = format == Format::kInt8ConvRot || format == Format::kInt8ConvRotSeparate;
+    const int64_t group = rotated ? RotationGroup(linear->in_features()) : 0;
+    auto weight = ValueOrExit(MakeInt8Weight(linear->weight().Dequantize(), group));
+    if (format == Format::kInt8Separate || format == Format::kInt8ConvRotSeparate) {
+      weight = std::make_unique<SeparateWeight>(std::move(weight));
+    }
+    linear->SetWeight(std::move(weight));
   }
   return block;
 }
@@ -158,6 +185,8 @@ void AddShape(const Shape& shape) {
   add("wanlite_bf16", at::kBFloat16, Format::kDense, bf16);
   add("wanlite_int8", at::kFloat, Format::kInt8, int8);
   add("wanlite_int8_convrot", at::kFloat, Format::kInt8ConvRot, int8);
+  add("wanlite_int8_separate", at::kFloat, Format::kInt8Separate, int8);
+  add("wanlite_int8_convrot_separate", at::kFloat, Format::kInt8ConvRotSeparate, int8);
   add("wanlite_int8_bf16", at::kBFloat16, Format::kInt8, int8_bf16);
 }
 
@@ -168,5 +197,8 @@ int main(int argc, char** argv) {
   // Wan-Digits at its own clip size, and Wan2.1-T2V-1.3B on few tokens (a clip of 480p has 32,760).
   wanlite::bench::AddShape({"wan_digits_80_tokens", 4, 32, 512, {5, 4, 4}, 26});
   wanlite::bench::AddShape({"wan_1.3b_1024_tokens", 12, 128, 8960, {4, 16, 16}, 512});
+  // For what sharing quantized inputs saves: a narrow block, and one of Wan2.2 A14B's width.
+  wanlite::bench::AddShape({"dim_512_1024_tokens", 4, 128, 2048, {4, 16, 16}, 512});
+  wanlite::bench::AddShape({"dim_5120_256_tokens", 40, 128, 13824, {1, 16, 16}, 512});
   return wanlite::bench::Main(argc, argv, "LibTorch_fp32");
 }

@@ -31,16 +31,17 @@ class TorchDynamicInt8 : public LinearWeight {
   absl::string_view format() const override { return "torch_dynamic_int8"; }
   int64_t in_features() const override { return in_; }
   int64_t out_features() const override { return out_; }
-  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>&) const override {
-    return Call("quantized::linear_dynamic", {x.contiguous(), packed_, false}).toTensor();
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>&) const override {
+    return Call("quantized::linear_dynamic", {x.dense().contiguous(), packed_, false}).toTensor();
   }
   LinearArithmetic arithmetic() const override {
     return {
         .weight_bits = 8, .activation_bits = 8, .integer = true, .input_ops = 4, .output_ops = 2};
   }
-  std::vector<NamedTensor> State() const override {
-    return {{"weight", quantized_.int_repr()},
-            {"weight_scale", quantized_.q_per_channel_scales().to(at::kFloat)}};
+  std::vector<WeightTensor> State() const override {
+    return {{"weight", quantized_.int_repr(), WeightTensor::Role::kCode},
+            {"weight_scale", quantized_.q_per_channel_scales().to(at::kFloat),
+             WeightTensor::Role::kScale}};
   }
   at::Tensor Dequantize() const override { return quantized_.dequantize(); }
   absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {

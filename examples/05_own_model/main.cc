@@ -115,6 +115,7 @@ absl::StatusOr<wanlite::ArchitectureRegistry> OwnArchitectures() {
   };
   own.recognizes = [](const std::vector<std::string>&) { return false; };
   wanlite::ArchitectureRegistry registry;
+  registry.weight_formats() = wanlite::BuiltinWeightFormats();
   WANLITE_RETURN_IF_ERROR(registry.Register(std::move(own)));
   return registry;
 }

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "wanlite/model_view.h"
+#include "wanlite/weight_formats.h"
 
 namespace wanlite {
 
@@ -86,13 +87,18 @@ class ArchitectureRegistry {
   // By name or alias; nullptr when unknown.
   const Architecture* Find(absl::string_view name) const;
   const std::vector<Architecture>& architectures() const { return architectures_; }
+  // The weight formats that checkpoints of these networks may hold: dense alone, until others are
+  // set (BuiltinWeightFormats()) or registered.
+  WeightFormatRegistry& weight_formats() { return weight_formats_; }
+  const WeightFormatRegistry& weight_formats() const { return weight_formats_; }
 
  private:
   std::vector<Architecture> architectures_;
+  WeightFormatRegistry weight_formats_;
 };
 
-// Every architecture of this build: WanTransformer3DModel, UMT5EncoderModel, AutoencoderKLWan, and
-// the small Digits networks.
+// Every architecture of this build (WanTransformer3DModel, UMT5EncoderModel, AutoencoderKLWan) with
+// its weight formats.
 const ArchitectureRegistry& BuiltinArchitectures();
 
 }  // namespace wanlite

@@ -50,7 +50,7 @@ bool IsHollow(const at::Tensor& tensor);
 
 // A linear layer whose weight can be exchanged. Registers the tensors of its weight under their
 // suffixes ("weight", "weight_scale", ...) and "bias" as parameters of the module, taking gradients
-// only when the weight is trainable(). Do not call to(dtype) on a model with quantized weights: it
+// where WeightTensor::trains says so. Do not call to(dtype) on a model with quantized weights: it
 // would cast the integers too. Cast through ModelView::Cast().
 class Linear : public torch::nn::Module {
  public:
@@ -58,8 +58,8 @@ class Linear : public torch::nn::Module {
   Linear(int64_t in_features, int64_t out_features, bool bias = true,
          at::ScalarType dtype = at::kFloat);
 
-  // x: [..., in] -> [..., out].
-  at::Tensor forward(const at::Tensor& x) const;
+  // x: [..., in] -> [..., out]. Layers that read the same input share an Activation of it.
+  at::Tensor forward(const Activation& x) const;
 
   const LinearWeight& weight() const { return *weight_; }
   const std::optional<at::Tensor>& bias() const { return bias_; }
@@ -68,7 +68,7 @@ class Linear : public torch::nn::Module {
 
   // Exchanges the weight and returns the old one; sizes must agree unless `resize`. Throws
   // c10::Error otherwise, and for a State() that cannot be registered (tensors undefined, named
-  // twice or "bias", trainable but not floating); the layer is as it was then. Optimizers that hold
+  // twice or "bias", training but not floating); the layer is as it was then. Optimizers that hold
   // the old tensors must be rebuilt.
   std::unique_ptr<LinearWeight> SetWeight(std::unique_ptr<LinearWeight> weight,
                                           bool resize = false);

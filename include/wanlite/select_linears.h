@@ -24,8 +24,8 @@ struct LinearFilter {
     int64_t from = 0;
     std::optional<int64_t> to;
   };
-  std::vector<std::string> include, exclude, kinds, components;
-  std::vector<Blocks> blocks;
+  std::vector<std::string> include = {}, exclude = {}, kinds = {}, components = {};
+  std::vector<Blocks> blocks = {};
 };
 LinearFilter FilterOf(const LinearSelector& selector);
 

@@ -8,6 +8,7 @@
 #include "src/model/wan/umt5_names.h"
 #include "src/model/wan/vae_names.h"
 #include "wanlite/architecture.h"
+#include "wanlite/weight_formats.h"
 
 namespace wanlite {
 
@@ -23,6 +24,7 @@ const ArchitectureRegistry& BuiltinArchitectures() {
       const absl::Status status = list->Register(architecture());
       TORCH_INTERNAL_ASSERT(status.ok(), status.ToString());
     }
+    list->weight_formats() = BuiltinWeightFormats();
     return list;
   }();
   return registry;

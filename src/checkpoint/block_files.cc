@@ -52,7 +52,7 @@ absl::StatusOr<std::map<std::string, const LinearWeight*>> QuantizedLinears(
   for (const LinearInfo& linear : view.linears()) {
     if (&view.ComponentOf(linear.path) != &component) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(linear.path));
-    if (weight->format() == "dense") continue;
+    if (weight->dense() != nullptr) continue;
     result[PathInside(component.name, linear.path).value_or(linear.path)] = weight;
   }
   return result;

@@ -181,7 +181,8 @@ absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
 }
 
 // Exchanges the weights of the linears that are not dense for hollow ones of their formats.
-absl::Status ApplyFormats(const OpenedComponent& opened, torch::nn::Module& module) {
+absl::Status ApplyFormats(const OpenedComponent& opened, const WeightFormatRegistry& formats,
+                          torch::nn::Module& module) {
   std::map<std::string, nn::Linear*> linears;
   for (const auto& item : module.named_modules("", /*include_self=*/false)) {
     if (auto* linear = dynamic_cast<nn::Linear*>(item.value().get())) {
@@ -208,7 +209,7 @@ absl::Status ApplyFormats(const OpenedComponent& opened, torch::nn::Module& modu
       }
     }
     absl::StatusOr<std::unique_ptr<LinearWeight>> weight =
-        CatchTorch([&] { return MakeLinearWeight(format.format, state, format.attributes_json); });
+        formats.Build(format.format, state, format.attributes_json);
     if (!weight.ok()) return Annotate(weight.status(), absl::StrCat(opened.where, ": ", path));
     const absl::Status set =
         CatchTorch([&] { linear->second->SetWeight(*std::move(weight), /*resize=*/false); });
@@ -401,10 +402,11 @@ absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidat
   return opened;
 }
 
-absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened) {
+absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened,
+                                         const WeightFormatRegistry& formats) {
   WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<torch::nn::Module> module,
                            BuildHollow(opened.architecture, opened.config_json, opened.where));
-  WANLITE_RETURN_IF_ERROR(ApplyFormats(opened, *module));
+  WANLITE_RETURN_IF_ERROR(ApplyFormats(opened, formats, *module));
 
   std::vector<std::string> missing;
   std::vector<std::string> wrong;

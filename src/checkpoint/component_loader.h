@@ -78,7 +78,8 @@ std::vector<NamedTensor> ModuleTensors(const torch::nn::Module& module);
 
 // A component with hollow tensors of the stored dtypes and formats, checked name by name and shape
 // by shape against the source. InvalidArgument lists the first few of each kind of error.
-absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened);
+absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened,
+                                         const WeightFormatRegistry& formats);
 
 }  // namespace wanlite
 

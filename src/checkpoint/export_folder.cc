@@ -129,7 +129,7 @@ absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Componen
   WANLITE_ASSIGN_OR_RETURN(const auto quantized, QuantizedLinears(view_, component));
   std::map<std::string, std::string> linear_of;  // state tensor -> its linear
   for (const auto& [path, weight] : quantized) {
-    for (const NamedTensor& state : weight->State()) linear_of[FullPath(path, state.name)] = path;
+    for (const WeightTensor& state : weight->State()) linear_of[FullPath(path, state.name)] = path;
   }
   const auto foreign = [&](const std::string& internal) {
     return options_.layout == FolderLayout::kDiffusers && opened.architecture.to_diffusers
@@ -182,7 +182,8 @@ absl::StatusOr<at::Tensor> Exporter::Materialize(const OpenedComponent& opened,
     WANLITE_ASSIGN_OR_RETURN(state[*suffix], opened.source->Read(info.name));
   }
   absl::StatusOr<std::unique_ptr<LinearWeight>> weight =
-      CatchTorch([&] { return MakeLinearWeight(format.format, state, format.attributes_json); });
+      folder_.rep().architectures.weight_formats().Build(format.format, state,
+                                                         format.attributes_json);
   if (!weight.ok()) return Annotate(weight.status(), tensor.internal);
   WANLITE_ASSIGN_OR_RETURN(const at::Tensor dense,
                            CatchTorch([&] { return (*weight)->Dequantize(); }));
@@ -403,17 +404,17 @@ absl::Status Exporter::WriteForeign(const std::string& out_dir) {
 absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
   WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                            CheckpointWriter::Create(env_, out_dir));
-  std::set<std::string> quantized;  // state tensors, by full path
+  std::set<std::string> kept;  // tensors of weights that keep their dtype, by full path
   for (const LinearInfo& linear : view_.linears()) {
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view_.Weight(linear.path));
-    if (weight->format() == "dense") continue;
-    for (const NamedTensor& state : weight->State()) {
-      quantized.insert(FullPath(linear.path, state.name));
+    for (const WeightTensor& state : weight->State()) {
+      if (state.role == WeightTensor::Role::kParameter) continue;
+      kept.insert(FullPath(linear.path, state.name));
     }
   }
   const auto target = [&](const NamedTensor& named) {
     const TensorInfo info{named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()};
-    return quantized.contains(named.name)
+    return kept.contains(named.name)
                ? info.dtype
                : OutDtype(info, view_.KeepsFloat32(named.name), options_.dtype);
   };

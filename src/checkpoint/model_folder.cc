@@ -182,7 +182,8 @@ absl::StatusOr<ModelView> ModelFolder::BuildView(const std::vector<std::string>&
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), opened.name) == wanted.end()) {
       continue;
     }
-    WANLITE_ASSIGN_OR_RETURN(Component component, BuildComponent(opened));
+    WANLITE_ASSIGN_OR_RETURN(Component component,
+                             BuildComponent(opened, rep_->architectures.weight_formats()));
     components.push_back(std::move(component));
     for (const TensorInfo& info : opened.source->tensors()) {
       entries.push_back(

@@ -23,15 +23,8 @@ absl::StatusOr<LayerReport> ReportLayer(const LinearInfo& linear, const LinearWe
     report.format = std::string(weight.format());
     report.out_features = weight.out_features();
     report.in_features = weight.in_features();
-    for (const NamedTensor& tensor : weight.State()) {
-      report.bytes += static_cast<int64_t>(tensor.tensor.nbytes());
-    }
-    // The main tensor of a format: its zeros are the zeros of the matrix.
-    const at::Tensor values = weight.State().front().tensor;
-    if (values.numel() > 0) {
-      report.nonzero = static_cast<double>(at::count_nonzero(values).item<int64_t>()) /
-                       static_cast<double>(values.numel());
-    }
+    report.bytes = weight.bytes();
+    report.nonzero = weight.NonZero();
     if (original == nullptr) return report;
     if (original->out_features() != weight.out_features() ||
         original->in_features() != weight.in_features()) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/other_ops.h"
 #include "src/metrics/size_step.h"
@@ -30,8 +31,8 @@ int ActivationBits(const ModelView& model, const Component& component) {
   std::set<std::string> storage;
   for (const LinearInfo& linear : model.linears()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
-    if (!weight.ok() || (*weight)->format() == "dense") continue;
-    for (const NamedTensor& tensor : (*weight)->State()) {
+    if (!weight.ok() || (*weight)->dense() != nullptr) continue;
+    for (const WeightTensor& tensor : (*weight)->State()) {
       storage.insert(linear.path + "." + tensor.name);
     }
   }
@@ -81,10 +82,11 @@ absl::StatusOr<ForwardOps> CountSequenceModel(const ModelView& model, const Comp
                         static_cast<double>(weight->out_features());
     const auto fraction = nonzero.find(linear.path);
     const LinearArithmetic arithmetic = weight->arithmetic();
-    // No kernel of this build skips zeros, so what is realised is what is dense.
-    ops.linear += OpCount{2 * macs, 2 * macs * (fraction == nonzero.end() ? 1.0 : fraction->second),
-                          2 * macs, arithmetic.integer ? 2 * macs : 0.0,
-                          macs * arithmetic.weight_bits * arithmetic.activation_bits};
+    ops.linear +=
+        OpCount{2 * macs, 2 * macs * (fraction == nonzero.end() ? 1.0 : fraction->second),
+                2 * macs * arithmetic.realised_fraction, arithmetic.integer ? 2 * macs : 0.0,
+                macs * arithmetic.weight_bits * arithmetic.activation_bits};
+    ops.linear += Plain(2 * tokens * arithmetic.extra_macs_per_token, arithmetic.extra_bits);
   }
   // QK^T and PV are 2 * queries * keys * width each; the width is that of the query projection, so
   // pruned heads count as they are.
@@ -193,11 +195,8 @@ absl::StatusOr<std::map<std::string, double>> NonZeroFractions(ModelView& model,
       if (linear.block != block.path) continue;
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
-      // The main tensor of a format: its zeros are the zeros of the matrix.
-      const at::Tensor values = weight->State().front().tensor;
-      if (values.numel() == 0) continue;
-      fractions[linear.path] = static_cast<double>(at::count_nonzero(values).item<int64_t>()) /
-                               static_cast<double>(values.numel());
+      WANLITE_ASSIGN_OR_RETURN(fractions[linear.path],
+                               CatchTorch([&] { return weight->NonZero(); }));
     }
   }
   return fractions;
@@ -212,8 +211,8 @@ int64_t CountParameters(const ModelView& model, absl::string_view component) {
   };
   for (const LinearInfo& linear : model.linears()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
-    if (!weight.ok() || (*weight)->format() == "dense") continue;
-    for (const NamedTensor& tensor : (*weight)->State()) {
+    if (!weight.ok() || (*weight)->dense() != nullptr) continue;
+    for (const WeightTensor& tensor : (*weight)->State()) {
       storage.insert(linear.path + "." + tensor.name);
     }
     if (wanted(linear.path)) parameters += (*weight)->in_features() * (*weight)->out_features();

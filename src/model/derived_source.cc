@@ -180,7 +180,7 @@ class SelectedWeight final : public TensorSource {
         select_(std::move(select)) {}
 
   absl::Status Prepare() {
-    for (const NamedTensor& state : whole_->State()) {
+    for (const WeightTensor& state : whole_->State()) {
       const std::string name = JoinTensorPath(linear_, state.name);
       const TensorInfo* info = source_->Find(name);
       if (info == nullptr || state.tensor.sizes() != at::IntArrayRef(info->shape) ||
@@ -191,7 +191,7 @@ class SelectedWeight final : public TensorSource {
       }
     }
     WANLITE_ASSIGN_OR_RETURN(const auto cut, Cut());
-    for (const NamedTensor& state : cut->State()) {
+    for (const WeightTensor& state : cut->State()) {
       infos_.push_back({JoinTensorPath(linear_, state.name), state.tensor.scalar_type(),
                         state.tensor.sizes().vec()});
     }
@@ -220,7 +220,7 @@ class SelectedWeight final : public TensorSource {
   void Release(absl::string_view) const override {
     const std::lock_guard<std::mutex> lock(mutex_);
     ready_.clear();
-    for (const NamedTensor& state : whole_->State()) {
+    for (const WeightTensor& state : whole_->State()) {
       source_->Release(JoinTensorPath(linear_, state.name));
     }
   }
@@ -228,9 +228,9 @@ class SelectedWeight final : public TensorSource {
  private:
   // A weight cuts itself, so `whole_` has its values while it does.
   absl::Status Fill() const {
-    const std::vector<NamedTensor> states = whole_->State();
+    const std::vector<WeightTensor> states = whole_->State();
     std::vector<at::Tensor> values;
-    for (const NamedTensor& state : states) {
+    for (const WeightTensor& state : states) {
       WANLITE_ASSIGN_OR_RETURN(at::Tensor value,
                                source_->Read(JoinTensorPath(linear_, state.name)));
       values.push_back(std::move(value));
@@ -248,7 +248,7 @@ class SelectedWeight final : public TensorSource {
     ready_.clear();
     if (cut.ok()) {
       // A format may hand over a tensor of its own: the handle must outlive the exchange.
-      for (const NamedTensor& state : (*cut)->State()) {
+      for (const WeightTensor& state : (*cut)->State()) {
         ready_[JoinTensorPath(linear_, state.name)] = state.tensor.detach();
       }
     }

@@ -45,7 +45,7 @@ std::string DumpModel(const ModelView& model) {
   std::map<std::string, std::string> formats;
   for (const LinearInfo& linear : model.linears()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
-    if (!weight.ok() || (*weight)->format() == "dense") continue;
+    if (!weight.ok() || (*weight)->dense() != nullptr) continue;
     formats[absl::StrCat(linear.path, ".", (*weight)->State().front().name)] =
         absl::StrCat(" ", (*weight)->format(), " ", (*weight)->attributes());
   }

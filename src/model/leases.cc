@@ -141,17 +141,19 @@ absl::Status ModelView::Cast(at::ScalarType dtype) {
     return absl::InvalidArgumentError(
         absl::StrCat("Cast: ", DtypeName(dtype), " is not a float type"));
   }
-  std::set<std::string> quantized;
+  std::set<std::string> kept;
   for (const auto& [path, linear] : rep_->index.linear_modules) {
-    if (linear->weight().trainable()) continue;
-    for (const NamedTensor& state : linear->weight().State())
-      quantized.insert(JoinTensorPath(path, state.name));
+    for (const WeightTensor& state : linear->weight().State()) {
+      if (state.role != WeightTensor::Role::kParameter) {
+        kept.insert(JoinTensorPath(path, state.name));
+      }
+    }
   }
   std::vector<std::pair<at::Tensor, at::Tensor>> old;
   absl::Status status = CatchTorch([&]() -> absl::Status {
     at::NoGradGuard no_grad;
     for (const NamedTensor& named : Tensors()) {
-      if (!named.tensor.is_floating_point() || quantized.contains(named.name)) continue;
+      if (!named.tensor.is_floating_point() || kept.contains(named.name)) continue;
       const at::ScalarType target = KeepsFloat32(named.name) ? at::kFloat : dtype;
       if (named.tensor.scalar_type() == target) continue;
       WANLITE_ASSIGN_OR_RETURN(const at::Tensor cast,

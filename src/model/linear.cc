@@ -64,8 +64,8 @@ Linear::Linear(int64_t in_features, int64_t out_features, bool bias, at::ScalarT
   if (bias) SetBias(NewTensor({out_features}, dtype));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  if (tap_ != nullptr) tap_->tap->OnInput(tap_->linear, x);
+at::Tensor Linear::forward(const Activation& x) const {
+  if (tap_ != nullptr) tap_->tap->OnInput(tap_->linear, x.dense());
   return weight_->Apply(x, bias_);
 }
 
@@ -85,28 +85,27 @@ torch::OrderedDict<std::string, at::Tensor> Linear::ParametersWith(
     const LinearWeight& weight) const {
   std::set<std::string> replaced = {"bias"};
   if (weight_ != nullptr) {
-    for (const NamedTensor& state : weight_->State()) replaced.insert(state.name);
+    for (const WeightTensor& state : weight_->State()) replaced.insert(state.name);
   }
   torch::OrderedDict<std::string, at::Tensor> parameters("Parameter");
   for (const auto& item : parameters_) {
     if (!replaced.contains(item.key())) parameters.insert(item.key(), item.value());
   }
   // Tensors without gradients are parameters too: LibTorch has no way to take a buffer back.
-  for (const NamedTensor& state : weight.State()) {
+  const std::vector<WeightTensor> states = weight.State();
+  for (const WeightTensor& state : states) {
     TORCH_CHECK(state.tensor.defined(), "Linear: the tensor ", state.name,
                 " of a weight of format ", weight.format(), " is undefined");
     TORCH_CHECK(!state.name.empty() && state.name.find('.') == std::string::npos &&
                     !parameters.contains(state.name) && state.name != "bias",
                 "Linear: a weight of format ", weight.format(), " cannot have a tensor named '",
                 state.name, "'");
-    TORCH_CHECK(!weight.trainable() || state.tensor.is_floating_point(), "Linear: the tensor ",
-                state.name, " of a weight of format ", weight.format(), " is trainable but ",
+    TORCH_CHECK(!state.trains || state.tensor.is_floating_point(), "Linear: the tensor ",
+                state.name, " of a weight of format ", weight.format(), " is to train but ",
                 state.tensor.scalar_type());
     parameters.insert(state.name, state.tensor);
   }
-  for (const NamedTensor& state : weight.State()) {
-    state.tensor.set_requires_grad(weight.trainable());
-  }
+  for (const WeightTensor& state : states) state.tensor.set_requires_grad(state.trains);
   // The bias stays last in the order of tensors.
   if (bias_.has_value()) parameters.insert("bias", *bias_);
   return parameters;

@@ -4,9 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/wrap_weight.h"
 #include "wanlite/linear_weight.h"
-#include "wanlite/nn.h"
 
 namespace wanlite {
 namespace {
@@ -22,9 +23,9 @@ class DenseWeight : public LinearWeight {
   absl::string_view format() const override { return "dense"; }
   int64_t in_features() const override { return weight_.size(1); }
   int64_t out_features() const override { return weight_.size(0); }
-  bool trainable() const override { return true; }
 
-  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const override {
+  at::Tensor Apply(const Activation& input, const std::optional<at::Tensor>& bias) const override {
+    const at::Tensor& x = input.dense();
     TORCH_CHECK(x.dim() >= 1 && x.size(-1) == in_features(), "linear [", out_features(), ", ",
                 in_features(), "] applied to ", x.sizes());
     const at::ScalarType dtype = weight_.scalar_type();
@@ -38,7 +39,18 @@ class DenseWeight : public LinearWeight {
     return {.weight_bits = bits, .activation_bits = bits};
   }
 
-  std::vector<NamedTensor> State() const override { return {{"weight", weight_}}; }
+  std::vector<WeightTensor> State() const override { return {{"weight", weight_}}; }
+  const at::Tensor* dense() const override { return &weight_; }
+
+  double NonZero() const override {
+    if (weight_.numel() == 0) return 1;
+    return static_cast<double>(at::count_nonzero(weight_.detach()).item<int64_t>()) /
+           static_cast<double>(weight_.numel());
+  }
+  at::Tensor Matrix() const override { return weight_; }
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Share() const override {
+    return std::make_unique<DenseWeight>(weight_);
+  }
 
   at::Tensor Dequantize() const override { return weight_.detach().to(at::kFloat); }
 
@@ -47,14 +59,7 @@ class DenseWeight : public LinearWeight {
     if (dim != 0 && dim != 1) {
       return absl::InvalidArgumentError(absl::StrCat("dense weight has no dimension ", dim));
     }
-    at::NoGradGuard no_grad;
-    if (nn::IsHollow(weight_)) {
-      std::vector<int64_t> shape = weight_.sizes().vec();
-      shape[dim] = index.numel();
-      nn::HollowGuard hollow;
-      return MakeDenseWeight(nn::NewTensor(shape, weight_.scalar_type()));
-    }
-    return MakeDenseWeight(weight_.index_select(dim, index.to(weight_.device())).detach());
+    return CatchTorch([&] { return MakeDenseWeight(SelectFrom(weight_, dim, index)); });
   }
 
  private:
@@ -67,13 +72,34 @@ std::unique_ptr<LinearWeight> MakeDenseWeight(at::Tensor weight) {
   return std::make_unique<DenseWeight>(std::move(weight));
 }
 
-double LinearWeight::bits_per_weight() const {
-  double bytes = 0;
-  for (const NamedTensor& state : State()) {
-    bytes += static_cast<double>(state.tensor.numel()) * state.tensor.element_size();
+double LinearWeight::NonZero() const {
+  const at::Tensor matrix = Dequantize();
+  if (matrix.numel() == 0) return 1;
+  return static_cast<double>(at::count_nonzero(matrix).item<int64_t>()) /
+         static_cast<double>(matrix.numel());
+}
+
+absl::StatusOr<std::unique_ptr<LinearWeight>> LinearWeight::Share() const {
+  return absl::UnimplementedError(
+      absl::StrCat("a weight of format ", std::string(format()), " cannot be wrapped"));
+}
+
+absl::StatusOr<std::unique_ptr<LinearWeight>> LinearWeight::Merge() const {
+  return absl::FailedPreconditionError(
+      absl::StrCat("a weight of format ", std::string(format()), " has nothing to merge"));
+}
+
+int64_t LinearWeight::bytes() const {
+  int64_t bytes = 0;
+  for (const WeightTensor& state : State()) {
+    bytes += state.tensor.numel() * static_cast<int64_t>(state.tensor.element_size());
   }
+  return bytes;
+}
+
+double LinearWeight::bits_per_weight() const {
   const double weights = static_cast<double>(in_features()) * static_cast<double>(out_features());
-  return weights == 0 ? 0 : 8 * bytes / weights;
+  return weights == 0 ? 0 : 8 * static_cast<double>(bytes()) / weights;
 }
 
 }  // namespace wanlite

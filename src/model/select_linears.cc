@@ -152,7 +152,7 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
 absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model,
                                                   absl::string_view linear) {
   WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear));
-  if (weight->format() != "dense") {
+  if (weight->dense() == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(linear, ": its weight has the format ", std::string(weight->format()),
                      ", this pass takes dense weights; exclude the layer or run the pass earlier"));

@@ -116,8 +116,8 @@ absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string
   const at::NoGradGuard no_grad;
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> copy,
                            weight.Select(0, at::arange(weight.out_features(), at::kLong)));
-  for (const NamedTensor& state : copy->State()) {
-    for (const NamedTensor& own : weight.State()) {
+  for (const WeightTensor& state : copy->State()) {
+    for (const WeightTensor& own : weight.State()) {
       if (!own.tensor.is_same(state.tensor)) continue;
       return absl::InternalError(absl::StrCat(path, ": a weight of format ", weight.format(),
                                               " shares its tensor ", own.name,
@@ -138,7 +138,7 @@ absl::StatusOr<std::shared_ptr<const TensorSource>> CutSource(
   std::set<std::string> old_states;
   for (const auto& [path, entry] : cut.weights) {
     if (index.BlockOf(path) != block) continue;
-    for (const NamedTensor& state : entry.linear->weight().State()) {
+    for (const WeightTensor& state : entry.linear->weight().State()) {
       old_states.insert(JoinTensorPath(path, state.name));
     }
     WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<const TensorSource> selected,

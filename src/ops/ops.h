@@ -3,8 +3,9 @@
 
 // wanlite's operators as C++ functions. Each goes through LibTorch's dispatcher
 // (torch.ops.wanlite.*), which picks the CPU or the CUDA kernel by the device of its tensors; call
-// EnsureCuda() (src/ops/cuda_loader.h) before making CUDA tensors. All are forward only and throw
-// c10::Error on shapes, dtypes or devices that do not fit, and when a gradient is asked for.
+// EnsureCuda() (src/ops/cuda_loader.h) before making CUDA tensors. All throw c10::Error on shapes,
+// dtypes or devices that do not fit, and when a gradient is asked for that they do not have: but
+// for Int8Linear() they are forward only.
 #ifndef WANLITE_SRC_OPS_OPS_H_
 #define WANLITE_SRC_OPS_OPS_H_
 
@@ -23,13 +24,34 @@ namespace wanlite::ops {
 //   bias: floating [out] or absent       result: [..., out] in x's dtype
 // rotation_group: 0, or 4, 16, 64, 256 or 1024, which must divide `in`: x is rotated by
 // HadamardRotate() in fp32 before it is quantized; the weight must have been rotated the same way.
+// Takes gradients of x (through the rounding as if it were none: dy times the dequantized matrix)
+// and of the bias; the weight is frozen.
 at::Tensor Int8Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                       const std::optional<at::Tensor>& bias, int64_t rotation_group);
+
+// The two steps of Int8Linear(), to the same bits:
+// Int8Linear(x, …) == Int8Gemm(QuantizePerToken(x, rotation_group), …, x's dtype).
 
 // Symmetric INT8 per token (last dimension). x: floating [..., n] -> int8 [..., n] in [-127, 127]
 // and scale fp32 [..., 1], rounding half to even. Zero tokens have scale 0; tokens with an infinity
 // or a NaN have scale NaN.
-std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x);
+std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x,
+                                                    int64_t rotation_group = 0);
+// q, scale: of QuantizePerToken(). dtype: of the result [..., out], fp32, bf16 or fp16.
+at::Tensor Int8Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                    const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                    at::ScalarType dtype);
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, in fp32, rounded to
+// `dtype`. x: fp32, bf16 or fp16 [..., n]; weight, bias: fp32, of x's shape or with ones in the
+// last leading axes, [n] included. Sums run in a fixed order: the bits are those of every
+// instruction set. CPU.
+at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     double eps, at::ScalarType dtype);
+// QuantizePerToken(LayerNorm(…), rotation_group), to the bit, without the tensor between. CPU.
+std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const at::Tensor& weight,
+                                                     const at::Tensor& bias, double eps,
+                                                     at::ScalarType dtype, int64_t rotation_group);
 
 // x R for each run of `group` features of the last dimension, where R is the Kronecker power of the
 // regular 4x4 Hadamard matrix (ConvRot, arXiv 2512.03673). R is symmetric and orthogonal: applying

@@ -3,7 +3,10 @@
 //
 // Every operator of the library, and the typed calls of ops.h.
 
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
+
+#include <algorithm>
 
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
@@ -14,7 +17,16 @@ TORCH_LIBRARY(wanlite, m) {
       "int8_linear(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, int rotation_group) "
       "-> Tensor");
   // x [..., n] -> q int8 [..., n], scale fp32 [..., 1]
-  m.def("quantize_per_token(Tensor x) -> (Tensor q, Tensor scale)");
+  m.def("quantize_per_token(Tensor x, int rotation_group=0) -> (Tensor q, Tensor scale)");
+  // q int8 [..., in], scale fp32 [..., 1] -> [..., out]
+  m.def(
+      "int8_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? bias, "
+      "ScalarType dtype) -> Tensor");
+  // x [..., n], weight and bias fp32 [n] to [..., n] -> [..., n]
+  m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, ScalarType dtype) -> Tensor");
+  m.def(
+      "layer_norm_quantize(Tensor x, Tensor weight, Tensor bias, float eps, ScalarType dtype, "
+      "int rotation_group) -> (Tensor q, Tensor scale)");
   // x [..., n] -> [..., n]
   m.def("hadamard_rotate(Tensor x, int group) -> Tensor");
 }
@@ -22,31 +34,142 @@ TORCH_LIBRARY(wanlite, m) {
 namespace wanlite::ops {
 namespace {
 
-// There are no backward formulas. Without this layer the result of an operator on a tensor that
-// requires a gradient would silently be a leaf, and training would go on with no signal.
+// Where there is no backward formula, the result on a tensor that requires a gradient would
+// silently be a leaf, and training would go on with no signal.
 void RefuseGradient(const char* op, const char* name, const at::Tensor& input) {
   TORCH_CHECK(!(at::GradMode::is_enabled() && input.requires_grad()), "wanlite::", op,
               " has no gradient, but its input ", name, " of shape ", input.sizes(),
               " requires one; run it under torch::NoGradGuard, or train on dense weights");
 }
 
-at::Tensor Int8LinearNoGrad(const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
-                            int64_t rotation_group) {
-  RefuseGradient("int8_linear", "x", x);
-  if (bias.has_value()) RefuseGradient("int8_linear", "bias", *bias);
+bool Wanted(const at::Tensor& input) { return at::GradMode::is_enabled() && input.requires_grad(); }
+
+// Rows of the weight expanded at a time in the backward pass: 4 MiB in fp32.
+constexpr int64_t kExpandedWeights = int64_t{1} << 20;
+
+// dy W for the matrix W that the int8 weight stands for, in the rotated basis if it is rotated. dy:
+// fp32 [tokens, out] -> fp32 [tokens, in].
+at::Tensor TimesDequantized(const at::Tensor& dy, const at::Tensor& weight,
+                            const at::Tensor& weight_scale) {
+  const int64_t rows = weight.size(0);
+  const int64_t columns = weight.size(1);
+  at::Tensor dx = at::zeros({dy.size(0), columns}, dy.options());
+  const int64_t chunk = std::max<int64_t>(1, kExpandedWeights / std::max<int64_t>(1, columns));
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t end = std::min(rows, begin + chunk);
+    const at::Tensor matrix = weight.slice(0, begin, end)
+                                  .to(at::kFloat)
+                                  .mul_(weight_scale.reshape({rows, 1}).slice(0, begin, end));
+    dx.addmm_(dy.slice(1, begin, end), matrix);
+  }
+  return dx;
+}
+
+// The gradient passes the rounding of the tokens as if it were not there (straight through).
+class Int8LinearFunction : public torch::autograd::Function<Int8LinearFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& weight, const at::Tensor& weight_scale,
+                            const std::optional<at::Tensor>& bias, int64_t rotation_group) {
+    at::AutoDispatchBelowAutograd below;
+    context->save_for_backward({weight, weight_scale});
+    context->saved_data["rotation_group"] = rotation_group;
+    context->saved_data["dtype"] = x.scalar_type();
+    if (bias.has_value()) context->saved_data["bias_dtype"] = bias->scalar_type();
+    return Int8Linear(x, weight, weight_scale, bias, rotation_group);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    at::AutoDispatchBelowAutograd below;
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const at::Tensor& weight = saved[0];
+    const at::Tensor dy = gradients[0].to(at::kFloat).reshape({-1, weight.size(0)});
+    at::Tensor dx, dbias;
+    if (context->needs_input_grad(0)) {
+      dx = TimesDequantized(dy, weight, saved[1]);
+      const int64_t group = context->saved_data["rotation_group"].toInt();
+      // The rotation is symmetric.
+      if (group != 0) dx = HadamardRotate(dx, group);
+      std::vector<int64_t> shape = gradients[0].sizes().vec();
+      shape.back() = weight.size(1);
+      dx = dx.reshape(shape).to(context->saved_data["dtype"].toScalarType());
+    }
+    const auto bias_dtype = context->saved_data.find("bias_dtype");
+    if (bias_dtype != context->saved_data.end() && context->needs_input_grad(3)) {
+      dbias = dy.sum(0).to(bias_dtype->second.toScalarType());
+    }
+    return {dx, {}, {}, dbias, {}};
+  }
+};
+
+at::Tensor Int8LinearAutograd(const at::Tensor& x, const at::Tensor& weight,
+                              const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                              int64_t rotation_group) {
+  RefuseGradient("int8_linear", "weight_scale", weight_scale);
+  if (Wanted(x) || (bias.has_value() && Wanted(*bias))) {
+    return Int8LinearFunction::apply(x, weight, weight_scale, bias, rotation_group);
+  }
   at::AutoDispatchBelowAutograd below;
   return Int8Linear(x, weight, weight_scale, bias, rotation_group);
 }
 
-std::tuple<at::Tensor, at::Tensor> QuantizePerTokenNoGrad(const at::Tensor& x) {
+std::tuple<at::Tensor, at::Tensor> QuantizePerTokenNoGrad(const at::Tensor& x,
+                                                          int64_t rotation_group) {
   RefuseGradient("quantize_per_token", "x", x);
   at::AutoDispatchBelowAutograd below;
-  return QuantizePerToken(x);
+  return QuantizePerToken(x, rotation_group);
 }
 
-at::Tensor HadamardRotateNoGrad(const at::Tensor& x, int64_t group) {
-  RefuseGradient("hadamard_rotate", "x", x);
+at::Tensor Int8GemmNoGrad(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                          at::ScalarType dtype) {
+  RefuseGradient("int8_gemm", "scale", scale);
+  RefuseGradient("int8_gemm", "weight_scale", weight_scale);
+  if (bias.has_value()) RefuseGradient("int8_gemm", "bias", *bias);
+  at::AutoDispatchBelowAutograd below;
+  return Int8Gemm(q, scale, weight, weight_scale, bias, dtype);
+}
+
+at::Tensor LayerNormNoGrad(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           double eps, at::ScalarType dtype) {
+  RefuseGradient("layer_norm", "x", x);
+  RefuseGradient("layer_norm", "weight", weight);
+  RefuseGradient("layer_norm", "bias", bias);
+  at::AutoDispatchBelowAutograd below;
+  return LayerNorm(x, weight, bias, eps, dtype);
+}
+
+std::tuple<at::Tensor, at::Tensor> LayerNormQuantizeNoGrad(const at::Tensor& x,
+                                                           const at::Tensor& weight,
+                                                           const at::Tensor& bias, double eps,
+                                                           at::ScalarType dtype,
+                                                           int64_t rotation_group) {
+  RefuseGradient("layer_norm_quantize", "x", x);
+  RefuseGradient("layer_norm_quantize", "weight", weight);
+  RefuseGradient("layer_norm_quantize", "bias", bias);
+  at::AutoDispatchBelowAutograd below;
+  return LayerNormQuantize(x, weight, bias, eps, dtype, rotation_group);
+}
+
+// The rotation is symmetric, so it is its own backward pass.
+class HadamardRotateFunction : public torch::autograd::Function<HadamardRotateFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            int64_t group) {
+    at::AutoDispatchBelowAutograd below;
+    context->saved_data["group"] = group;
+    return HadamardRotate(x, group);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    at::AutoDispatchBelowAutograd below;
+    return {HadamardRotate(gradients[0], context->saved_data["group"].toInt()), {}};
+  }
+};
+
+at::Tensor HadamardRotateAutograd(const at::Tensor& x, int64_t group) {
+  if (Wanted(x)) return HadamardRotateFunction::apply(x, group);
   at::AutoDispatchBelowAutograd below;
   return HadamardRotate(x, group);
 }
@@ -63,11 +186,43 @@ at::Tensor Int8Linear(const at::Tensor& x, const at::Tensor& weight, const at::T
   return op.call(x, weight, weight_scale, bias, rotation_group);
 }
 
-std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x) {
+std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x, int64_t rotation_group) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("wanlite::quantize_per_token", "")
+          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, int64_t)>();
+  return op.call(x, rotation_group);
+}
+
+at::Tensor Int8Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                    const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                    at::ScalarType dtype) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("wanlite::int8_gemm", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                            const at::Tensor&, const std::optional<at::Tensor>&, at::ScalarType)>();
+  return op.call(q, scale, weight, weight_scale, bias, dtype);
+}
+
+at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     double eps, at::ScalarType dtype) {
   static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::quantize_per_token", "")
-                             .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&)>();
-  return op.call(x);
+                             .findSchemaOrThrow("wanlite::layer_norm", "")
+                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&,
+                                               const at::Tensor&, double, at::ScalarType)>();
+  return op.call(x, weight, bias, eps, dtype);
+}
+
+std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const at::Tensor& weight,
+                                                     const at::Tensor& bias, double eps,
+                                                     at::ScalarType dtype, int64_t rotation_group) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("wanlite::layer_norm_quantize", "")
+                             .typed<std::tuple<at::Tensor, at::Tensor>(
+                                 const at::Tensor&, const at::Tensor&, const at::Tensor&, double,
+                                 at::ScalarType, int64_t)>();
+  return op.call(x, weight, bias, eps, dtype, rotation_group);
 }
 
 at::Tensor HadamardRotate(const at::Tensor& x, int64_t group) {
@@ -78,9 +233,12 @@ at::Tensor HadamardRotate(const at::Tensor& x, int64_t group) {
 }
 
 TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {
-  m.impl("int8_linear", &Int8LinearNoGrad);
+  m.impl("int8_linear", &Int8LinearAutograd);
   m.impl("quantize_per_token", &QuantizePerTokenNoGrad);
-  m.impl("hadamard_rotate", &HadamardRotateNoGrad);
+  m.impl("int8_gemm", &Int8GemmNoGrad);
+  m.impl("layer_norm", &LayerNormNoGrad);
+  m.impl("layer_norm_quantize", &LayerNormQuantizeNoGrad);
+  m.impl("hadamard_rotate", &HadamardRotateAutograd);
 }
 
 }  // namespace wanlite::ops

@@ -66,8 +66,8 @@ absl::StatusOr<Structure> StructureOf(const ModelView& model) {
       of_weights.insert(absl::StrCat(linear.path, ".", named.name));
     }
     part.kind =
-        weight->format() == "dense"
-            ? absl::StrCat("dense ", DtypeName(state.front().tensor.scalar_type()))
+        weight->dense() != nullptr
+            ? absl::StrCat("dense ", DtypeName(weight->dense()->scalar_type()))
             : absl::StrCat(std::string(weight->format()), AttributeText(weight->attributes()));
     part.shape = absl::StrCat("[", weight->out_features(), ", ", weight->in_features(), "]");
     part.parameters = weight->out_features() * weight->in_features();

@@ -138,7 +138,7 @@ class PruneMagnitude : public BlockPass {
 
   static absl::StatusOr<at::Tensor> WeightTensor(const ModelView& model, const std::string& path) {
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
-    at::Tensor tensor = weight->State()[0].tensor;
+    at::Tensor tensor = *weight->dense();
     WANLITE_RETURN_IF_ERROR(CheckDtype(path, tensor));
     return tensor;
   }

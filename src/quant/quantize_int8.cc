@@ -89,7 +89,7 @@ class QuantizeInt8 : public BlockPass {
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
       QuantizationError error;
       absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
-          MakeInt8Weight(weight->State()[0].tensor, GroupFor(weight->in_features()), &error);
+          MakeInt8Weight(*weight->dense(), GroupFor(weight->in_features()), &error);
       if (!quantized.ok()) {
         return Annotate(quantized.status(), absl::StrCat(linear.path, ".weight"));
       }

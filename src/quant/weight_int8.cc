@@ -5,15 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/core/quote_name.h"
-#include "src/core/strict_json.h"
 #include "src/model/dump.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
@@ -32,39 +31,6 @@ std::string ShapeText(const at::Tensor& tensor) {
                       "]");
 }
 
-absl::Status CheckGroup(int64_t group, int64_t in_features) {
-  if (group == 0) return absl::OkStatus();
-  if (!ops::IsRotationGroup(group)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rotation_group ", group, " is not one of 4, 16, 64, 256, 1024"));
-  }
-  if (in_features % group != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "rotation_group ", group, " does not divide the ", in_features, " input features"));
-  }
-  return absl::OkStatus();
-}
-
-// The numbers of the groups that `index` consists of, in its order; Unimplemented when it splits
-// one.
-absl::Status CheckKeepsGroups(const at::Tensor& index, int64_t group) {
-  const at::Tensor features = index.cpu().contiguous();
-  const int64_t* feature = features.const_data_ptr<int64_t>();
-  const int64_t n = features.numel();
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t start = i - i % group;
-    if (feature[start] % group == 0 && feature[i] == feature[start] + i % group &&
-        start + group <= n) {
-      continue;
-    }
-    return absl::UnimplementedError(absl::StrCat(
-        "an int8 weight rotated in groups of ", group,
-        " input features can only keep or drop whole groups; input feature ", feature[i],
-        " would be parted from its group. Prune before quantizing, or in multiples of ", group));
-  }
-  return absl::OkStatus();
-}
-
 class Int8Weight : public LinearWeight {
  public:
   Int8Weight(at::Tensor weight, at::Tensor weight_scale, int64_t rotation_group)
@@ -73,15 +39,20 @@ class Int8Weight : public LinearWeight {
         rotation_group_(rotation_group) {}
 
   absl::string_view format() const override { return "int8"; }
-  std::string attributes() const override {
-    if (rotation_group_ == 0) return "{}";
-    return absl::StrCat("{\"rotation\":\"convrot\",\"rotation_group\":", rotation_group_, "}");
-  }
+  std::string attributes() const override { return Int8Attributes(rotation_group_); }
   int64_t in_features() const override { return weight_.size(1); }
   int64_t out_features() const override { return weight_.size(0); }
 
-  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const override {
-    return ops::Int8Linear(x, weight_, weight_scale_, bias, rotation_group_);
+  const InputForm* input_form() const override { return &Int8TokenForm(rotation_group_); }
+
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
+    // The gradient of x goes round its quantized form.
+    if (at::GradMode::is_enabled() &&
+        (x.requires_grad() || (bias.has_value() && bias->requires_grad()))) {
+      return ops::Int8Linear(x.dense(), weight_, weight_scale_, bias, rotation_group_);
+    }
+    const QuantizedInput input = x.In(Int8TokenForm(rotation_group_));
+    return ops::Int8Gemm(input.values, input.scale, weight_, weight_scale_, bias, x.dtype());
   }
 
   LinearArithmetic arithmetic() const override {
@@ -96,8 +67,16 @@ class Int8Weight : public LinearWeight {
     return arithmetic;
   }
 
-  std::vector<NamedTensor> State() const override {
-    return {{"weight", weight_}, {"weight_scale", weight_scale_}};
+  std::vector<WeightTensor> State() const override {
+    return {{"weight", weight_, WeightTensor::Role::kCode},
+            {"weight_scale", weight_scale_, WeightTensor::Role::kScale}};
+  }
+
+  // Of the codes: in the rotated basis where there is one.
+  double NonZero() const override {
+    if (weight_.numel() == 0) return 1;
+    return static_cast<double>(at::count_nonzero(weight_).item<int64_t>()) /
+           static_cast<double>(weight_.numel());
   }
 
   at::Tensor Dequantize() const override {
@@ -130,40 +109,101 @@ class Int8Weight : public LinearWeight {
     });
   }
 
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Share() const override {
+    return std::make_unique<Int8Weight>(weight_, weight_scale_, rotation_group_);
+  }
+
  private:
   at::Tensor weight_;        // int8 [out, in], rotated when rotation_group_ != 0
   at::Tensor weight_scale_;  // fp32 [out, 1]
   int64_t rotation_group_;   // 0: none
 };
 
-absl::StatusOr<int64_t> ParseRotationGroup(absl::string_view attributes_json) {
-  WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json,
-                           ParseStrictJson(attributes_json, "attributes of an int8 weight"));
-  const auto refuse = [&](absl::string_view what) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attributes of an int8 weight: ", what, ": ", CutText(attributes_json)));
-  };
-  for (const auto& item : json.items()) {
-    if (item.key() != "rotation" && item.key() != "rotation_group") {
-      return refuse(absl::StrCat("unknown key ", QuoteName(item.key())));
-    }
+class Int8Form : public InputForm {
+ public:
+  explicit Int8Form(int64_t rotation_group)
+      : rotation_group_(rotation_group),
+        key_(rotation_group == 0 ? "int8_token" : absl::StrCat("int8_token/", rotation_group)) {}
+  absl::string_view key() const override { return key_; }
+
+  QuantizedInput Quantize(const at::Tensor& x) const override {
+    auto [q, scale] = ops::QuantizePerToken(x, rotation_group_);
+    return {std::move(q), std::move(scale)};
   }
-  const auto rotation = json.find("rotation");
-  const auto group = json.find("rotation_group");
-  if (rotation == json.end() && group == json.end()) return 0;
-  if (rotation == json.end() || !rotation->is_string() ||
-      rotation->get_ref<const std::string&>() != "convrot") {
-    return refuse("rotation must be \"convrot\"");
+
+  std::optional<QuantizedInput> QuantizeLayerNorm(const LayerNormInput& norm) const override {
+    if (!norm.x.is_cpu()) return std::nullopt;
+    auto [q, scale] = ops::LayerNormQuantize(norm.x, norm.weight, norm.bias, norm.eps, norm.dtype,
+                                             rotation_group_);
+    return QuantizedInput{std::move(q), std::move(scale)};
   }
-  if (group == json.end() || !group->is_number_integer()) {
-    return refuse("rotation_group must be an integer");
-  }
-  const int64_t value = group->get<int64_t>();
-  if (value == 0) return refuse("rotation_group must not be 0");
-  return value;
-}
+
+ private:
+  int64_t rotation_group_;
+  std::string key_;
+};
 
 }  // namespace
+
+const InputForm& Int8TokenForm(int64_t rotation_group) {
+  static const Int8Form none(0), g4(4), g16(16), g64(64), g256(256), g1024(1024);
+  for (const auto& [group, form] :
+       {std::pair{4, &g4}, {16, &g16}, {64, &g64}, {256, &g256}, {1024, &g1024}}) {
+    if (group == rotation_group) return *form;
+  }
+  TORCH_CHECK(rotation_group == 0, "no input form for the rotation group ", rotation_group);
+  return none;
+}
+
+absl::Status CheckRotationGroup(int64_t group, int64_t in_features) {
+  if (group == 0) return absl::OkStatus();
+  if (!ops::IsRotationGroup(group)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rotation_group ", group, " is not one of 4, 16, 64, 256, 1024"));
+  }
+  if (in_features % group != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rotation_group ", group, " does not divide the ", in_features, " input features"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckKeepsGroups(const at::Tensor& index, int64_t group) {
+  const at::Tensor features = index.cpu().contiguous();
+  const int64_t* feature = features.const_data_ptr<int64_t>();
+  const int64_t n = features.numel();
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t start = i - i % group;
+    if (feature[start] % group == 0 && feature[i] == feature[start] + i % group &&
+        start + group <= n) {
+      continue;
+    }
+    return absl::UnimplementedError(absl::StrCat(
+        "an int8 weight rotated in groups of ", group,
+        " input features can only keep or drop whole groups; input feature ", feature[i],
+        " would be parted from its group. Prune before quantizing, or in multiples of ", group));
+  }
+  return absl::OkStatus();
+}
+
+std::string Int8Attributes(int64_t rotation_group) {
+  if (rotation_group == 0) return "{}";
+  return absl::StrCat("{\"rotation\":\"convrot\",\"rotation_group\":", rotation_group, "}");
+}
+
+absl::StatusOr<int64_t> ParseRotation(const JsonFields& attributes) {
+  std::string rotation;
+  int64_t group = 0;
+  WANLITE_RETURN_IF_ERROR(attributes.String({"rotation"}, rotation));
+  WANLITE_RETURN_IF_ERROR(attributes.Int({"rotation_group"}, group));
+  if (!attributes.Has({"rotation"}) && !attributes.Has({"rotation_group"})) return 0;
+  if (rotation != "convrot" || group == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attributes of an int8 weight: rotation ", QuoteName(rotation), " with rotation_group ",
+        group, ", wanted \"convrot\" with a group, or neither"));
+  }
+  return group;
+}
 
 double QuantizationError::Relative() const {
   return squared_weight > 0 ? std::sqrt(squared_error / squared_weight) : 0;
@@ -177,7 +217,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
         absl::StrCat("an int8 weight is made from a floating-point CPU matrix [out, in], not from ",
                      dense.defined() ? ShapeText(dense) : "nothing"));
   }
-  WANLITE_RETURN_IF_ERROR(CheckGroup(rotation_group, dense.size(1)));
+  WANLITE_RETURN_IF_ERROR(CheckRotationGroup(rotation_group, dense.size(1)));
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
     at::NoGradGuard no_grad;
     const int64_t rows = dense.size(0);
@@ -233,8 +273,9 @@ std::unique_ptr<LinearWeight> MakeHollowInt8Weight(int64_t out_features, int64_t
                                       nn::NewTensor({out_features, 1}, at::kFloat), rotation_group);
 }
 
-absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(
-    const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json) {
+absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(const WeightState& state,
+                                                                  absl::string_view attributes_json,
+                                                                  const WeightFormatRegistry&) {
   for (const char* name : {"weight", "weight_scale"}) {
     const auto found = state.find(name);
     if (found == state.end() || !found->second.defined()) {
@@ -263,8 +304,11 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(
                                                    " input features; at most ",
                                                    ops::kMaxInt8Features, " are supported"));
   }
-  WANLITE_ASSIGN_OR_RETURN(const int64_t group, ParseRotationGroup(attributes_json));
-  WANLITE_RETURN_IF_ERROR(CheckGroup(group, weight.size(1)));
+  WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
+                           JsonFields::Parse("attributes of an int8 weight", attributes_json));
+  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"rotation", "rotation_group"}));
+  WANLITE_ASSIGN_OR_RETURN(const int64_t group, ParseRotation(attributes));
+  WANLITE_RETURN_IF_ERROR(CheckRotationGroup(group, weight.size(1)));
   return std::make_unique<Int8Weight>(weight, scale, group);
 }
 

@@ -14,13 +14,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "wanlite/linear_weight.h"
+#include "src/core/json_fields.h"
+#include "wanlite/weight_formats.h"
 
 namespace wanlite {
 
@@ -45,10 +45,23 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
 std::unique_ptr<LinearWeight> MakeHollowInt8Weight(int64_t out_features, int64_t in_features,
                                                    int64_t rotation_group);
 
-// LinearWeightFactory of the format. InvalidArgument for missing tensors, wrong dtypes or shapes,
-// and attributes it does not know.
+// LinearWeightFactory of the format.
 absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(
-    const std::map<std::string, at::Tensor>& state, absl::string_view attributes_json);
+    const WeightState& state, absl::string_view attributes_json,
+    const WeightFormatRegistry& formats);
+
+// How an int8 weight reads its input: ops::QuantizePerToken() with the group.
+const InputForm& Int8TokenForm(int64_t rotation_group);
+
+// OK for 0 and for a group of the operators that divides `in`.
+absl::Status CheckRotationGroup(int64_t group, int64_t in_features);
+// Unimplemented when the input features in `index`, int64 [n], split one of the groups.
+absl::Status CheckKeepsGroups(const at::Tensor& index, int64_t group);
+
+// The attributes of an int8 weight with the group.
+std::string Int8Attributes(int64_t rotation_group);
+// The group in {"rotation": "convrot", "rotation_group": 64}, 0 without these fields.
+absl::StatusOr<int64_t> ParseRotation(const JsonFields& attributes);
 
 }  // namespace wanlite
 

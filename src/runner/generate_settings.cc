@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/size_step.h"
-#include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
 #include "wanlite/video.h"
 
@@ -75,10 +75,10 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
   const bool has_index = !model_index_json.empty();
   bool guidance_2_given = false;
   if (!model_index_json.empty()) {
-    WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields index,
-                             wan::JsonFields::Parse("model_index.json", model_index_json));
+    WANLITE_ASSIGN_OR_RETURN(const JsonFields index,
+                             JsonFields::Parse("model_index.json", model_index_json));
     WANLITE_RETURN_IF_ERROR(index.Double({"boundary_ratio"}, boundary));
-    WANLITE_ASSIGN_OR_RETURN(const wan::JsonFields fields, index.Object("wanlite_defaults"));
+    WANLITE_ASSIGN_OR_RETURN(const JsonFields fields, index.Object("wanlite_defaults"));
     WANLITE_RETURN_IF_ERROR(fields.Int({"num_inference_steps"}, settings.steps));
     WANLITE_RETURN_IF_ERROR(fields.Int({"num_frames"}, settings.frames));
     WANLITE_RETURN_IF_ERROR(fields.Int({"height"}, settings.height));

@@ -9,9 +9,9 @@
 #include "src/proto/recipe.pb.h"
 #include "tests/testing/catch.h"
 #include "wanlite/architecture.h"
-#include "wanlite/linear_weight.h"
 #include "wanlite/recipe.h"
 #include "wanlite/registry.h"
+#include "wanlite/weight_formats.h"
 
 namespace wanlite {
 namespace {
@@ -80,30 +80,59 @@ TEST_CASE("the networks of a Wan folder are found by name and alias") {
 
 TEST_CASE("a weight is rebuilt from its state, format by format") {
   const at::Tensor matrix = at::arange(12, at::kFloat).reshape({3, 4});
-  ASSERT_OK_AND_ASSIGN(const auto dense, MakeLinearWeight("dense", {{"weight", matrix}}, "{}"));
+  const WeightFormatRegistry formats = BuiltinWeightFormats();
+  ASSERT_OK_AND_ASSIGN(const auto dense, formats.Build("dense", {{"weight", matrix}}, "{}"));
   CHECK(dense->format() == "dense");
   CHECK(dense->Dequantize().equal(matrix));
 
   const std::map<std::string, at::Tensor> int8 = {{"weight", at::ones({3, 4}, at::kChar)},
                                                   {"weight_scale", at::full({3, 1}, 0.5)}};
-  ASSERT_OK_AND_ASSIGN(const auto quantized, MakeLinearWeight("int8", int8, "{}"));
+  ASSERT_OK_AND_ASSIGN(const auto quantized, formats.Build("int8", int8, "{}"));
   CHECK(quantized->format() == "int8");
   CHECK(quantized->Dequantize().equal(at::full({3, 4}, 0.5)));
 }
 
+TEST_CASE("a program adds weight formats of its own, under names that are free") {
+  WeightFormatRegistry formats = BuiltinWeightFormats();
+  const auto factory = [](const WeightState& state, absl::string_view,
+                          const WeightFormatRegistry& registry) {
+    WeightState base = {{"weight", state.at("weight") * 2}};
+    return registry.Build("dense", base, "{}");
+  };
+  REQUIRE_OK(formats.Register("doubled", factory));
+  const at::Tensor matrix = at::ones({3, 4});
+  ASSERT_OK_AND_ASSIGN(const auto weight, formats.Build("doubled", {{"weight", matrix}}, "{}"));
+  CHECK(weight->Dequantize().equal(matrix * 2));
+  CHECK(absl::IsAlreadyExists(formats.Register("doubled", factory)));
+  CHECK(absl::IsAlreadyExists(formats.Register("int8", factory)));
+  CHECK(absl::IsInvalidArgument(formats.Register("", factory)));
+  CHECK(absl::IsInvalidArgument(formats.Register("none", nullptr)));
+  // What the factory throws is a status; the registry it was copied from knows nothing of it.
+  CHECK_FALSE(formats.Build("doubled", {}, "{}").ok());
+  CHECK(absl::IsUnimplemented(BuiltinWeightFormats().Build("doubled", {}, "{}").status()));
+  CHECK(absl::IsUnimplemented(WeightFormatRegistry().Build("int8", {}, "{}").status()));
+  // Readers of folders find the formats beside the networks.
+  CHECK(BuiltinArchitectures().weight_formats().formats() == BuiltinWeightFormats().formats());
+  CHECK(ArchitectureRegistry().weight_formats().formats() == std::vector<std::string>{"dense"});
+}
+
 TEST_CASE("a weight that is none is refused, naming what is wrong") {
   const at::Tensor matrix = at::ones({3, 4});
-  const auto status = [](absl::string_view format, const std::map<std::string, at::Tensor>& state) {
-    return MakeLinearWeight(format, state, "{}").status();
+  const auto status = [](absl::string_view format, const WeightState& state) {
+    return BuiltinWeightFormats().Build(format, state, "{}").status();
   };
-  CHECK(status("fp9", {{"weight", matrix}}) ==
-        absl::UnimplementedError("weight format 'fp9' is not known; this build has dense, int8"));
+  CHECK(
+      status("fp9", {{"weight", matrix}}) ==
+      absl::UnimplementedError(
+          "weight format 'fp9' is not known; known are dense, fake_int8, int8, low_rank, masked"));
   CHECK(status("dense", {{"weight", at::ones({3})}}) ==
         absl::InvalidArgumentError(
             "a dense weight is a floating-point matrix [out, in], found Float [3]"));
   CHECK(status("dense", {{"wait", matrix}, {"x", matrix}}) ==
         absl::InvalidArgumentError("a dense weight has the one tensor weight, found {wait, x}"));
   CHECK(status("int8", {{"weight", matrix}}).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(BuiltinWeightFormats().Build("dense", {{"weight", matrix}}, "{\"a\": 1}").status() ==
+        absl::InvalidArgumentError("a dense weight has no attributes, found {\"a\": 1}"));
 }
 
 }  // namespace

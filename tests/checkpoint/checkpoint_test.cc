@@ -93,7 +93,7 @@ TEST_CASE("saving and opening a checkpoint is the identity, quantized layers inc
   ASSERT_OK_AND_ASSIGN(ModelView back, folder.BuildView());
   ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, back.Weight("transformer.blocks.1.q"));
   REQUIRE(weight->format() == "toy_int8");
-  for (const NamedTensor& state : weight->State()) REQUIRE(nn::IsHollow(state.tensor));
+  for (const WeightTensor& state : weight->State()) REQUIRE(nn::IsHollow(state.tensor));
   REQUIRE_OK(back.LoadAll());
   RequireSame(view, back);
   // One file per block, and nothing that was only needed while writing.

@@ -27,12 +27,13 @@ class ToyInt8Weight final : public LinearWeight {
   }
   int64_t in_features() const override { return weight_.size(1); }
   int64_t out_features() const override { return weight_.size(0); }
-  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>& bias) const override {
-    return at::linear(x, Dequantize(), bias);
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
+    return at::linear(x.dense(), Dequantize(), bias);
   }
   LinearArithmetic arithmetic() const override { return {}; }  // multiplies in fp32
-  std::vector<NamedTensor> State() const override {
-    return {{"weight", weight_}, {"weight_scale", scale_}};
+  std::vector<WeightTensor> State() const override {
+    return {{"weight", weight_, WeightTensor::Role::kCode},
+            {"weight_scale", scale_, WeightTensor::Role::kScale}};
   }
   at::Tensor Dequantize() const override { return weight_.to(at::kFloat) * scale_.unsqueeze(1); }
   absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {
@@ -44,15 +45,10 @@ class ToyInt8Weight final : public LinearWeight {
   at::Tensor scale_;   // fp32 [out]
 };
 
-}  // namespace
-
-// The list of formats of this test program; the library's is in src/builtin, which is not linked
-// here.
-absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLinearWeight(
-    absl::string_view format, const std::map<std::string, at::Tensor>& state,
-    absl::string_view attributes_json) {
-  if (format != "toy_int8")
-    return absl::UnimplementedError(absl::StrCat("unknown format ", format));
+// A format of this test program, as any program may have its own.
+absl::StatusOr<std::unique_ptr<LinearWeight>> ToyInt8FromState(const WeightState& state,
+                                                               absl::string_view attributes_json,
+                                                               const WeightFormatRegistry&) {
   const auto weight = state.find("weight");
   const auto scale = state.find("weight_scale");
   if (weight == state.end() || scale == state.end()) {
@@ -65,6 +61,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLinearWeight(
   }
   return std::make_unique<ToyInt8Weight>(weight->second, scale->second);
 }
+
+}  // namespace
 
 namespace testing {
 namespace {
@@ -155,6 +153,7 @@ bool HasNote(const ModelFolder& folder, const std::string& text) {
 
 ArchitectureRegistry ToyArchitectures() {
   ArchitectureRegistry registry;
+  REQUIRE_OK(registry.weight_formats().Register("toy_int8", ToyInt8FromState));
   Architecture denoiser;
   denoiser.name = "ToyDenoiser";
   denoiser.aliases = {"ToyModel"};

@@ -172,8 +172,7 @@ TEST_CASE("a distance between sets is the one of its features, with an interval 
   CHECK((wide.interval.low < wide.frechet && wide.frechet < wide.interval.high));
   CancellationToken cancel;
   cancel.Cancel();
-  CHECK(MeasureSetDistance(a, b, options, &cancel).status().code() ==
-        absl::StatusCode::kCancelled);
+  CHECK(MeasureSetDistance(a, b, options, &cancel).status().code() == absl::StatusCode::kCancelled);
   options.resamples = 1;
   CHECK_FALSE(MeasureSetDistance(a, b, options).ok());
   a.frames = 17, a.height = 64, a.width = 64;

@@ -158,17 +158,18 @@ class Unwilling : public LinearWeight {
   absl::string_view format() const override { return "unwilling"; }
   int64_t in_features() const override { return weight_.size(1); }
   int64_t out_features() const override { return weight_.size(0); }
-  at::Tensor Apply(const at::Tensor& x, const std::optional<at::Tensor>&) const override {
-    return x;
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>&) const override {
+    return x.dense();
   }
   LinearArithmetic arithmetic() const override { return {}; }
-  std::vector<NamedTensor> State() const override {
+  std::vector<WeightTensor> State() const override {
     TORCH_CHECK(now_ != Fault::kStateThrows, "no state to be had");
-    if (now_ == Fault::kNamedBias) return {{"bias", weight_}};
-    if (now_ == Fault::kNamedTwice) return {{"mask", weight_}, {"mask", weight_}};
-    return {{"mask", weight_}};
+    const WeightTensor mask{"mask", weight_, WeightTensor::Role::kMask};
+    if (now_ == Fault::kNamedBias) return {{"bias", weight_, WeightTensor::Role::kMask}};
+    if (now_ == Fault::kNamedTwice) return {mask, mask};
+    if (now_ == Fault::kTrainableBool) return {{"mask", weight_}};
+    return {mask};
   }
-  bool trainable() const override { return now_ == Fault::kTrainableBool; }
   at::Tensor Dequantize() const override { return weight_.to(at::kFloat); }
   absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t dim,
                                                        const at::Tensor& index) const override {

@@ -100,7 +100,7 @@ TEST_CASE("a pass from outside is registered by a line, planned, run and refused
   }
 
   CHECK(ParsedRecipe::Parse(Halve(""), "r", passes).status() ==
-        absl::InvalidArgumentError("r:1:19: passes[0].custom.paths: names no layers"));
+        absl::InvalidArgumentError("r:1:10: passes[0].custom.paths: names no layers"));
   ASSERT_OK_AND_ASSIGN(const ParsedRecipe nothing,
                        ParsedRecipe::Parse(Halve("paths: 'x.*'"), "r", passes));
   const std::string error(PlanRecipe(nothing, in).status().message());

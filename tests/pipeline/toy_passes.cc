@@ -197,7 +197,7 @@ class Int8SmallestPass : public ToyPass<BlockPass> {
                           const at::Tensor& scale) {
     WANLITE_ASSIGN_OR_RETURN(
         std::unique_ptr<LinearWeight> int8,
-        MakeLinearWeight("int8", {{"weight", weight}, {"weight_scale", scale}}, "{}"));
+        BuiltinWeightFormats().Build("int8", {{"weight", weight}, {"weight_scale", scale}}, "{}"));
     return model.SetLinearWeight(path, std::move(int8));
   }
   const BoolValue options_;
@@ -343,6 +343,7 @@ const ArchitectureRegistry& ToyArchitectures() {
     toy.recognizes = [](const std::vector<std::string>&) { return false; };
     auto* list = new ArchitectureRegistry;
     REQUIRE_OK(list->Register(std::move(toy)));
+    list->weight_formats() = BuiltinWeightFormats();
     return list;
   }();
   return registry;

@@ -24,9 +24,14 @@ std::unique_ptr<LinearWeight> Quantize(const at::Tensor& dense, int64_t group) {
   return *std::move(weight);
 }
 
+absl::StatusOr<std::unique_ptr<LinearWeight>> FromState(const WeightState& state,
+                                                        absl::string_view attributes) {
+  return Int8WeightFromState(state, attributes, WeightFormatRegistry());
+}
+
 std::map<std::string, at::Tensor> StateOf(const LinearWeight& weight) {
   std::map<std::string, at::Tensor> state;
-  for (const NamedTensor& named : weight.State()) state[named.name] = named.tensor;
+  for (const WeightTensor& named : weight.State()) state[named.name] = named.tensor;
   return state;
 }
 
@@ -45,7 +50,8 @@ TEST_CASE("an int8 weight stores rounded rows and their scales") {
   CHECK(weight->attributes() == "{}");
   CHECK(weight->in_features() == 20);
   CHECK(weight->out_features() == 7);
-  CHECK_FALSE(weight->trainable());
+  for (const WeightTensor& state : weight->State()) CHECK_FALSE(state.trains);
+  CHECK(weight->dense() == nullptr);
   CHECK(weight->State()[0].name == "weight");
   const auto state = StateOf(*weight);
   const at::Tensor scale = dense.abs().amax(1, true) / 127.0f;
@@ -139,7 +145,7 @@ TEST_CASE("weights whose int8 form would not come back finite are refused by row
 TEST_CASE("an int8 weight comes back from its state and attributes") {
   for (int64_t group : {0, 16}) {
     const auto weight = Quantize(Random({6, 32}, 9), group);
-    auto again = Int8WeightFromState(StateOf(*weight), weight->attributes());
+    auto again = FromState(StateOf(*weight), weight->attributes());
     REQUIRE_OK(again);
     CHECK((*again)->attributes() == weight->attributes());
     CHECK(at::equal((*again)->Dequantize(), weight->Dequantize()));
@@ -150,17 +156,17 @@ TEST_CASE("a bad state or bad attributes of an int8 weight are refused by name")
   const auto good = StateOf(*Quantize(Random({6, 32}, 10), 0));
   auto state = good;
   state.erase("weight_scale");
-  CHECK_THAT(Message(Int8WeightFromState(state, "{}")), Contains("weight_scale"));
+  CHECK_THAT(Message(FromState(state, "{}")), Contains("weight_scale"));
   state = good;
   state["zero_point"] = at::zeros({1});
-  CHECK_THAT(Message(Int8WeightFromState(state, "{}")), Contains("zero_point"));
+  CHECK_THAT(Message(FromState(state, "{}")), Contains("zero_point"));
   state = good;
   state["weight_scale"] = at::ones({6});
-  CHECK_THAT(Message(Int8WeightFromState(state, "{}")),
+  CHECK_THAT(Message(FromState(state, "{}")),
              Contains("fp32 [6, 1]") && Contains("found fp32 [6]"));
   state = good;
   state["weight"] = at::zeros({6, 32});
-  CHECK_THAT(Message(Int8WeightFromState(state, "{}")), Contains("found fp32 [6, 32]"));
+  CHECK_THAT(Message(FromState(state, "{}")), Contains("found fp32 [6, 32]"));
   for (const char* attributes :
        {"", "[]", "{\"rotation\":1}", "{\"rotation\":\"dct\",\"rotation_group\":4}",
         "{\"rotation\":\"convrot\"}", "{\"rotation_group\":4}", "{\"group\":4}",
@@ -169,7 +175,7 @@ TEST_CASE("a bad state or bad attributes of an int8 weight are refused by name")
         "{\"rotation\":\"convrot\",\"rotation_group\":64}",
         "{\"rotation\":\"convrot\",\"rotation_group\":4.5}"}) {
     INFO(attributes);
-    CHECK_FALSE(Message(Int8WeightFromState(good, attributes)).empty());
+    CHECK_FALSE(Message(FromState(good, attributes)).empty());
   }
   CHECK_THAT(Message(MakeInt8Weight(Random({2, 24}, 1), 16)), Contains("does not divide"));
 }
@@ -221,14 +227,20 @@ TEST_CASE("an int8 weight sees what loading puts into its tensors") {
   const auto source = Quantize(Random({6, 32}, 12), 0);
   const auto target = MakeHollowInt8Weight(6, 32, 0);
   const auto values = StateOf(*source);
-  for (const NamedTensor& named : target->State()) named.tensor.set_data(values.at(named.name));
+  for (const WeightTensor& named : target->State()) named.tensor.set_data(values.at(named.name));
   CHECK(at::equal(target->Dequantize(), source->Dequantize()));
 }
 
-TEST_CASE("an int8 weight refuses to lose a gradient") {
-  const auto weight = Quantize(Random({6, 32}, 13), 0);
-  const at::Tensor x = Random({2, 32}, 14).requires_grad_(true);
-  CHECK_THROWS_WITH(weight->Apply(x, std::nullopt), Contains("has no gradient"));
+TEST_CASE("an int8 weight passes gradients to its input, and what it gives does not depend on it") {
+  for (const int64_t group : {0, 16}) {
+    const auto weight = Quantize(Random({6, 32}, 13), group);
+    at::Tensor x = Random({2, 32}, 14).requires_grad_(true);
+    const at::Tensor y = weight->Apply(x, std::nullopt);
+    CHECK(at::equal(y, weight->Apply(x.detach(), std::nullopt)));
+    const at::Tensor dy = Random({2, 6}, 15);
+    const at::Tensor dx = torch::autograd::grad({y}, {x}, {dy})[0];
+    CHECK((dx - dy.matmul(weight->Dequantize())).abs().max().item<float>() < 1e-5f);
+  }
 }
 
 }  // namespace wanlite

@@ -35,7 +35,7 @@ Attention::Attention(const AttentionOptions& options) : head_dim_(options.head_d
   }
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& context,
+at::Tensor Attention::forward(const Activation& x, const Activation& context,
                               const at::Tensor& rotary) const {
   at::Tensor q = q_->forward(x);
   at::Tensor k = k_->forward(context);

@@ -43,12 +43,15 @@ class Attention : public torch::nn::Module {
  public:
   explicit Attention(const AttentionOptions& options);
 
-  // x: [batch, tokens, dim]; context: [batch, context tokens, dim], x itself for self-attention.
-  // rotary: complex64 [tokens, head_dim/2], or undefined for none; no mask. Returns [batch, tokens,
-  // dim] in x's dtype.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context,
+  // x: [batch, tokens, dim]; context: [batch, context tokens, dim], the same activation for
+  // self-attention. rotary: complex64 [tokens, head_dim/2], or undefined for none; no mask. Returns
+  // [batch, tokens, dim] in x's dtype.
+  at::Tensor forward(const Activation& x, const Activation& context,
                      const at::Tensor& rotary) const;
 
+  const nn::Linear& q() const { return *q_; }
+  const nn::Linear& k() const { return *k_; }
+  const nn::Linear& v() const { return *v_; }
   int64_t num_heads() const { return q_->out_features() / head_dim_; }
 
   // `path` is this module's below the builder's ("self_attn"), also the prefix of the linears'

@@ -16,11 +16,11 @@ namespace {
 
 // A linear in fp32 whatever dtype its dense weight is stored in.
 at::Tensor ApplyInFloat32(const nn::Linear& linear, const at::Tensor& x) {
-  if (linear.weight().format() != "dense") return linear.forward(x);
-  const at::Tensor weight = linear.weight().State().front().tensor.to(at::kFloat);
+  const at::Tensor* weight = linear.weight().dense();
+  if (weight == nullptr) return linear.forward(x);
   std::optional<at::Tensor> bias = linear.bias();
   if (bias.has_value()) bias = bias->to(at::kFloat);
-  return at::linear(x, weight, bias);
+  return at::linear(x, weight->to(at::kFloat), bias);
 }
 
 int64_t AtOr(const std::vector<int64_t>& values, int64_t index, int64_t otherwise) {

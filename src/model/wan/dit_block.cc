@@ -4,6 +4,7 @@
 #include "src/model/wan/dit_block.h"
 
 #include "src/core/libtorch.h"
+#include "src/model/norm_for.h"
 
 namespace wanlite::wan {
 
@@ -12,10 +13,19 @@ TwoLinears::TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType d
   second_ = register_module("2", std::make_shared<nn::Linear>(hidden, out, true, dtype));
 }
 
+namespace {
+
+at::Tensor ScaledLayerNorm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& factor,
+                           double eps) {
+  const at::Tensor normed = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, eps);
+  return at::addcmul(shift, normed, factor);
+}
+
+}  // namespace
+
 at::Tensor ModulatedLayerNorm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
                               double eps) {
-  const at::Tensor normed = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, eps);
-  return at::addcmul(shift, normed, 1 + scale);
+  return ScaledLayerNorm(x, shift, 1 + scale, eps);
 }
 
 DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
@@ -35,6 +45,14 @@ DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
                                                              options.dim, options.dtype));
 }
 
+Activation DitBlock::CrossInput(const at::Tensor& x, at::ScalarType compute) const {
+  if (norm3_ == nullptr) return x.to(compute);
+  const at::Tensor weight = norm3_weight_.to(at::kFloat), bias = norm3_bias_.to(at::kFloat);
+  return LayerNormFor({&cross_attn_->q()}, {x, weight, bias, eps_, compute}, [&] {
+    return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight, bias, eps_).to(compute);
+  });
+}
+
 at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& context,
                              const at::Tensor& time, const at::Tensor& rotary) const {
   const at::ScalarType stream = residual.scalar_type();
@@ -42,19 +60,21 @@ at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& conte
   const std::vector<at::Tensor> e = (modulation_.to(at::kFloat) + time).unbind(2);
   at::Tensor x = residual;
 
-  at::Tensor y = ModulatedLayerNorm(x, e[0], e[1], eps_).to(compute);
-  y = self_attn_->forward(y, y, rotary);
+  const auto modulated = [&](std::initializer_list<const nn::Linear*> readers,
+                             const at::Tensor& shift, const at::Tensor& scale) {
+    const at::Tensor factor = 1 + scale;
+    return LayerNormFor(readers, {x, factor, shift, eps_, compute},
+                        [&] { return ScaledLayerNorm(x, shift, factor, eps_).to(compute); });
+  };
+  const Activation self =
+      modulated({&self_attn_->q(), &self_attn_->k(), &self_attn_->v()}, e[0], e[1]);
+  at::Tensor y = self_attn_->forward(self, self, rotary);
   x = at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[2]).to(stream);
 
-  y = x;
-  if (norm3_ != nullptr) {
-    y = at::layer_norm(x.to(at::kFloat), {x.size(-1)}, norm3_weight_.to(at::kFloat),
-                       norm3_bias_.to(at::kFloat), eps_);
-  }
-  x = x + cross_attn_->forward(y.to(compute), context, /*rotary=*/{});
+  x = x + cross_attn_->forward(CrossInput(x, compute), context, /*rotary=*/{});
 
-  y = ModulatedLayerNorm(x, e[3], e[4], eps_).to(compute);
-  y = ffn_->second()->forward(at::gelu(ffn_->first()->forward(y), "tanh"));
+  y = ffn_->first()->forward(modulated({ffn_->first().get()}, e[3], e[4]));
+  y = ffn_->second()->forward(at::gelu(y, "tanh"));
   return at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[5]).to(stream);
 }
 

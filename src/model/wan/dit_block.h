@@ -60,6 +60,9 @@ class DitBlock : public torch::nn::Module, public nn::Describable {
   void Describe(TopologyBuilder& topology) const override;
 
  private:
+  // What the queries of cross-attention read of the residual stream.
+  Activation CrossInput(const at::Tensor& x, at::ScalarType compute) const;
+
   double eps_;
   at::Tensor modulation_;
   std::shared_ptr<Attention> self_attn_, cross_attn_;

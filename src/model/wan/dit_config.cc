@@ -13,9 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/input_limits.h"
+#include "src/core/json_fields.h"
 #include "src/model/wan/dit_architecture.h"
 #include "src/model/wan/dit_names.h"
-#include "src/model/wan/json_fields.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
 

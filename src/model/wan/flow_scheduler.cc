@@ -8,24 +8,24 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/model/wan/euler.h"
-#include "src/model/wan/json_fields.h"
 #include "src/model/wan/unipc.h"
 #include "wanlite/status.h"
 
 namespace wanlite::wan {
 namespace {
 
-constexpr absl::string_view kWhat = "scheduler config";
+constexpr absl::string_view kSchedulerWhat = "scheduler config";
 constexpr absl::string_view kUniPcClass = "UniPCMultistepScheduler";
 constexpr absl::string_view kEulerClass = "FlowMatchEulerDiscreteScheduler";
 constexpr int64_t kMaxSteps = 10000;
 
-absl::Status Unimplemented(absl::string_view field, absl::string_view found,
-                           absl::string_view wanted) {
+absl::Status UnimplementedOption(absl::string_view field, absl::string_view found,
+                                 absl::string_view wanted) {
   return absl::UnimplementedError(
-      absl::StrCat(kWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
+      absl::StrCat(kSchedulerWhat, ": ", field, " is ", found, "; only ", wanted, " is built"));
 }
 
 // Switches of diffusers that must have one value.
@@ -33,7 +33,7 @@ absl::Status RequireFlag(const JsonFields& json, const char* field, bool assumed
   bool value = assumed;
   WANLITE_RETURN_IF_ERROR(json.Bool({field}, value));
   if (value == wanted) return absl::OkStatus();
-  return Unimplemented(field, value ? "true" : "false", wanted ? "true" : "false");
+  return UnimplementedOption(field, value ? "true" : "false", wanted ? "true" : "false");
 }
 
 // Both classes know these; all off.
@@ -44,7 +44,7 @@ absl::Status RejectSharedOptions(const JsonFields& json) {
   }
   double terminal = 0;
   WANLITE_RETURN_IF_ERROR(json.Double({"shift_terminal"}, terminal));
-  if (terminal != 0) return Unimplemented("shift_terminal", absl::StrCat(terminal), "null");
+  if (terminal != 0) return UnimplementedOption("shift_terminal", absl::StrCat(terminal), "null");
   return absl::OkStatus();
 }
 
@@ -52,12 +52,12 @@ absl::Status ParseUniPc(const JsonFields& json, FlowSchedulerConfig& config) {
   std::string prediction = "epsilon";  // what diffusers assumes
   WANLITE_RETURN_IF_ERROR(json.String({"prediction_type"}, prediction));
   if (prediction != "flow_prediction") {
-    return Unimplemented("prediction_type", prediction, "flow_prediction");
+    return UnimplementedOption("prediction_type", prediction, "flow_prediction");
   }
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "use_flow_sigmas", false, true));
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "predict_x0", true, true));
   WANLITE_RETURN_IF_ERROR(RequireFlag(json, "thresholding", false, false));
-  if (json.Has({"solver_p"})) return Unimplemented("solver_p", "another scheduler", "null");
+  if (json.Has({"solver_p"})) return UnimplementedOption("solver_p", "another scheduler", "null");
   WANLITE_RETURN_IF_ERROR(json.Double({"flow_shift"}, config.shift));
   WANLITE_RETURN_IF_ERROR(json.Int({"solver_order"}, config.solver_order));
   WANLITE_RETURN_IF_ERROR(json.Bool({"lower_order_final"}, config.lower_order_final));
@@ -68,13 +68,13 @@ absl::Status ParseUniPc(const JsonFields& json, FlowSchedulerConfig& config) {
   const bool foreign =
       solver_type == "midpoint" || solver_type == "heun" || solver_type == "logrho";
   if (!foreign && solver_type != "bh1" && solver_type != "bh2") {
-    return Unimplemented("solver_type", solver_type, "bh1 or bh2");
+    return UnimplementedOption("solver_type", solver_type, "bh1 or bh2");
   }
   config.bh2 = solver_type != "bh1";
   std::string final_sigmas = "zero";
   WANLITE_RETURN_IF_ERROR(json.String({"final_sigmas_type"}, final_sigmas));
   if (final_sigmas != "zero" && final_sigmas != "sigma_min") {
-    return Unimplemented("final_sigmas_type", final_sigmas, "zero or sigma_min");
+    return UnimplementedOption("final_sigmas_type", final_sigmas, "zero or sigma_min");
   }
   config.final_sigma_zero = final_sigmas == "zero";
   return absl::OkStatus();
@@ -90,7 +90,7 @@ absl::Status ParseEuler(const JsonFields& json, FlowSchedulerConfig& config) {
 absl::Status Validate(const FlowSchedulerConfig& config) {
   const auto wrong = [](absl::string_view field, const auto& found, absl::string_view wanted) {
     return absl::InvalidArgumentError(
-        absl::StrCat(kWhat, ": ", field, " is ", found, ", must be ", wanted));
+        absl::StrCat(kSchedulerWhat, ": ", field, " is ", found, ", must be ", wanted));
   };
   if (config.num_train_timesteps < 2 || config.num_train_timesteps > 1000000) {
     return wrong("num_train_timesteps", config.num_train_timesteps, "2 to 1000000");
@@ -100,7 +100,7 @@ absl::Status Validate(const FlowSchedulerConfig& config) {
   }
   if (config.solver == SolverKind::kEuler) return absl::OkStatus();
   if (config.solver_order < 1 || config.solver_order > 3) {
-    return Unimplemented("solver_order", absl::StrCat(config.solver_order), "1 to 3");
+    return UnimplementedOption("solver_order", absl::StrCat(config.solver_order), "1 to 3");
   }
   if (!config.lower_order_final && config.final_sigma_zero && config.solver_order > 1) {
     return wrong("lower_order_final", "false with final_sigmas_type zero",
@@ -147,15 +147,15 @@ std::vector<double> BaseSigmas(const FlowSchedulerConfig& config, int64_t steps)
 }  // namespace
 
 absl::StatusOr<FlowSchedulerConfig> ParseFlowSchedulerConfig(absl::string_view text) {
-  WANLITE_ASSIGN_OR_RETURN(const JsonFields json, JsonFields::Parse(kWhat, text));
+  WANLITE_ASSIGN_OR_RETURN(const JsonFields json, JsonFields::Parse(kSchedulerWhat, text));
   std::string class_name;
   WANLITE_RETURN_IF_ERROR(json.String({"_class_name"}, class_name));
   FlowSchedulerConfig config;
   if (class_name == kEulerClass) {
     config.solver = SolverKind::kEuler;
   } else if (class_name != kUniPcClass) {
-    return Unimplemented("_class_name", class_name.empty() ? "missing" : class_name,
-                         absl::StrCat(kUniPcClass, " or ", kEulerClass));
+    return UnimplementedOption("_class_name", class_name.empty() ? "missing" : class_name,
+                               absl::StrCat(kUniPcClass, " or ", kEulerClass));
   }
   WANLITE_RETURN_IF_ERROR(RejectSharedOptions(json));
   WANLITE_RETURN_IF_ERROR(json.Int({"num_train_timesteps"}, config.num_train_timesteps));
@@ -164,8 +164,8 @@ absl::StatusOr<FlowSchedulerConfig> ParseFlowSchedulerConfig(absl::string_view t
   std::string grid = "diffusers";
   WANLITE_RETURN_IF_ERROR(json.String({"wanlite_sigma_grid"}, grid));
   if (grid != "diffusers" && grid != "official") {
-    return absl::InvalidArgumentError(
-        absl::StrCat(kWhat, ": wanlite_sigma_grid is ", grid, ", must be diffusers or official"));
+    return absl::InvalidArgumentError(absl::StrCat(kSchedulerWhat, ": wanlite_sigma_grid is ", grid,
+                                                   ", must be diffusers or official"));
   }
   config.grid = grid == "official" ? SigmaGrid::kOfficial : SigmaGrid::kDiffusers;
   WANLITE_RETURN_IF_ERROR(Validate(config));

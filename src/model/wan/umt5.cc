@@ -38,10 +38,10 @@ std::shared_ptr<nn::Linear> AddLinear(Module& parent, const std::string& name, i
 }
 
 void FillNormal(const nn::Linear& linear, double std, at::Generator& generator) {
-  for (const NamedTensor& item : linear.weight().State()) {
-    at::Tensor weight = item.tensor;
-    weight.normal_(0.0, std, generator);
-  }
+  const at::Tensor* weight = linear.weight().dense();
+  TORCH_CHECK(weight != nullptr, "InitParameters: a weight of format ", linear.weight().format(),
+              " has no values to start from");
+  weight->normal_(0.0, std, generator);
 }
 
 }  // namespace
@@ -110,8 +110,9 @@ at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
                               : static_cast<double>(std::numeric_limits<c10::BFloat16>::lowest());
     bias = bias.masked_fill(keys.logical_not(), lowest);
   }
+  const Activation input = x;
   const at::Tensor y = at::scaled_dot_product_attention(
-      split(q_->forward(x)), split(k_->forward(x)), split(v_->forward(x)), bias,
+      split(q_->forward(input)), split(k_->forward(input)), split(v_->forward(input)), bias,
       /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/1.0);
   return o_->forward(y.transpose(1, 2).flatten(2));
 }
@@ -119,7 +120,7 @@ at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
 at::Tensor Umt5Block::forward(const at::Tensor& x, const at::Tensor& buckets,
                               const at::Tensor& keys) const {
   const at::Tensor y = ClampFp16(x + Attend(norm1_->forward(x), buckets, keys));
-  const at::Tensor z = norm2_->forward(y);
+  const Activation z = norm2_->forward(y);
   const at::Tensor hidden = at::gelu(gate_->forward(z), "tanh") * up_->forward(z);
   return ClampFp16(y + down_->forward(hidden));
 }

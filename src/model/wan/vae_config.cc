@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "src/model/wan/json_fields.h"
+#include "src/core/json_fields.h"
 #include "src/model/wan/vae.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"

@@ -40,6 +40,8 @@ struct Int8Kernels {
   void (*quantize)(const float* x, int64_t n, float divisor, int8_t* q);
   // Rotates runs of `group` values in place; group divides n.
   void (*rotate)(float* x, int64_t n, int64_t group);
+  // x = (x - mean) / sqrt(variance + eps) * weight + bias in place; n >= 1.
+  void (*layer_norm)(float* x, int64_t n, float eps, const float* weight, const float* bias);
 };
 
 // isa must be supported by this machine.

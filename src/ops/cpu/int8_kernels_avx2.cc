@@ -86,12 +86,16 @@ void Quantize(const float* x, int64_t n, float divisor, int8_t* q) {
   QuantizeLoop(x, n, divisor, q);
 }
 void Rotate(float* x, int64_t n, int64_t group) { RotateLoop(x, n, group); }
+void LayerNorm(float* x, int64_t n, float eps, const float* weight, const float* bias) {
+  LayerNormLoop(x, n, eps, weight, bias);
+}
 
 #pragma GCC pop_options
 }  // namespace
 
-const Int8Kernels kInt8KernelsAvx2 = {kRows,     kColumns, StripBytes,   PanelBytes, PackStrip,
-                                      PackPanel, Multiply, MaxMagnitude, Quantize,   Rotate};
+const Int8Kernels kInt8KernelsAvx2 = {kRows,     kColumns,  StripBytes, PanelBytes,
+                                      PackStrip, PackPanel, Multiply,   MaxMagnitude,
+                                      Quantize,  Rotate,    LayerNorm};
 
 }  // namespace wanlite::ops
 #endif

@@ -6,6 +6,7 @@
 #ifndef WANLITE_SRC_OPS_CPU_ROW_KERNELS_H_
 #define WANLITE_SRC_OPS_CPU_ROW_KERNELS_H_
 
+#include <cmath>
 #include <cstdint>
 
 #include "src/ops/int8_math.h"
@@ -46,6 +47,42 @@ WANLITE_HOST_DEVICE void RotateLoop(float* x, int64_t n, int64_t group) {
     if (group >= 256) RotateStage<64>(p, group);
     if (group >= 1024) RotateStage<256>(p, group);
   }
+}
+
+// Partial sums of a row: value i belongs to the sum i % kNormLanes, whatever a register holds.
+inline constexpr int64_t kNormLanes = 64;
+
+WANLITE_HOST_DEVICE float SumOfLanes(float* __restrict__ lanes) {
+  for (int64_t half = kNormLanes / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+WANLITE_HOST_DEVICE void LayerNormLoop(float* __restrict__ x, int64_t n, float eps,
+                                       const float* __restrict__ weight,
+                                       const float* __restrict__ bias) {
+  const int64_t whole = n - n % kNormLanes;
+  const float count = static_cast<float>(n);
+  float lanes[kNormLanes] = {};
+  for (int64_t start = 0; start < whole; start += kNormLanes) {
+    for (int64_t i = 0; i < kNormLanes; ++i) lanes[i] += x[start + i];
+  }
+  for (int64_t i = whole; i < n; ++i) lanes[i - whole] += x[i];
+  const float mean = SumOfLanes(lanes) / count;
+  for (int64_t i = 0; i < kNormLanes; ++i) lanes[i] = 0.0f;
+  for (int64_t start = 0; start < whole; start += kNormLanes) {
+    for (int64_t i = 0; i < kNormLanes; ++i) {
+      const float distance = x[start + i] - mean;
+      lanes[i] += distance * distance;
+    }
+  }
+  for (int64_t i = whole; i < n; ++i) {
+    const float distance = x[i] - mean;
+    lanes[i - whole] += distance * distance;
+  }
+  const float scale = 1.0f / std::sqrt(SumOfLanes(lanes) / count + eps);
+  for (int64_t i = 0; i < n; ++i) x[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
 }  // namespace wanlite::ops

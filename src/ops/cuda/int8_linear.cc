@@ -49,43 +49,69 @@ int64_t RowsOf(const at::Tensor& x) {
   return rows;
 }
 
+int64_t Padded(int64_t features) { return (features + kAlignment - 1) / kAlignment * kAlignment; }
+
+// The product of quantized tokens, int8 [rows, padded features] at an aligned address, scaled back:
+// [..., out] in `dtype`. shape: of the tokens before padding; scale: fp32, one per token,
+// contiguous.
+at::Tensor Product(const char* op, at::IntArrayRef shape, const at::Tensor& q,
+                   const at::Tensor& scale, const at::Tensor& weight,
+                   const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                   at::ScalarType dtype) {
+  const int64_t n = weight.size(0);
+  const int64_t k = weight.size(1);
+  const int64_t padded = Padded(k);
+  std::vector<int64_t> result_shape = shape.vec();
+  result_shape.back() = n;
+  at::Tensor y = at::empty(result_shape, weight.options().dtype(dtype));
+  if (y.numel() == 0) return y;
+  TORCH_CHECK(k > 0, "wanlite::", op, " on CUDA needs at least one input feature");
+  // Only layers of odd widths pay for a padded copy.
+  const at::Tensor weights =
+      Aligned(padded == k ? weight : at::constant_pad_nd(weight, {0, padded - k}));
+  const at::Tensor weight_scales = weight_scale.contiguous();
+  const at::Tensor biases = bias.has_value() ? bias->to(at::kFloat).contiguous() : at::Tensor();
+  C10_CUDA_CHECK(
+      LaunchInt8Gemm(q.const_data_ptr<int8_t>(), weights.const_data_ptr<int8_t>(), y.numel() / n, n,
+                     padded, scale.const_data_ptr<float>(), weight_scales.const_data_ptr<float>(),
+                     biases.defined() ? biases.const_data_ptr<float>() : nullptr, TypeOf(y),
+                     y.mutable_data_ptr(), c10::cuda::getCurrentCUDAStream()));
+  return y;
+}
+
 at::Tensor Int8LinearCuda(const at::Tensor& x, const at::Tensor& weight,
                           const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                           int64_t rotation_group) {
   CheckInt8LinearArgs(x, weight, weight_scale, bias, rotation_group);
   const c10::cuda::CUDAGuard guard(x.device());
   const int64_t rows = RowsOf(x);
-  const int64_t n = weight.size(0);
   const int64_t k = weight.size(1);
-  TORCH_CHECK(k > 0, "wanlite::int8_linear on CUDA needs at least one input feature");
-  std::vector<int64_t> shape = x.sizes().vec();
-  shape.back() = n;
-  at::Tensor y = at::empty(shape, x.options());
-  if (y.numel() == 0) return y;
-
-  const int64_t padded = (k + kAlignment - 1) / kAlignment * kAlignment;
-  const at::Tensor tokens = x.contiguous();
-  // Only layers of odd widths pay for a padded copy.
-  const at::Tensor weights =
-      Aligned(padded == k ? weight : at::constant_pad_nd(weight, {0, padded - k}));
-  const at::Tensor weight_scales = weight_scale.contiguous();
-  const at::Tensor biases = bias.has_value() ? bias->to(at::kFloat).contiguous() : at::Tensor();
-  const at::Tensor q = at::empty({rows, padded}, x.options().dtype(at::kChar));
+  const at::Tensor q = at::empty({rows, Padded(k)}, x.options().dtype(at::kChar));
   const at::Tensor scale = at::empty({rows}, x.options().dtype(at::kFloat));
-  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
-  C10_CUDA_CHECK(LaunchQuantize(tokens.const_data_ptr(), TypeOf(x), rows, k, rotation_group,
-                                q.mutable_data_ptr<int8_t>(), padded,
-                                scale.mutable_data_ptr<float>(), stream));
-  C10_CUDA_CHECK(LaunchInt8Gemm(q.const_data_ptr<int8_t>(), weights.const_data_ptr<int8_t>(), rows,
-                                n, padded, scale.const_data_ptr<float>(),
-                                weight_scales.const_data_ptr<float>(),
-                                biases.defined() ? biases.const_data_ptr<float>() : nullptr,
-                                TypeOf(x), y.mutable_data_ptr(), stream));
-  return y;
+  if (x.numel() > 0) {
+    const at::Tensor tokens = x.contiguous();
+    C10_CUDA_CHECK(LaunchQuantize(
+        tokens.const_data_ptr(), TypeOf(x), rows, k, rotation_group, q.mutable_data_ptr<int8_t>(),
+        Padded(k), scale.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream()));
+  }
+  return Product("int8_linear", x.sizes(), q, scale, weight, weight_scale, bias, x.scalar_type());
 }
 
-std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCuda(const at::Tensor& x) {
-  CheckFloating("quantize_per_token", x);
+at::Tensor Int8GemmCuda(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                        const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                        at::ScalarType dtype) {
+  CheckInt8GemmArgs(q, scale, weight, weight_scale, bias, dtype);
+  const c10::cuda::CUDAGuard guard(q.device());
+  const int64_t k = weight.size(1);
+  const at::Tensor tokens =
+      Aligned(Padded(k) == k ? q : at::constant_pad_nd(q, {0, Padded(k) - k}));
+  return Product("int8_gemm", q.sizes(), tokens, scale.contiguous(), weight, weight_scale, bias,
+                 dtype);
+}
+
+std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCuda(const at::Tensor& x,
+                                                        int64_t rotation_group) {
+  CheckQuantizeArgs("quantize_per_token", x, rotation_group);
   const c10::cuda::CUDAGuard guard(x.device());
   std::vector<int64_t> scale_shape = x.sizes().vec();
   scale_shape.back() = 1;
@@ -94,7 +120,7 @@ std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCuda(const at::Tensor& x) {
   if (x.numel() == 0) return {q, scale};
   const at::Tensor tokens = x.contiguous();
   C10_CUDA_CHECK(LaunchQuantize(tokens.const_data_ptr(), TypeOf(x), RowsOf(x), x.size(-1),
-                                /*rotation_group=*/0, q.mutable_data_ptr<int8_t>(), x.size(-1),
+                                rotation_group, q.mutable_data_ptr<int8_t>(), x.size(-1),
                                 scale.mutable_data_ptr<float>(),
                                 c10::cuda::getCurrentCUDAStream()));
   return {q, scale};
@@ -114,6 +140,7 @@ at::Tensor HadamardRotateCuda(const at::Tensor& x, int64_t group) {
 TORCH_LIBRARY_IMPL(wanlite, CUDA, m) {
   m.impl("int8_linear", &Int8LinearCuda);
   m.impl("quantize_per_token", &QuantizePerTokenCuda);
+  m.impl("int8_gemm", &Int8GemmCuda);
   m.impl("hadamard_rotate", &HadamardRotateCuda);
 }
 

@@ -5,8 +5,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/input_limits.h"
+#include "src/core/json_fields.h"
 #include "src/model/wan/flow_scheduler.h"
-#include "src/model/wan/json_fields.h"
 #include "tests/testing/catch.h"
 #include "wanlite/wan/config.h"
 

@@ -1,17 +1,19 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "src/model/wan/json_fields.h"
+#include "src/core/json_fields.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/core/quote_name.h"
 #include "src/core/strict_json.h"
 #include "wanlite/status.h"
 
-namespace wanlite::wan {
+namespace wanlite {
 namespace {
 
 bool AsInt(const nlohmann::json& value, int64_t& out) {
@@ -85,6 +87,15 @@ absl::Status JsonFields::Wrong(const std::string& name, const nlohmann::json& fo
       absl::StrCat(what_, ": ", name, " is ", text, ", must be ", wanted));
 }
 
+absl::Status JsonFields::OnlyHas(Names names) const {
+  for (const auto& item : json_.items()) {
+    if (std::find(names.begin(), names.end(), item.key()) != names.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(what_, ": unknown field ", QuoteName(item.key()),
+                                                   ", known are ", absl::StrJoin(names, ", ")));
+  }
+  return absl::OkStatus();
+}
+
 bool JsonFields::Has(Names names) const {
   std::string name;
   return Find(names, name) != nullptr;
@@ -142,6 +153,10 @@ absl::StatusOr<JsonFields> JsonFields::Object(const char* name) const {
   return fields;
 }
 
+std::string JsonFields::Text() const {
+  return json_.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 absl::Status JsonFields::Ints(Names names, std::vector<int64_t>& out) const {
   std::string name;
   const nlohmann::json* value = Find(names, name);
@@ -156,4 +171,4 @@ absl::Status JsonFields::Doubles(Names names, std::vector<double>& out) const {
   return Wrong(name, *value, "a list of numbers");
 }
 
-}  // namespace wanlite::wan
+}  // namespace wanlite

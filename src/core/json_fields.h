@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Reads typed fields of a config.json without ever throwing.
-#ifndef WANLITE_SRC_MODEL_WAN_JSON_FIELDS_H_
-#define WANLITE_SRC_MODEL_WAN_JSON_FIELDS_H_
+// Reads typed fields of a JSON object (a config.json, the attributes of a weight) without ever
+// throwing.
+#ifndef WANLITE_SRC_CORE_JSON_FIELDS_H_
+#define WANLITE_SRC_CORE_JSON_FIELDS_H_
 
 #include <cstdint>
 #include <initializer_list>
@@ -15,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace wanlite::wan {
+namespace wanlite {
 
 // Each reader takes the spellings of one field, the first one present wins. A field that is absent
 // or null leaves `out` as it is; one of another type is InvalidArgument, naming it, its value and
@@ -27,6 +28,8 @@ class JsonFields {
 
   using Names = std::initializer_list<const char*>;
   bool Has(Names names) const;
+  // InvalidArgument for a field that is not among `names`.
+  absl::Status OnlyHas(Names names) const;
   absl::Status Bool(Names names, bool& out) const;
   absl::Status Int(Names names, int64_t& out) const;
   absl::Status Double(Names names, double& out) const;
@@ -37,6 +40,8 @@ class JsonFields {
   absl::Status Doubles(Names names, std::vector<double>& out) const;
   // The fields of an object inside; none when it is absent or null.
   absl::StatusOr<JsonFields> Object(const char* name) const;
+  // The object as compact JSON with sorted keys.
+  std::string Text() const;
 
  private:
   // nullptr when absent or null; sets `name` to the spelling found.
@@ -48,6 +53,6 @@ class JsonFields {
   nlohmann::json json_;
 };
 
-}  // namespace wanlite::wan
+}  // namespace wanlite
 
-#endif  // WANLITE_SRC_MODEL_WAN_JSON_FIELDS_H_
+#endif  // WANLITE_SRC_CORE_JSON_FIELDS_H_

@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Weights that wrap others, in the trainer: what their roles promise holds there.
+
+#include "src/core/libtorch.h"
+#include "src/quant/weight_int8.h"
+#include "src/train/trainer.h"
+#include "tests/testing/catch.h"
+#include "tests/testing/toy_model.h"
+#include "wanlite/wrapped_weights.h"
+
+namespace wanlite::train {
+namespace {
+
+using testing::MakeToyModel;
+using testing::ToyModel;
+
+// Brings a toy model's output to that of another one, training whatever takes gradients.
+class Imitation : public Objective {
+ public:
+  explicit Imitation(std::shared_ptr<ToyModel> model) : model_(std::move(model)) {}
+  std::vector<NamedTensor> Parameters() override {
+    std::vector<NamedTensor> parameters;
+    for (const auto& item : model_->named_parameters()) {
+      if (item.value().requires_grad()) parameters.push_back({item.key(), item.value()});
+    }
+    return parameters;
+  }
+  at::Tensor Loss(int64_t step, int part, int parts) override {
+    const at::Tensor x =
+        at::randn({32, 4}, at::detail::createCPUGenerator(100 + step)).slice(0, part, 32, parts);
+    at::Tensor wanted;
+    {
+      const at::NoGradGuard no_grad;
+      wanted = teacher_->forward(x);
+    }
+    return at::mse_loss(model_->forward(x), wanted);
+  }
+
+ private:
+  std::shared_ptr<ToyModel> model_;
+  std::shared_ptr<ToyModel> teacher_ = MakeToyModel(1);
+};
+
+// Trains the model and returns its loss before and after.
+std::pair<double, double> TrainToy(const std::shared_ptr<ToyModel>& model, bool muon = false) {
+  Imitation objective(model);
+  const double before = objective.Loss(0, 0, 1).item<double>();
+  LoopOptions options;
+  options.set_steps(150);
+  options.set_batch(32);
+  options.set_learning_rate(0.01);
+  options.set_weight_decay(0.1);
+  options.set_max_gradient_norm(1.0);
+  options.set_ema_decay(0.9);
+  options.set_state_every(50);
+  options.set_muon(muon);
+  const auto env = NewMemEnv();
+  TrainRun run;
+  run.env = env.get();
+  run.what = "toy";
+  run.state_path = "state.safetensors";
+  REQUIRE_OK(Train(options, objective, run));
+  return {before, objective.Loss(0, 0, 1).item<double>()};
+}
+
+using Wrap = std::function<absl::StatusOr<std::unique_ptr<LinearWeight>>(
+    std::unique_ptr<LinearWeight> base)>;
+
+void WrapHidden(ToyModel& model, const Wrap& wrap) {
+  for (const auto& block : model.blocks) {
+    for (const auto& linear : {block->up, block->gate, block->down}) {
+      ASSERT_OK_AND_ASSIGN(std::unique_ptr<LinearWeight> base, linear->weight().Share());
+      ASSERT_OK_AND_ASSIGN(std::unique_ptr<LinearWeight> weight, wrap(std::move(base)));
+      linear->SetWeight(std::move(weight));
+    }
+  }
+}
+
+absl::StatusOr<std::unique_ptr<LinearWeight>> Mask(std::unique_ptr<LinearWeight> base) {
+  const at::Tensor matrix = base->Dequantize();
+  return MakeMaskedWeight(std::move(base), matrix.abs() > matrix.abs().median());
+}
+
+TEST_CASE("a masked weight trains and keeps its zeros, whichever optimizer writes below it") {
+  for (const bool muon : {false, true}) {
+    const auto model = MakeToyModel(1);
+    WrapHidden(*model, Mask);
+    const at::Tensor before = model->blocks[0]->up->weight().Dequantize();
+    const auto [first, last] = TrainToy(model, muon);
+    INFO((muon ? "Muon" : "AdamW") << ": " << first << " -> " << last);
+    CHECK(last < 0.5 * first);
+    const at::Tensor after = model->blocks[0]->up->weight().Dequantize();
+    CHECK(at::equal(after.eq(0), before.eq(0)));
+    CHECK_FALSE(at::equal(after, before));
+    ASSERT_OK_AND_ASSIGN(const auto merged, model->blocks[0]->up->weight().Merge());
+    CHECK(at::equal(*merged->dense(), after));
+    CHECK(merged->NonZero() < 0.6);
+  }
+}
+
+TEST_CASE("a low-rank branch trains over int8, whose bits stay") {
+  const auto model = MakeToyModel(2);
+  for (const auto& parameter : model->parameters()) parameter.set_requires_grad(false);
+  std::map<std::string, at::Tensor> frozen;
+  WrapHidden(
+      *model,
+      [](std::unique_ptr<LinearWeight> base) -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
+        ASSERT_OK_AND_ASSIGN(auto int8, MakeInt8Weight(base->Dequantize(), 4));
+        const int64_t out = int8->out_features(), in = int8->in_features();
+        return MakeLowRankWeight(std::move(int8),
+                                 at::randn({2, in}, at::detail::createCPUGenerator(3)),
+                                 at::zeros({out, 2}), 2);
+      });
+  for (const auto& item : model->named_parameters()) {
+    if (!item.value().requires_grad()) frozen[item.key()] = item.value().clone();
+  }
+  Imitation objective(model);
+  for (const NamedTensor& trained : objective.Parameters()) {
+    INFO(trained.name);
+    CHECK(trained.name.find("low_rank_") != std::string::npos);
+  }
+  CHECK(objective.Parameters().size() == 12);
+  const auto [first, last] = TrainToy(model);
+  INFO(first << " -> " << last);
+  CHECK(last < 0.7 * first);
+  CHECK(frozen.size() > 12);
+  for (const auto& [name, value] : frozen) {
+    INFO(name);
+    CHECK(at::equal(model->named_parameters()[name], value));
+  }
+}
+
+TEST_CASE("a model that was trained under fake quantization is the int8 model, to the bit") {
+  for (const bool learned : {false, true}) {
+    const auto model = MakeToyModel(2);
+    WrapHidden(*model, [&](std::unique_ptr<LinearWeight> base) {
+      return MakeFakeInt8Weight(std::move(base), 4, learned);
+    });
+    const auto [first, last] = TrainToy(model);
+    INFO(first << " -> " << last);
+    CHECK(last < 0.5 * first);
+    const at::NoGradGuard no_grad;
+    const at::Tensor x = at::randn({9, 4}, at::detail::createCPUGenerator(7));
+    const at::Tensor trained = model->forward(x);
+    WrapHidden(*model, [](std::unique_ptr<LinearWeight> base) { return base->Merge(); });
+    CHECK(std::string(model->blocks[1]->down->weight().format()) == "int8");
+    CHECK(at::equal(model->forward(x), trained));
+  }
+}
+
+}  // namespace
+}  // namespace wanlite::train

@@ -75,6 +75,7 @@ absl::Status WriteRandomWan(const RandomWanOptions& options) {
   Env& env = PosixEnv();
   const std::string config = options.config.empty() ? kWan13B : options.config;
   WANLITE_ASSIGN_OR_RETURN(const Architecture* architecture, FindArchitecture(config));
+  WANLITE_ASSIGN_OR_RETURN(const TensorNames foreign_name, architecture->names(config));
   const std::string component = architecture->role == ComponentRole::kDenoiser      ? "transformer"
                                 : architecture->role == ComponentRole::kTextEncoder ? "text_encoder"
                                                                                     : "vae";
@@ -116,7 +117,7 @@ absl::Status WriteRandomWan(const RandomWanOptions& options) {
     const std::string file = ShardName(i, shards.size());
     std::vector<NamedTensor> values;
     for (const NamedTensor& tensor : shards[i]) {
-      const std::string name = architecture->to_diffusers(config, tensor.name);
+      const std::string name = foreign_name(tensor.name);
       values.push_back({name, RandomTensor(tensor.name, tensor.tensor, options.dtype, generator)});
       absl::StrAppend(&index, i == 0 && values.size() == 1 ? "\n" : ",\n", "    \"", name, "\": \"",
                       file, "\"");

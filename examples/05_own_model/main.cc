@@ -105,7 +105,6 @@ absl::StatusOr<wanlite::ArchitectureRegistry> OwnArchitectures() {
   own.build = [](absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
     return std::make_shared<Regressor>();
   };
-  own.to_diffusers = [](absl::string_view, const std::string& name) { return name; };
   own.normalize_config = [](absl::string_view json) -> absl::StatusOr<std::string> {
     return std::string(json);
   };

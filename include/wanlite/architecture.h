@@ -22,6 +22,13 @@
 
 namespace wanlite {
 
+enum class FolderLayout { kDiffusers, kOriginal, kWanlite };
+absl::string_view FolderLayoutName(FolderLayout layout);
+
+// From the internal name of a tensor to its diffusers / transformers name. Internal names are the
+// original Wan ones. Knows the tensors of every weight format ("….ffn.0.weight_scale").
+using TensorNames = std::function<std::string(const std::string& internal_name)>;
+
 // Shapes of tensors by name.
 using TensorShapes = std::map<std::string, std::vector<int64_t>>;
 
@@ -43,10 +50,9 @@ struct Architecture {
   std::function<absl::StatusOr<std::shared_ptr<torch::nn::Module>>(absl::string_view config_json)>
       build;
 
-  // The diffusers / transformers name of one of the module's tensors (internal names are the
-  // original Wan ones). Called for every tensor of the built module, so readers invert it by table.
-  std::function<std::string(absl::string_view config_json, const std::string& internal_name)>
-      to_diffusers;
+  // The names that the network of this config has in diffusers and transformers. Asked for once per
+  // config and called for every tensor, so readers invert it by table. Empty: internal names.
+  std::function<absl::StatusOr<TensorNames>(absl::string_view config_json)> names;
   // Names that a diffusers file may hold beside those, and what they stand for: {"foreign",
   // "internal"}; an empty internal name means "ignore it".
   std::vector<std::pair<std::string, std::string>> foreign_aliases;
@@ -61,6 +67,11 @@ struct Architecture {
   std::function<absl::StatusOr<std::string>(absl::string_view config_json,
                                             const torch::nn::Module& module)>
       config_of;
+  // The config.json of the network with its structure edited; empty: ModelView::Rebuild() is
+  // Unimplemented. InvalidArgument for an edit that leaves no network.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json,
+                                            const StructureEdit& edit)>
+      edit_config;
   // True when a file with these tensor names holds this network, under original or diffusers names.
   std::function<bool(const std::vector<std::string>& names)> recognizes;
 
@@ -72,9 +83,9 @@ struct Architecture {
   // The config.json that follows from the shapes of the tensors, under original or diffusers names,
   // and from what all published networks have in common; InvalidArgument when it does not follow.
   std::function<absl::StatusOr<std::string>(const TensorShapes& shapes)> config_of_shapes;
-  // OK when the network can be built from its config by the programs that read foreign layouts;
-  // else FailedPrecondition with the reason.
-  std::function<absl::Status(absl::string_view config_json)> check_foreign;
+  // OK when the programs that read that layout can build the network from its config; else
+  // FailedPrecondition with the reason. Not asked for kWanlite. Empty: they can.
+  std::function<absl::Status(absl::string_view config_json, FolderLayout layout)> exportable;
   // Of a denoiser: what a pipeline of `experts` (1 or 2) such networks is published with.
   std::function<absl::StatusOr<PipelineDefaults>(absl::string_view config_json, int experts)>
       pipeline_defaults;

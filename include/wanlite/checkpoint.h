@@ -38,9 +38,6 @@ namespace wanlite {
 
 class Manifest;  // generated from src/proto/manifest.proto
 
-enum class FolderLayout { kDiffusers, kOriginal, kWanlite };
-absl::string_view FolderLayoutName(FolderLayout layout);
-
 struct OpenOptions {
   // config.json for layouts that carry none (original names). Applies to the component it fits.
   std::string config_path;
@@ -136,7 +133,7 @@ class CheckpointWriter {
 // Writes a view in memory as a wanlite checkpoint in one go: a temporary sibling folder, then a
 // rename. AlreadyExists when `dir` exists, FailedPrecondition for a streaming view, and for a
 // component whose sizes changed while nothing says how its config.json tells them: neither its
-// config_of nor `source`.
+// definition nor `source`.
 absl::Status SaveCheckpoint(Env& env, absl::string_view dir, const ModelView& view,
                             const ModelFolder* source = nullptr);
 

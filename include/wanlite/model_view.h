@@ -8,10 +8,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +26,7 @@ namespace torch::nn {
 class Module;
 }
 namespace wanlite {
+struct Architecture;
 namespace nn {
 class Linear;
 }
@@ -41,12 +42,39 @@ struct Component {
   std::string architecture;  // class name in its config.json: "WanTransformer3DModel"
   std::string config_json;   // text of its config.json
   std::shared_ptr<torch::nn::Module> module;
-  // The config.json for the sizes that the module has now, as Architecture::config_of. Whoever
-  // changes sizes and saves the model needs it.
-  std::function<absl::StatusOr<std::string>(absl::string_view config_json,
-                                            const torch::nn::Module& module)>
-      config_of = nullptr;
+  // How networks of its class are built and described. Needed by whoever changes sizes and saves
+  // the model, and by ModelView::Rebuild().
+  std::shared_ptr<const Architecture> definition = nullptr;
+  // Where blocks were dropped before: every block and what it was called then, by paths inside the
+  // component ("blocks.3" -> "blocks.4").
+  std::map<std::string, std::string> block_origin = {};
   bool resized = false;  // ModelView::KeepUnits changed sizes that config_json tells
+};
+
+// What becomes of a component's structure. Paths are inside the component, as they are before the
+// edit.
+struct StructureEdit {
+  std::vector<std::string> drop_blocks = {};  // "blocks.3"
+  // New numbers of units of axis groups by name ("blocks.0.ffn.channels").
+  std::map<std::string, int64_t> units = {};
+};
+
+// A tensor of the component as it was, or a part of one.
+struct TensorPiece {
+  std::string from;
+  // Indices along dimensions, one after the other: {dim, int64 [n]}, in any order, repeated or not.
+  std::vector<std::pair<int64_t, at::Tensor>> select = {};
+  double scale = 1;  // in the end
+};
+
+// Where a tensor of an edited component comes from. Names a tensor, or a linear layer with all its
+// tensors, whatever its weight format: then it is one piece, unscaled, of another linear, and what
+// is selected of its rows (dim 0) is selected of its bias.
+struct DerivedTensor {
+  std::string name;
+  std::vector<TensorPiece> pieces = {};  // put together along cat_dim
+  int64_t cat_dim = 0;
+  at::Tensor value = {};  // in place of pieces
 };
 
 class BlockLease;
@@ -95,6 +123,18 @@ class ModelView {
   // keep: int64 [kept], strictly ascending, kept >= 1. Of a streaming view the blocks of the group
   // are cut again, from their source, by each lease.
   absl::Status KeepUnits(absl::string_view group, const at::Tensor& keep);
+  // Builds a component anew from its config.json edited by Architecture::edit_config, with values
+  // derived from those it has: in memory at once, of a streaming view by each lease. Blocks that
+  // are left are numbered from 0 again ("blocks.4" becomes "blocks.3"); BlockInfo::origin tells
+  // which they were. `tensors`: paths inside the component, names as after the edit, pieces as
+  // before; a tensor that it does not name comes from the one of its name, in its block. The
+  // component has another module afterwards (weights may have been moved out of the one before), and
+  // what blocks(), linears() and groups() returned before is gone. FailedPrecondition without Component::definition and while a block of the
+  // component is leased; InvalidArgument for an edit that does not fit the model.
+  absl::Status Rebuild(absl::string_view component, const StructureEdit& edit,
+                       const std::vector<DerivedTensor>& tensors = {});
+  // Leaves removable blocks out, by full paths, of one component or of several. As Rebuild().
+  absl::Status DropBlocks(absl::Span<const std::string> blocks);
   // Exchanges the value of a tensor that is not a linear's weight; shape and dtype stay.
   absl::Status SetTensor(absl::string_view path, const at::Tensor& value);
 
@@ -121,9 +161,11 @@ class ModelView {
   // SHA-256 over names, shapes, dtypes and weight formats; not over values.
   std::string Fingerprint() const;
 
+  // For the library's own files (src/model/model_view_rep.h).
+  struct Rep;
+
  private:
   friend class BlockLease;
-  struct Rep;
   explicit ModelView(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };

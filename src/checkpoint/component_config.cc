@@ -18,19 +18,21 @@
 namespace wanlite {
 
 absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFolder* source) {
-  auto config_of = component.config_of;
+  const Architecture* definition = component.definition.get();
   const OpenedComponent* opened = source == nullptr ? nullptr : source->rep().Find(component.name);
-  if (!config_of && opened != nullptr && opened->architecture.name == component.architecture) {
-    config_of = opened->architecture.config_of;
+  if (definition == nullptr && opened != nullptr &&
+      opened->architecture.name == component.architecture) {
+    definition = &opened->architecture;
   }
-  if (!config_of) {
+  if (definition == nullptr || !definition->config_of) {
     if (!component.resized) return component.config_json;
     return absl::FailedPreconditionError(absl::StrCat(
         "component ", QuoteName(component.name), ": its sizes changed, and nothing says how ",
-        "config.json tells them: set Component::config_of to that of ", component.architecture));
+        "config.json tells them: set Component::definition to that of ", component.architecture,
+        ", with a config_of"));
   }
   absl::StatusOr<std::string> config =
-      CatchTorch([&] { return config_of(component.config_json, *component.module); });
+      CatchTorch([&] { return definition->config_of(component.config_json, *component.module); });
   if (!config.ok()) return Annotate(config.status(), absl::StrCat(component.name, ": config.json"));
   return config;
 }

@@ -14,9 +14,9 @@
 
 namespace wanlite {
 
-// The config.json of a component with the sizes its module has now, by the component's config_of,
-// else by the architecture that `source` knows. With neither it is config_json as it is, or, when
-// the sizes have changed, FailedPrecondition.
+// The config.json of a component with the sizes its module has now, by the component's
+// definition, else by the architecture that `source` knows. With neither it is config_json as it
+// is, or, when the sizes have changed, FailedPrecondition.
 absl::StatusOr<std::string> ConfigOf(const Component& component, const ModelFolder* source);
 
 // "….safetensors.index.json" as diffusers and transformers read it. `file_of`: tensor -> file.

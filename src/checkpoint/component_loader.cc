@@ -13,11 +13,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/core/strict_json.h"
+#include "src/model/derived_source.h"
 #include "src/model/dump.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
@@ -75,11 +75,6 @@ std::string KnownArchitectures(const ArchitectureRegistry& registry) {
   });
 }
 
-std::string DiffusersName(const Architecture& architecture, const std::string& config,
-                          const std::string& internal) {
-  return architecture.to_diffusers ? architecture.to_diffusers(config, internal) : internal;
-}
-
 absl::StatusOr<std::string> Normalize(const Architecture& architecture, const std::string& config) {
   if (!architecture.normalize_config) return config;
   return CatchTorch([&] { return architecture.normalize_config(config); });
@@ -92,11 +87,12 @@ int64_t CountKnownNames(const Architecture& architecture, const std::string& con
   const auto normal = Normalize(architecture, config);
   if (!normal.ok()) return 0;
   const auto module = BuildHollow(architecture, *normal, "");
-  if (!module.ok()) return 0;
+  const auto foreign = ForeignNames(architecture, *normal);
+  if (!module.ok() || !foreign.ok()) return 0;
   std::set<std::string> known;
   for (const NamedTensor& named : ModuleTensors(**module)) {
     known.insert(named.name);
-    known.insert(DiffusersName(architecture, *normal, named.name));
+    known.insert((*foreign)(named.name));
   }
   int64_t count = 0;
   for (const std::string& name : names) count += known.contains(name) ? 1 : 0;
@@ -109,10 +105,11 @@ absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
                             OpenedComponent* opened) {
   std::unordered_map<std::string, std::string> original;  // file name -> internal name
   std::unordered_map<std::string, std::string> diffusers;
+  WANLITE_ASSIGN_OR_RETURN(const TensorNames foreign_name,
+                           ForeignNames(opened->architecture, opened->config_json));
   for (const NamedTensor& named : module_tensors) {
     original.emplace(named.name, named.name);
-    const std::string foreign =
-        DiffusersName(opened->architecture, opened->config_json, named.name);
+    const std::string foreign = foreign_name(named.name);
     if (!diffusers.emplace(foreign, named.name).second) {
       return absl::InternalError(absl::StrCat(opened->architecture.name,
                                               ": two tensors have the diffusers name ", foreign));
@@ -173,10 +170,11 @@ absl::Status TranslateNames(const std::shared_ptr<const TensorSource>& raw,
       found.emplace(it->second, name);  // a second copy of a tensor that is there loses
     }
   }
-  std::vector<RenamedSource::Entry> entries;
+  std::vector<DerivedSource::Entry> entries;
   entries.reserve(found.size());
-  for (const auto& [internal, name] : found) entries.push_back({internal, raw, name});
-  WANLITE_ASSIGN_OR_RETURN(opened->source, RenamedSource::Create(std::move(entries)));
+  for (const auto& [internal, name] : found)
+    entries.push_back(DerivedSource::Renamed(internal, raw, name));
+  WANLITE_ASSIGN_OR_RETURN(opened->source, DerivedSource::Create(std::move(entries)));
   return absl::OkStatus();
 }
 
@@ -300,6 +298,12 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> BuildHollow(const Architectur
     return absl::InternalError(absl::StrCat(architecture.name, ": build gave no module"));
   }
   return module;
+}
+
+absl::StatusOr<TensorNames> ForeignNames(const Architecture& architecture,
+                                         const std::string& config_json) {
+  if (!architecture.names) return TensorNames([](const std::string& name) { return name; });
+  return CatchTorch([&] { return architecture.names(config_json); });
 }
 
 std::vector<NamedTensor> ModuleTensors(const torch::nn::Module& module) {
@@ -467,7 +471,8 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened,
   component.architecture = opened.architecture.name;
   component.config_json = opened.config_json;
   component.module = std::move(module);
-  component.config_of = opened.architecture.config_of;
+  component.definition = std::make_shared<const Architecture>(opened.architecture);
+  component.block_origin = opened.block_origin;
   return component;
 }
 

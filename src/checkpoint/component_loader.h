@@ -34,10 +34,11 @@ struct OpenedComponent {
   bool given_config = false;    // its config is the one of OpenOptions
   bool default_config = false;  // no config was found, the architecture's defaults are assumed
   NameScheme scheme = NameScheme::kSame;
-  std::shared_ptr<const TensorSource> source;   // internal names, relative to the component
-  std::vector<std::string> unexpected;          // names in the files that mean nothing
-  std::vector<std::string> notes;               // assumptions and what was passed over
-  std::map<std::string, LinearFormat> formats;  // linears that are not dense, by internal path
+  std::shared_ptr<const TensorSource> source;       // internal names, relative to the component
+  std::vector<std::string> unexpected;              // names in the files that mean nothing
+  std::vector<std::string> notes;                   // assumptions and what was passed over
+  std::map<std::string, LinearFormat> formats;      // linears that are not dense, by internal path
+  std::map<std::string, std::string> block_origin;  // as Component::block_origin
 };
 
 // A config.json, parsed as far as needed to know what it is for.
@@ -73,6 +74,9 @@ absl::StatusOr<OpenedComponent> LoadComponent(const ComponentCandidate& candidat
 absl::StatusOr<std::shared_ptr<torch::nn::Module>> BuildHollow(const Architecture& architecture,
                                                                const std::string& config_json,
                                                                const std::string& where);
+// The network's names in diffusers; internal ones where the architecture knows no others.
+absl::StatusOr<TensorNames> ForeignNames(const Architecture& architecture,
+                                         const std::string& config_json);
 // Every tensor of a module by its path inside it.
 std::vector<NamedTensor> ModuleTensors(const torch::nn::Module& module);
 

@@ -68,9 +68,9 @@ absl::Status CheckForeignReaders(const ModelFolder& folder, const ModelView& vie
   if (layout == FolderLayout::kWanlite) return absl::OkStatus();
   for (const Component& component : view.components()) {
     const OpenedComponent* opened = folder.rep().Find(component.name);
-    if (opened == nullptr || !opened->architecture.check_foreign) continue;
+    if (opened == nullptr || !opened->architecture.exportable) continue;
     WANLITE_ASSIGN_OR_RETURN(const std::string config, ConfigOf(component, &folder));
-    const absl::Status fits = opened->architecture.check_foreign(config);
+    const absl::Status fits = opened->architecture.exportable(config, layout);
     if (fits.ok()) continue;
     return absl::Status(
         fits.code(),
@@ -131,11 +131,10 @@ absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Componen
   for (const auto& [path, weight] : quantized) {
     for (const WeightTensor& state : weight->State()) linear_of[FullPath(path, state.name)] = path;
   }
-  const auto foreign = [&](const std::string& internal) {
-    return options_.layout == FolderLayout::kDiffusers && opened.architecture.to_diffusers
-               ? opened.architecture.to_diffusers(opened.config_json, internal)
-               : internal;
-  };
+  TensorNames foreign = [](const std::string& internal) { return internal; };
+  if (options_.layout == FolderLayout::kDiffusers) {
+    WANLITE_ASSIGN_OR_RETURN(foreign, ForeignNames(opened.architecture, opened.config_json));
+  }
   std::vector<ExportTensor> result;
   std::set<std::string> expanded;
   for (const NamedTensor& named : ModuleTensors(*component.module)) {

@@ -16,10 +16,10 @@
 #include "absl/strings/str_split.h"
 #include "src/checkpoint/file_tools.h"
 #include "src/checkpoint/manifest_json.h"
-#include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "src/core/strict_json.h"
+#include "src/model/derived_source.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -589,7 +589,7 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
                        QuoteName(entry.architecture()), ", which this build does not know"));
     }
     opened.architecture = *architecture;
-    std::vector<RenamedSource::Entry> tensors;
+    std::vector<DerivedSource::Entry> tensors;
     for (const FileEntry& file : entry.files()) {
       const std::string path = JoinPath(opened.where, file.path());
       WANLITE_RETURN_IF_ERROR(CheckFile(env_, path, file, options_.verify, options_.cancel));
@@ -605,20 +605,21 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
       WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<const SafetensorsFile> opened_file,
                                SafetensorsFile::Open(env_, path));
       for (const TensorInfo& info : opened_file->tensors()) {
-        tensors.push_back({info.name, opened_file, info.name});
+        tensors.push_back(DerivedSource::Renamed(info.name, opened_file, info.name));
       }
     }
     if (opened.config_json.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           manifest_path, ": component ", QuoteName(entry.name()), " lists no ", kConfigFile));
     }
-    absl::StatusOr<std::shared_ptr<const RenamedSource>> source =
-        RenamedSource::Create(std::move(tensors));
+    absl::StatusOr<std::shared_ptr<const DerivedSource>> source =
+        DerivedSource::Create(std::move(tensors));
     if (!source.ok()) return Annotate(source.status(), opened.where);
     opened.source = *std::move(source);
     for (const auto& [layer, format] : entry.weights()) {
       opened.formats[layer] = {format.format(), format.attributes_json()};
     }
+    opened.block_origin.insert(entry.block_origin().begin(), entry.block_origin().end());
     rep->components.push_back(std::move(opened));
   }
   // Views have one order of components, whatever the order of the manifest.

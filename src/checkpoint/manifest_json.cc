@@ -177,6 +177,15 @@ absl::Status ReadComponent(const Json& json, const std::string& where, Component
     out.set_attributes_json(format.String("attributes_json"));
     return format.Finish();
   });
+  reader.EachKey("block_origin", [&](const std::string& block, const Json& item) -> absl::Status {
+    if (!item.is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ".block_origin[", QuoteName(block),
+                                                     "] is ", item.type_name(),
+                                                     ", wanted a string"));
+    }
+    (*entry->mutable_block_origin())[block] = item.get<std::string>();
+    return absl::OkStatus();
+  });
   WANLITE_RETURN_IF_ERROR(reader.Finish());
   const std::string& name = entry->name();
   if (!name.empty() && (!IsSafeRelativePath(name) || absl::StrContains(name, "/") || name == "." ||
@@ -230,6 +239,11 @@ std::string ManifestToJson(const Manifest& manifest) {
       entry["format"] = format.format();
       entry["attributes_json"] = format.attributes_json();
       out["weights"][layer] = std::move(entry);
+    }
+    // Most models have all their blocks.
+    if (!component.block_origin().empty()) {
+      out["block_origin"] = std::map<std::string, std::string>(component.block_origin().begin(),
+                                                               component.block_origin().end());
     }
     json["components"].push_back(std::move(out));
   }

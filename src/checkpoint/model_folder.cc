@@ -7,15 +7,16 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/block_files.h"
 #include "src/checkpoint/confined_env.h"
 #include "src/checkpoint/folder_opener.h"
 #include "src/checkpoint/model_folder_rep.h"
-#include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/libtorch.h"
 #include "src/core/proto_text.h"
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"
+#include "src/model/derived_source.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -82,18 +83,6 @@ absl::Status CheckTokenizerFiles(ConfinedEnv& inside, const std::string& dir) {
 }
 
 }  // namespace
-
-absl::string_view FolderLayoutName(FolderLayout layout) {
-  switch (layout) {
-    case FolderLayout::kDiffusers:
-      return "diffusers";
-    case FolderLayout::kOriginal:
-      return "original";
-    case FolderLayout::kWanlite:
-      return "wanlite";
-  }
-  return "unknown";
-}
 
 const OpenedComponent* ModelFolder::Rep::Find(absl::string_view name) const {
   for (const OpenedComponent& component : components) {
@@ -177,7 +166,7 @@ absl::StatusOr<ModelFolder> ModelFolder::OpenAlone(absl::string_view component) 
 absl::StatusOr<ModelView> ModelFolder::BuildView(const std::vector<std::string>& wanted) const {
   for (const std::string& name : wanted) WANLITE_RETURN_IF_ERROR(CheckHas(name));
   std::vector<Component> components;
-  std::vector<RenamedSource::Entry> entries;
+  std::vector<DerivedSource::Entry> entries;
   for (const OpenedComponent& opened : rep_->components) {
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), opened.name) == wanted.end()) {
       continue;
@@ -187,13 +176,12 @@ absl::StatusOr<ModelView> ModelFolder::BuildView(const std::vector<std::string>&
     components.push_back(std::move(component));
     for (const TensorInfo& info : opened.source->tensors()) {
       entries.push_back(
-          {opened.name.empty() ? info.name : absl::StrCat(opened.name, ".", info.name),
-           opened.source, info.name});
+          DerivedSource::Renamed(FullPath(opened.name, info.name), opened.source, info.name));
     }
   }
   WANLITE_ASSIGN_OR_RETURN(ModelView view, ModelView::Create(std::move(components)));
-  WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const RenamedSource> source,
-                           RenamedSource::Create(std::move(entries)));
+  WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const DerivedSource> source,
+                           DerivedSource::Create(std::move(entries)));
   view.AttachSource(std::move(source));
   return view;
 }

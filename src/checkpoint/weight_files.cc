@@ -14,9 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "src/checkpoint/renamed_source.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/strict_json.h"
+#include "src/model/derived_source.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -174,7 +174,7 @@ absl::StatusOr<WeightFiles> ListWeightFiles(Env& env, const std::string& dir) {
 absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
                                             const WeightFileGroup& group) {
   OpenedGroup result;
-  std::vector<RenamedSource::Entry> entries;
+  std::vector<DerivedSource::Entry> entries;
   std::map<std::string, std::string> file_of;
   for (const std::string& name : group.files) {
     WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const SafetensorsFile> file,
@@ -195,7 +195,7 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
                                                : absl::StrCat(" places in ", listed->second)));
         }
       }
-      entries.push_back({info.name, file, info.name});
+      entries.push_back(DerivedSource::Renamed(info.name, file, info.name));
     }
     result.files.push_back(std::move(file));
   }
@@ -210,7 +210,7 @@ absl::StatusOr<OpenedGroup> OpenWeightFiles(Env& env, const std::string& dir,
     result.source = result.files.front();
     return result;
   }
-  WANLITE_ASSIGN_OR_RETURN(result.source, RenamedSource::Create(std::move(entries)));
+  WANLITE_ASSIGN_OR_RETURN(result.source, DerivedSource::Create(std::move(entries)));
   return result;
 }
 

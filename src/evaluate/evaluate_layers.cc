@@ -45,6 +45,14 @@ int64_t CountBlocks(const ModelView& view, const std::string& component) {
   });
 }
 
+// The layer of the original that a layer of a block is compared with. A component's rest has the
+// same names in both.
+std::string OriginalPath(const std::string& linear, const std::string& block,
+                         const std::string& original_block) {
+  if (block == original_block) return linear;
+  return absl::StrCat(original_block, linear.substr(block.size()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
@@ -56,9 +64,15 @@ absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
   if (original != nullptr) {
     WANLITE_ASSIGN_OR_RETURN(other, original->BuildView());
   }
-  // Blocks are compared by name. After a pass that dropped some, a name stands for another block.
+  // Blocks are compared by what they were before any were dropped. A model that lost blocks
+  // elsewhere does not say which.
   for (const Component& component : view.components()) {
-    if (!other.has_value() || other->FindComponent(component.name) == nullptr) continue;
+    if (!other.has_value()) break;
+    const Component* wanted_component = other->FindComponent(component.name);
+    if (wanted_component == nullptr || !component.block_origin.empty() ||
+        !wanted_component->block_origin.empty()) {
+      continue;
+    }
     const int64_t found = CountBlocks(view, component.name);
     const int64_t wanted = CountBlocks(*other, component.name);
     if (found == wanted) continue;
@@ -66,25 +80,27 @@ absl::StatusOr<std::vector<LayerReport>> ReportLayers(const ModelFolder& folder,
         "the layers of ", component.name, " cannot be compared: '", folder.dir(), "' has ", found,
         " blocks, the original '", original->dir(), "' has ", wanted));
   }
+  std::map<std::string, std::string> other_of;  // block of the original by its own origin
+  if (other.has_value()) {
+    for (const BlockInfo& block : other->blocks()) other_of[block.origin] = block.path;
+  }
   std::map<std::string, LayerReport> by_path;
   for (const BlockInfo& block : view.blocks()) {
     if (cancel != nullptr) WANLITE_RETURN_IF_ERROR(cancel->Check());
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, view.Lease(block.path));
     std::optional<BlockLease> other_lease;
-    if (other.has_value()) {
-      absl::StatusOr<BlockLease> found = other->Lease(block.path);
-      if (found.ok()) {
-        other_lease.emplace(*std::move(found));
-      } else if (!absl::IsNotFound(found.status())) {
-        return found.status();
-      }
+    const auto other_block = other_of.find(block.origin);
+    if (other_block != other_of.end()) {
+      WANLITE_ASSIGN_OR_RETURN(BlockLease found, other->Lease(other_block->second));
+      other_lease.emplace(std::move(found));
     }
     for (const LinearInfo& linear : view.linears()) {
       if (linear.block != block.path) continue;
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(linear.path));
       const LinearWeight* wanted = nullptr;
       if (other_lease.has_value()) {
-        const absl::StatusOr<const LinearWeight*> found = other->Weight(linear.path);
+        const absl::StatusOr<const LinearWeight*> found =
+            other->Weight(OriginalPath(linear.path, block.path, other_block->second));
         if (found.ok()) wanted = *found;
       }
       WANLITE_ASSIGN_OR_RETURN(by_path[linear.path], ReportLayer(linear, *weight, wanted));

@@ -10,6 +10,18 @@
 
 namespace wanlite {
 
+absl::string_view FolderLayoutName(FolderLayout layout) {
+  switch (layout) {
+    case FolderLayout::kDiffusers:
+      return "diffusers";
+    case FolderLayout::kOriginal:
+      return "original";
+    case FolderLayout::kWanlite:
+      return "wanlite";
+  }
+  return "unknown";
+}
+
 absl::Status ArchitectureRegistry::Register(Architecture architecture) {
   if (architecture.name.empty() || architecture.build == nullptr) {
     return absl::InvalidArgumentError(

@@ -156,6 +156,11 @@ absl::StatusOr<at::Tensor> DerivedSource::Read(absl::string_view name) const {
     WANLITE_ASSIGN_OR_RETURN(at::Tensor value, ReadPiece(piece));
     pieces.push_back(std::move(value));
   }
+  if (std::any_of(pieces.begin(), pieces.end(), nn::IsHollow)) {
+    const TensorInfo* info = Find(name);
+    const nn::HollowGuard hollow;
+    return CatchTorch([&] { return nn::NewTensor(info->shape, info->dtype); });
+  }
   return CatchTorch([&] {
     const at::NoGradGuard no_grad;
     return at::cat(pieces, entry->cat_dim);

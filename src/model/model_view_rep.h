@@ -54,6 +54,7 @@ struct TopologyIndex {
 
  private:
   absl::Status Describe(const Component& component);
+  absl::Status SetOrigins(const Component& component, size_t first_block);
   absl::Status Finish();
   // Of attentions, element-wise operations and lookups.
   absl::Status CheckWork(const std::set<std::string>& tensors);
@@ -72,11 +73,26 @@ struct ModelView::Rep {
   std::shared_ptr<const TensorSource> SharedSourceOf(absl::string_view block) const;
   // Whether the source has the block's tensors as the block has them now.
   absl::Status CheckSource(const TensorSource& from, absl::string_view block) const;
+  // A component with its structure edited, and where its blocks' values come from. Nothing of the
+  // view has changed yet.
+  struct Rebuilt {
+    size_t component = 0;
+    Component now;
+    std::map<std::string, std::shared_ptr<const TensorSource>> sources;  // by block
+    // Linears whose weights go over as they are: from the old module into the new one.
+    std::vector<std::pair<nn::Linear*, nn::Linear*>> moves;
+  };
+  absl::StatusOr<Rebuilt> PrepareRebuild(absl::string_view component, const StructureEdit& edit,
+                                         const std::vector<DerivedTensor>& tensors) const;
+  absl::Status Commit(std::vector<Rebuilt> rebuilt);
   // Reads everything before anything changes.
   absl::Status Fill(const std::vector<std::string>& blocks);
   void Release(const std::string& block);
 };
 
+// The weight in its format without its values.
+absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string& path,
+                                                               const LinearWeight& weight);
 // "prefix.path"; either may be empty.
 std::string JoinTensorPath(absl::string_view prefix, absl::string_view path);
 // The path of the module that a tensor of this path is registered in.

@@ -110,24 +110,6 @@ absl::StatusOr<UnitCut> MakeCut(const TopologyIndex& index, const AxisGroup& gro
   return cut;
 }
 
-// The weight in its format without its values.
-absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string& path,
-                                                               const LinearWeight& weight) {
-  const at::NoGradGuard no_grad;
-  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> copy,
-                           weight.Select(0, at::arange(weight.out_features(), at::kLong)));
-  for (const WeightTensor& state : copy->State()) {
-    for (const WeightTensor& own : weight.State()) {
-      if (!own.tensor.is_same(state.tensor)) continue;
-      return absl::InternalError(absl::StrCat(path, ": a weight of format ", weight.format(),
-                                              " shares its tensor ", own.name,
-                                              " with what is selected of it"));
-    }
-    state.tensor.set_data(nn::HollowLike(state.tensor));
-  }
-  return std::shared_ptr<const LinearWeight>(std::move(copy));
-}
-
 // The block's tensors as the cut leaves them, made from `source` as it is. `whole`: the weights
 // before the cut, hollow by the time that the result is read.
 absl::StatusOr<std::shared_ptr<const TensorSource>> CutSource(
@@ -167,6 +149,23 @@ absl::StatusOr<std::shared_ptr<const TensorSource>> CutSource(
 }
 
 }  // namespace
+
+absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string& path,
+                                                               const LinearWeight& weight) {
+  const at::NoGradGuard no_grad;
+  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> copy,
+                           weight.Select(0, at::arange(weight.out_features(), at::kLong)));
+  for (const WeightTensor& state : copy->State()) {
+    for (const WeightTensor& own : weight.State()) {
+      if (!own.tensor.is_same(state.tensor)) continue;
+      return absl::InternalError(absl::StrCat(path, ": a weight of format ", weight.format(),
+                                              " shares its tensor ", own.name,
+                                              " with what is selected of it"));
+    }
+    state.tensor.set_data(nn::HollowLike(state.tensor));
+  }
+  return std::shared_ptr<const LinearWeight>(std::move(copy));
+}
 
 absl::StatusOr<const LinearWeight*> ModelView::Weight(absl::string_view linear) const {
   const auto it = rep_->index.linear_modules.find(linear);

@@ -89,6 +89,7 @@ absl::StatusOr<TopologyIndex> TopologyIndex::Build(const std::vector<Component>&
 absl::Status TopologyIndex::Describe(const Component& component) {
   const std::string rest = component.name.empty() ? std::string(kRootBlock) : component.name;
   blocks.push_back({rest, /*removable=*/false, /*origin=*/rest});
+  const size_t first_block = blocks.size();
   std::map<std::string, LinearInfo> described;
   std::vector<std::pair<std::string, nn::Linear*>> found;
   // named_modules() walks in the order of registration, a parent before its children.
@@ -118,6 +119,7 @@ absl::Status TopologyIndex::Describe(const Component& component) {
     for (const std::string& tensor : builder.lookups()) lookups.push_back(tensor);
     float32_paths.insert(builder.float32_paths().begin(), builder.float32_paths().end());
   }
+  WANLITE_RETURN_IF_ERROR(SetOrigins(component, first_block));
   for (const auto& [path, module] : found) {
     LinearInfo info{path, "", "", TokenStream::kVideo, false};
     if (auto it = described.find(path); it != described.end()) {
@@ -133,6 +135,30 @@ absl::Status TopologyIndex::Describe(const Component& component) {
         "the topology names a linear that does not exist: ", described.begin()->first));
   }
   return absl::OkStatus();
+}
+
+absl::Status TopologyIndex::SetOrigins(const Component& component, size_t first_block) {
+  if (component.block_origin.empty()) return absl::OkStatus();
+  std::set<std::string> origins;
+  for (size_t i = first_block; i < blocks.size(); ++i) {
+    absl::string_view inside = blocks[i].path;
+    if (!component.name.empty()) absl::ConsumePrefix(&inside, component.name + ".");
+    const auto origin = component.block_origin.find(std::string(inside));
+    if (origin == component.block_origin.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("block_origin does not name the block ", blocks[i].path));
+    }
+    if (origin->second.empty() || !origins.insert(origin->second).second) {
+      return absl::InvalidArgumentError(absl::StrCat("block_origin has '", origin->second, "' for ",
+                                                     blocks[i].path,
+                                                     ", which is empty or another block's"));
+    }
+    blocks[i].origin = JoinTensorPath(component.name, origin->second);
+  }
+  if (origins.size() == component.block_origin.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("block_origin of '", component.name, "' names ",
+                                                 component.block_origin.size(), " blocks, it has ",
+                                                 origins.size()));
 }
 
 absl::Status TopologyIndex::Finish() {

@@ -125,6 +125,12 @@ absl::StatusOr<int64_t> Size(absl::string_view config, const char* field) {
   return parsed[field].get<int64_t>();
 }
 
+std::function<absl::StatusOr<TensorNames>(absl::string_view)> Named(TensorNames names) {
+  return [names = std::move(names)](absl::string_view) -> absl::StatusOr<TensorNames> {
+    return names;
+  };
+}
+
 std::string SwapNorms(const std::string& name) {
   return absl::StrReplaceAll(name, {{"norm2", "norm3"}, {"norm3", "norm2"}});
 }
@@ -163,10 +169,10 @@ ArchitectureRegistry ToyArchitectures() {
     WANLITE_ASSIGN_OR_RETURN(const int64_t layers, Size(c, "layers"));
     return std::make_shared<ToyDenoiser>(dim, layers);
   };
-  denoiser.to_diffusers = [](absl::string_view, const std::string& name) {
+  denoiser.names = Named([](const std::string& name) {
     return absl::StrReplaceAll(SwapNorms(name),
                                {{".q.", ".attn.to_q."}, {"patch.", "patch_embed."}});
-  };
+  });
   denoiser.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
     const json parsed = json::parse(c.begin(), c.end(), nullptr, false);
     const char* field = parsed.is_object() && parsed.contains("width") ? "width" : "dim";
@@ -199,9 +205,9 @@ ArchitectureRegistry ToyArchitectures() {
     return std::make_shared<ToyTensors>(std::vector<std::pair<std::string, std::vector<int64_t>>>{
         {"token_embedding.weight", {5, dim}}, {"norm.weight", {dim}}});
   };
-  encoder.to_diffusers = [](absl::string_view, const std::string& name) {
+  encoder.names = Named([](const std::string& name) {
     return name == "norm.weight" ? "final_norm.weight" : "shared.weight";
-  };
+  });
   encoder.foreign_aliases = {{"embed_tokens.weight", "token_embedding.weight"},
                              {"position_ids", ""}};
   encoder.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
@@ -221,7 +227,7 @@ ArchitectureRegistry ToyArchitectures() {
     return std::make_shared<ToyTensors>(std::vector<std::pair<std::string, std::vector<int64_t>>>{
         {"conv1.weight", {channels, 2, 1}}});
   };
-  vae.to_diffusers = [](absl::string_view, const std::string&) { return "quant_conv.weight"; };
+  vae.names = Named([](const std::string&) { return "quant_conv.weight"; });
   vae.normalize_config = [](absl::string_view c) -> absl::StatusOr<std::string> {
     WANLITE_ASSIGN_OR_RETURN(const int64_t channels, Size(c, "channels"));
     return VaeConfig(channels);
@@ -282,8 +288,9 @@ std::vector<NamedTensor> DiffusersTensors(const Component& component) {
   const ArchitectureRegistry registry = ToyArchitectures();
   const Architecture* found = registry.Find(component.architecture);
   std::vector<NamedTensor> tensors = InternalTensors(component);
-  if (found->to_diffusers == nullptr) return tensors;
-  for (NamedTensor& named : tensors) named.name = found->to_diffusers("", named.name);
+  if (found->names == nullptr) return tensors;
+  ASSERT_OK_AND_ASSIGN(const TensorNames foreign_name, found->names(component.config_json));
+  for (NamedTensor& named : tensors) named.name = foreign_name(named.name);
   return tensors;
 }
 

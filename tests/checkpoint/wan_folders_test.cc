@@ -69,9 +69,10 @@ std::vector<NamedTensor> TensorsOf(const Architecture& architecture, const std::
   const auto module = architecture.build(*normal);
   REQUIRE_OK(module);
   std::vector<NamedTensor> tensors;
+  ASSERT_OK_AND_ASSIGN(const TensorNames foreign_name, architecture.names(*normal));
   for (const auto& item : (*module)->named_parameters()) {
-    tensors.push_back({diffusers ? architecture.to_diffusers(*normal, item.key()) : item.key(),
-                       at::full(item.value().sizes(), 0.5)});
+    tensors.push_back(
+        {diffusers ? foreign_name(item.key()) : item.key(), at::full(item.value().sizes(), 0.5)});
   }
   return tensors;
 }
@@ -181,6 +182,7 @@ TEST_CASE("what other programs cannot load is refused in their layouts, before a
   const std::vector<std::pair<std::string, json>> cases = {
       {"wanlite_ffn_dims", {20, 12}},
       {"wanlite_self_attn_heads", {1, 1}},
+      {"wanlite_dim", 96},
       {"wanlite_qk_norm", false},
   };
   for (const auto& [key, value] : cases) {
@@ -240,9 +242,10 @@ TEST_CASE("sizes that stand in the tensors need no config, under either scheme o
     const nn::HollowGuard hollow;
     ASSERT_OK_AND_ASSIGN(const auto module, dit.build(wanted));
     TensorShapes original, diffusers;
+    ASSERT_OK_AND_ASSIGN(const TensorNames foreign_name, dit.names(wanted));
     for (const auto& item : module->named_parameters()) {
       original[item.key()] = item.value().sizes().vec();
-      diffusers[dit.to_diffusers(wanted, item.key())] = item.value().sizes().vec();
+      diffusers[foreign_name(item.key())] = item.value().sizes().vec();
     }
     ASSERT_OK_AND_ASSIGN(const std::string of_original, dit.config_of_shapes(original));
     REQUIRE(of_original == wanted);

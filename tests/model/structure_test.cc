@@ -3,18 +3,21 @@
 
 // Structural edits, in memory and of views that stream.
 #include <algorithm>
+#include <cmath>
 
 #include "src/core/libtorch.h"
 #include "src/model/dump.h"
 #include "src/quant/weight_int8.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"
+#include "tests/testing/toy_architecture.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/model_view.h"
 
 namespace wanlite {
 namespace {
 
+using testing::EditableToy;
 using testing::MakeToyModel;
 using testing::MapSource;
 using testing::ToyComponent;
@@ -192,6 +195,241 @@ TEST_CASE("units that stand several times along an axis are removed at each plac
   const at::Tensor x = at::randn({4, 5}, at::detail::createCPUGenerator(9));
   CHECK((pruned->forward(x) - masked->forward(x)).abs().max().item<double>() < 1e-4);
   CHECK(pruned->qkv->bias()->size(0) == 12);
+}
+
+// Four blocks of different widths.
+std::shared_ptr<ToyModel> DeepToy(bool hollow = false) {
+  const std::vector<int64_t> hidden{12, 10, 8, 14};
+  if (hollow) {
+    const nn::HollowGuard guard;
+    return std::make_shared<ToyModel>(8, hidden);
+  }
+  auto model = std::make_shared<ToyModel>(8, hidden);
+  model->Randomize(5);
+  return model;
+}
+
+ToyModel& ToyOf(ModelView& view) { return dynamic_cast<ToyModel&>(*view.components()[0].module); }
+
+at::Tensor RunBlocksOf(ToyModel& model, const std::vector<size_t>& blocks, at::Tensor x) {
+  const at::NoGradGuard no_grad;
+  x = model.embed->forward(x);
+  for (const size_t block : blocks) x = model.blocks[block]->forward(x);
+  return model.head->forward(x);
+}
+
+at::Tensor ToyInput() { return at::randn({5, 4}, at::detail::createCPUGenerator(3)); }
+
+TEST_CASE("a model without some blocks computes what the whole one does when they are skipped") {
+  const bool int8 = GENERATE(false, true);
+  const bool streamed = GENERATE(false, true);
+  CAPTURE(int8, streamed);
+  auto whole = DeepToy();
+  ASSERT_OK_AND_ASSIGN(ModelView full, ModelView::Create({EditableToy(whole)}));
+  if (int8) {
+    for (const char* block : {"toy.blocks.0", "toy.blocks.3"}) QuantizeBlocks(full, block);
+  }
+  const at::Tensor want = RunBlocksOf(*whole, {0, 3}, ToyInput());
+  const std::map<std::string, at::Tensor> before = ValuesOf(full);
+
+  std::optional<ModelView> view;
+  if (streamed) {
+    ASSERT_OK_AND_ASSIGN(ModelView hollow, ModelView::Create({EditableToy(DeepToy(true))}));
+    if (int8) {
+      for (const char* block : {"toy.blocks.0", "toy.blocks.3"}) QuantizeBlocks(hollow, block);
+    }
+    hollow.AttachSource(std::make_shared<MapSource>(full.Tensors()));
+    view.emplace(std::move(hollow));
+  } else {
+    view.emplace(std::move(full));
+  }
+  REQUIRE_OK(view->DropBlocks({"toy.blocks.2", "toy.blocks.1"}));
+  CHECK(view->streaming() == streamed);
+
+  std::vector<std::pair<std::string, std::string>> blocks;
+  for (const BlockInfo& block : view->blocks()) blocks.emplace_back(block.path, block.origin);
+  CHECK(blocks ==
+        std::vector<std::pair<std::string, std::string>>{
+            {"toy", "toy"}, {"toy.blocks.0", "toy.blocks.0"}, {"toy.blocks.1", "toy.blocks.3"}});
+  CHECK(view->components()[0].config_json == testing::ToyConfig({12, 14}));
+  CHECK(view->linears().size() == 8);
+  REQUIRE(view->groups().size() == 2);
+  CHECK(view->groups()[1].units == 14);
+  CHECK(view->groups()[1].block == "toy.blocks.1");
+
+  const std::map<std::string, at::Tensor> values = ValuesOf(*view);
+  for (const auto& [name, value] : values) {
+    std::string old = name;
+    if (name.starts_with("toy.blocks.1.")) old.replace(0, 12, "toy.blocks.3");
+    CAPTURE(name, old);
+    CHECK(value.equal(before.at(old)));
+  }
+  REQUIRE_OK(view->LoadAll());
+  CHECK(RunBlocksOf(ToyOf(*view), {0, 1}, ToyInput()).equal(want));
+  CHECK((*view->Weight("toy.blocks.1.up"))->format() == (int8 ? "int8" : "dense"));
+
+  // What was edited can be edited again, and still knows where it came from.
+  REQUIRE_OK(view->KeepUnits("toy.blocks.1.channels", Units({0, 1, 2, 5, 9})));
+  REQUIRE_OK(view->DropBlocks({"toy.blocks.0"}));
+  CHECK(view->components()[0].config_json == testing::ToyConfig({5}));
+  REQUIRE(view->blocks().size() == 2);
+  CHECK(view->blocks()[1].origin == "toy.blocks.3");
+  CHECK(view->components()[0].block_origin ==
+        std::map<std::string, std::string>{{"blocks.0", "blocks.3"}});
+}
+
+TEST_CASE("blocks are dropped from several components, or from none") {
+  const auto component = [](const std::string& name) { return EditableToy(DeepToy(), name); };
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({component("a"), component("b")}));
+  const std::string before = DumpModel(view);
+  const auto module = view.components()[0].module;
+  CHECK_FALSE(view.DropBlocks({"a.blocks.1", "b.blocks.4"}).ok());
+  CHECK(DumpModel(view) == before);
+  CHECK(view.components()[0].module == module);
+  REQUIRE_OK(view.DropBlocks({"a.blocks.1", "b.blocks.0", "b.blocks.3"}));
+  CHECK(view.blocks().size() == 1 + 3 + 1 + 2);
+  CHECK(view.BlockOf("b.blocks.1.up.weight") == "b.blocks.1");
+  REQUIRE_OK(view.DropBlocks({}));
+}
+
+TEST_CASE("edits that fit no network are refused and change nothing") {
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({EditableToy(DeepToy())}));
+  const std::string before = DumpModel(view);
+  const auto refused = [&](const absl::Status& status, absl::StatusCode code,
+                           const std::string& text) {
+    INFO(status.ToString());
+    CHECK(status.code() == code);
+    CHECK(std::string(status.message()).find(text) != std::string::npos);
+    CHECK(DumpModel(view) == before);
+    CHECK(view.blocks().size() == 5);
+  };
+  const auto invalid = absl::StatusCode::kInvalidArgument;
+  refused(view.DropBlocks({"toy.blocks.4"}), absl::StatusCode::kNotFound, "toy.blocks.4");
+  refused(view.DropBlocks({"toy"}), invalid, "no block 'toy'");
+  refused(view.DropBlocks({"toy.blocks.1", "toy.blocks.1"}), invalid, "twice");
+  refused(view.DropBlocks({"toy.blocks.0", "toy.blocks.1", "toy.blocks.2", "toy.blocks.3"}),
+          invalid, "all blocks");
+  refused(view.Rebuild("ghost", {}), absl::StatusCode::kNotFound, "ghost");
+  refused(view.Rebuild("toy", {.drop_blocks = {"blocks.9"}}), invalid, "blocks.9");
+  refused(view.Rebuild("toy", {.units = {{"blocks.1.heads", 2}}}), invalid, "blocks.1.heads");
+  refused(view.Rebuild("toy", {.units = {{"blocks.1.channels", 0}}}), invalid, "0 units");
+  refused(view.Rebuild("toy", {.drop_blocks = {"blocks.1"}, .units = {{"blocks.1.channels", 2}}}),
+          invalid, "dropped");
+  // A narrower block, and nothing says what is left of its tensors.
+  refused(view.Rebuild("toy", {.units = {{"blocks.1.channels", 2}}}), invalid,
+          "blocks.1.norm");
+  refused(view.Rebuild("toy", {}, {{"blocks.0.up.weight", {{"blocks.0.ghost"}}}}), invalid,
+          "blocks.0.ghost");
+  refused(view.Rebuild("toy", {}, {{"blocks.7.norm", {{"blocks.0.norm"}}}}), invalid,
+          "blocks.7.norm");
+  refused(view.Rebuild("toy", {}, {{"head.bias", {{"head.bias"}}}, {"head.bias", {{"head.bias"}}}}),
+          invalid, "twice");
+  refused(view.Rebuild("toy", {}, {{"head.bias", {}}}), invalid, "made of nothing");
+  refused(view.Rebuild("toy", {}, {{"head.bias", {{"head.bias", {{0, Units({0, 1, 3})}}}}}}),
+          invalid, "no index 3");
+  refused(view.Rebuild("toy", {}, {{"head", {{"head"}, {"head"}}}}), invalid, "as a whole");
+  {
+    ASSERT_OK_AND_ASSIGN(const BlockLease lease, view.Lease("toy.blocks.2"));
+    refused(view.DropBlocks({"toy.blocks.1"}), absl::StatusCode::kFailedPrecondition,
+            "toy.blocks.2 is leased");
+  }
+  ASSERT_OK_AND_ASSIGN(ModelView plain, ModelView::Create({ToyComponent(DeepToy())}));
+  CHECK(plain.DropBlocks({"toy.blocks.1"}).code() == absl::StatusCode::kFailedPrecondition);
+
+  struct Fixed : torch::nn::Module, nn::Describable {
+    Fixed() { register_module("only", std::make_shared<nn::Linear>(2, 3)); }
+    void Describe(TopologyBuilder& topology) const override {
+      topology.Block("only", /*removable=*/false);
+    }
+  };
+  Component fixed = ToyComponent(nullptr);
+  fixed.module = std::make_shared<Fixed>();
+  fixed.definition = std::make_shared<const Architecture>(testing::ToyArchitecture());
+  ASSERT_OK_AND_ASSIGN(ModelView rigid, ModelView::Create({fixed}));
+  CHECK(rigid.DropBlocks({"toy.only"}).code() == absl::StatusCode::kInvalidArgument);
+}
+
+// What KeepUnits does to the channels of a toy block, said tensor by tensor.
+std::vector<DerivedTensor> CutChannels(const std::string& block, const at::Tensor& keep,
+                                       double norm_scale) {
+  return {{block + ".up", {{block + ".up", {{0, keep}}}}},
+          {block + ".gate", {{block + ".gate", {{0, keep}}}}},
+          {block + ".norm", {{block + ".norm", {{0, keep}}, norm_scale}}},
+          {block + ".down", {{block + ".down", {{1, keep}}}}}};
+}
+
+TEST_CASE("an edit that says where tensors come from does what KeepUnits does") {
+  const bool int8 = GENERATE(false, true);
+  const bool streamed = GENERATE(false, true);
+  CAPTURE(int8, streamed);
+  ASSERT_OK_AND_ASSIGN(ModelView want, ModelView::Create({EditableToy(DeepToy())}));
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({EditableToy(DeepToy(streamed))}));
+  if (int8) {
+    QuantizeBlocks(want, "toy.blocks.2");
+    QuantizeBlocks(view, "toy.blocks.2");
+  }
+  if (streamed) view.AttachSource(std::make_shared<MapSource>(want.Tensors()));
+  const at::Tensor keep = Units({1, 3, 4, 7});
+  REQUIRE_OK(view.Rebuild("toy", {.units = {{"blocks.2.channels", 4}}},
+                          CutChannels("blocks.2", keep, std::sqrt(8.0 / 4.0))));
+  REQUIRE_OK(want.KeepUnits("toy.blocks.2.channels", keep));
+  CHECK(DumpModel(view) == DumpModel(want));
+  CheckSame(ValuesOf(view), ValuesOf(want));
+  CHECK(view.components()[0].config_json == testing::ToyConfig({12, 10, 4, 14}));
+  CHECK(view.groups()[2].units == 4);
+}
+
+TEST_CASE("channels are reordered, split over blocks and put together again") {
+  auto model = DeepToy();
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({EditableToy(model)}));
+  const at::Tensor want = RunBlocksOf(*model, {0, 1, 2, 3}, ToyInput());
+  const at::Tensor order = Units({9, 8, 7, 6, 5, 4, 3, 2, 1, 0});
+  REQUIRE_OK(view.Rebuild("toy", {}, CutChannels("blocks.1", order, 1)));
+  CHECK(ToyOf(view).blocks[1]->norm[0].item<float>() == model->blocks[1]->norm[9].item<float>());
+  CHECK(RunBlocksOf(ToyOf(view), {0, 1, 2, 3}, ToyInput()).allclose(want, 1e-4, 1e-5));
+
+  // The first block gets the channels of the first two.
+  const auto both = [](const std::string& leaf, int64_t dim) {
+    return DerivedTensor{"blocks.0." + leaf, {{"blocks.0." + leaf}, {"blocks.1." + leaf}}, dim};
+  };
+  REQUIRE_OK(view.Rebuild("toy", {.units = {{"blocks.0.channels", 22}}},
+                          {both("up.weight", 0),
+                           both("up.bias", 0),
+                           both("gate.weight", 0),
+                           both("norm", 0),
+                           both("down.weight", 1),
+                           {"head.bias", {}, 0, at::full({3}, 2.f)}}));
+  CHECK(ToyOf(view).blocks[0]->up->out_features() == 22);
+  CHECK(ToyOf(view).blocks[0]->norm.slice(0, 12).equal(ToyOf(view).blocks[1]->norm));
+  CHECK(ToyOf(view).head->bias()->equal(at::full({3}, 2.f)));
+}
+
+TEST_CASE("a hollow model without a source is edited too, for plans") {
+  ASSERT_OK_AND_ASSIGN(ModelView full, ModelView::Create({EditableToy(DeepToy())}));
+  ASSERT_OK_AND_ASSIGN(ModelView hollow, ModelView::Create({EditableToy(DeepToy(true))}));
+  for (ModelView* view : {&full, &hollow}) {
+    QuantizeBlocks(*view, "toy.blocks.1");
+    REQUIRE_OK(view->DropBlocks({"toy.blocks.0"}));
+    REQUIRE_OK(view->KeepUnits("toy.blocks.0.channels", Units({0, 2})));
+  }
+  CHECK(DumpModel(hollow) == DumpModel(full));
+  for (const NamedTensor& named : hollow.Tensors()) CHECK(nn::IsHollow(named.tensor));
+}
+
+TEST_CASE("blocks whose edited values were not kept are planned with, and refused by leases") {
+  ASSERT_OK_AND_ASSIGN(ModelView full, ModelView::Create({EditableToy(DeepToy())}));
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({EditableToy(DeepToy(true))}));
+  view.AttachSource(std::make_shared<MapSource>(full.Tensors()));
+  for (ModelView* edited : {&full, &view}) {
+    QuantizeBlocks(*edited, "toy.blocks.3");
+    REQUIRE_OK(edited->DropBlocks({"toy.blocks.1"}));
+  }
+  CHECK(DumpModel(view) == DumpModel(full));
+  const absl::Status refused = view.Lease("toy.blocks.2").status();
+  CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(std::string(refused.message()).find("toy.blocks.3 was edited") != std::string::npos);
+  REQUIRE_OK(view.Rebase("toy.blocks.2", std::make_shared<MapSource>(full.Tensors())));
+  CheckSame(ValuesOf(view), ValuesOf(full));
 }
 
 }  // namespace

@@ -332,7 +332,6 @@ const ArchitectureRegistry& ToyArchitectures() {
       const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
       return std::make_shared<ToyModel>(8, config.value("hidden", int64_t{12}));
     };
-    toy.to_diffusers = [](absl::string_view, const std::string& name) { return name; };
     toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
       return std::string(text);
     };

@@ -364,6 +364,40 @@ TEST_CASE("Layers are not compared when the numbers of blocks differ, which name
   CHECK(Says(refused, "'one' has 2 blocks, the original 'two' has 3"));
 }
 
+TEST_CASE("Layers of a model without some blocks are compared with those that they were") {
+  const auto env = NewMemEnv();
+  testing::TinyWanOptions options;
+  options.text_encoder = options.vae = false;
+  options.layers = 3;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "three", options));
+  const auto& architectures = BuiltinArchitectures();
+  ASSERT_OK_AND_ASSIGN(const ModelFolder three,
+                       ModelFolder::Open(*env, "three", {}, architectures));
+  ASSERT_OK_AND_ASSIGN(ModelView view, three.BuildView());
+  REQUIRE_OK(view.DropBlocks({"transformer.blocks.0"}));
+  REQUIRE_OK(view.LoadAll());
+  REQUIRE_OK(SaveCheckpoint(*env, "two", view, &three));
+  ASSERT_OK_AND_ASSIGN(const ModelFolder two, ModelFolder::Open(*env, "two", {}, architectures));
+  ASSERT_OK_AND_ASSIGN(const std::vector<LayerReport> layers, ReportLayers(two, &three, nullptr));
+  int in_blocks = 0;
+  for (const LayerReport& layer : layers) {
+    CAPTURE(layer.path);
+    CHECK(layer.relative_error == 0);
+    in_blocks += absl::StrContains(layer.path, "transformer.blocks.1.");
+  }
+  CHECK(in_blocks == 10);
+  // The other way round, the first block has nothing to be compared with.
+  ASSERT_OK_AND_ASSIGN(const std::vector<LayerReport> back, ReportLayers(three, &two, nullptr));
+  for (const LayerReport& layer : back) {
+    CAPTURE(layer.path);
+    if (absl::StrContains(layer.path, "transformer.blocks.0.")) {
+      CHECK(std::isnan(layer.relative_error));
+    } else {
+      CHECK(layer.relative_error == 0);
+    }
+  }
+}
+
 TEST_CASE("A folder of configs opens hollow, with the dtype it names") {
   const auto env = NewMemEnv();
   testing::TinyWanOptions configs;

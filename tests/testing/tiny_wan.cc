@@ -80,9 +80,10 @@ absl::Status WriteComponent(Env& env, const std::string& dir, const std::string&
   const nn::HollowGuard hollow;
   WANLITE_ASSIGN_OR_RETURN(const std::shared_ptr<torch::nn::Module> module,
                            architecture->build(config));
+  WANLITE_ASSIGN_OR_RETURN(const TensorNames foreign_name, architecture->names(config));
   std::vector<NamedTensor> tensors;
   for (const auto& parameter : module->named_parameters()) {
-    const std::string stored = architecture->to_diffusers(config, parameter.key());
+    const std::string stored = foreign_name(parameter.key());
     // transformer_2 differs from transformer.
     tensors.push_back({stored, SeededParameter(name + "." + stored, parameter.value().sizes())});
   }

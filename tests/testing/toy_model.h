@@ -52,13 +52,16 @@ class ToyBlock : public torch::nn::Module, public nn::Describable {
 
 class ToyModel : public torch::nn::Module, public nn::Describable, public BlockProgram {
  public:
-  explicit ToyModel(int64_t width = 8, int64_t hidden = 12, int64_t layers = 2) {
+  explicit ToyModel(int64_t width = 8, int64_t hidden = 12, int64_t layers = 2)
+      : ToyModel(width, std::vector<int64_t>(static_cast<size_t>(layers), hidden)) {}
+  // hidden: of each block.
+  ToyModel(int64_t width, const std::vector<int64_t>& hidden) {
     embed = register_module("embed", std::make_shared<nn::Linear>(4, width));
     auto list = std::make_shared<torch::nn::Module>("list");
     register_module("blocks", list);
-    for (int64_t i = 0; i < layers; ++i) {
+    for (size_t i = 0; i < hidden.size(); ++i) {
       blocks.push_back(
-          list->register_module(std::to_string(i), std::make_shared<ToyBlock>(width, hidden)));
+          list->register_module(std::to_string(i), std::make_shared<ToyBlock>(width, hidden[i])));
     }
     head = register_module("head", std::make_shared<nn::Linear>(width, 3));
   }

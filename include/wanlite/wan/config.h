@@ -43,7 +43,12 @@ struct DitConfig {
   int64_t rope_max_seq_len = 1024;
   int64_t text_len = 512;
 
-  int64_t dim() const { return num_heads * head_dim; }
+  // Width of the residual stream where it is not that of all heads ("wanlite_dim" in config.json);
+  // 0: num_heads * head_dim.
+  int64_t width = 0;
+
+  int64_t dim() const { return width > 0 ? width : inner_dim(); }  // of the residual stream
+  int64_t inner_dim() const { return num_heads * head_dim; }       // of the projected text too
 };
 
 // umT5 text encoder. Defaults are umT5-XXL.
@@ -76,6 +81,12 @@ struct VaeConfig {
   std::vector<bool> temporal_downsample{false, true, true};
   std::vector<double> latents_mean;  // [z_dim]
   std::vector<double> latents_std;   // [z_dim]
+  // Channels after structured pruning, in forward order ("wanlite_encoder_widths", … in
+  // config.json); empty means as the numbers above say. A width is that of features between
+  // layers: of the first convolution and of each layer that makes features of its own, not adding
+  // to those it gets. Inner channels are those inside of residual blocks and attentions.
+  std::vector<int64_t> encoder_widths, encoder_inner;
+  std::vector<int64_t> decoder_widths, decoder_inner;
 
   int64_t spatial_stride() const { return int64_t{1} << (dim_mult.size() - 1); }
   int64_t temporal_stride() const;

@@ -23,8 +23,9 @@ Attention::Attention(const AttentionOptions& options) : head_dim_(options.head_d
     return register_module(name, std::make_shared<nn::Linear>(in, out, true, options.dtype));
   };
   q_ = linear("q", options.dim, inner);
-  k_ = linear("k", options.dim, inner);
-  v_ = linear("v", options.dim, inner);
+  const int64_t context = options.context_dim > 0 ? options.context_dim : options.dim;
+  k_ = linear("k", context, inner);
+  v_ = linear("v", context, inner);
   o_ = linear("o", inner, options.dim);
   if (options.qk_norm) {
     const auto norm = [&](const char* name) {

@@ -34,6 +34,7 @@ struct AttentionOptions {
   bool qk_norm = true;
   double eps = 1e-6;
   at::ScalarType dtype = at::kFloat;
+  int64_t context_dim = 0;  // width that keys and values are made from; 0: dim
 };
 
 // softmax(q k^T / sqrt(head_dim)) v with q and k RMS-normalised over *all* heads' channels
@@ -43,7 +44,7 @@ class Attention : public torch::nn::Module {
  public:
   explicit Attention(const AttentionOptions& options);
 
-  // x: [batch, tokens, dim]; context: [batch, context tokens, dim], the same activation for
+  // x: [batch, tokens, dim]; context: [batch, context tokens, context_dim], the same activation for
   // self-attention. rotary: complex64 [tokens, head_dim/2], or undefined for none; no mask. Returns
   // [batch, tokens, dim] in x's dtype.
   at::Tensor forward(const Activation& x, const Activation& context,

@@ -58,16 +58,17 @@ Dit::Dit(const DitConfig& config, at::ScalarType dtype)
   check_per_block(config.cross_attn_heads, "cross_attn_heads");
 
   const int64_t dim = config.dim();
+  const int64_t inner = config.inner_dim();
   const auto& patch = config.patch_size;
   patch_embedding_ = register_module("patch_embedding", std::make_shared<torch::nn::Module>());
   patch_weight_ = patch_embedding_->register_parameter(
       "weight", nn::NewTensor({dim, config.in_channels, patch[0], patch[1], patch[2]}, dtype));
   patch_bias_ = patch_embedding_->register_parameter("bias", nn::NewTensor({dim}, dtype));
 
-  text_embedding_ = register_module("text_embedding",
-                                    std::make_shared<TwoLinears>(config.text_dim, dim, dim, dtype));
+  text_embedding_ = register_module(
+      "text_embedding", std::make_shared<TwoLinears>(config.text_dim, inner, inner, dtype));
   time_embedding_ = register_module(
-      "time_embedding", std::make_shared<TwoLinears>(config.freq_dim, dim, dim, at::kFloat));
+      "time_embedding", std::make_shared<TwoLinears>(config.freq_dim, inner, dim, at::kFloat));
   auto time_projection = register_module("time_projection", std::make_shared<torch::nn::Module>());
   time_projection_ = time_projection->register_module(
       "1", std::make_shared<nn::Linear>(dim, 6 * dim, true, dtype));
@@ -76,6 +77,7 @@ Dit::Dit(const DitConfig& config, at::ScalarType dtype)
   for (int64_t i = 0; i < config.num_layers; ++i) {
     DitBlockOptions options;
     options.dim = dim;
+    options.context_dim = inner;
     options.head_dim = config.head_dim;
     options.self_attn_heads = AtOr(config.self_attn_heads, i, config.num_heads);
     options.cross_attn_heads = AtOr(config.cross_attn_heads, i, config.num_heads);
@@ -257,6 +259,38 @@ void Dit::Describe(TopologyBuilder& topology) const {
   topology.KeepFloat32("time_embedding");
   topology.KeepFloat32("head.modulation");
   for (int64_t i = 0; i < num_blocks(); ++i) topology.Block(absl::StrCat("blocks.", i));
+  DescribeWidth(topology);
+}
+
+void Dit::DescribeWidth(TopologyBuilder& topology) const {
+  AxisGroup group;
+  group.name = "width";
+  group.kind = "width";
+  group.units = width();
+  const auto add = [&](const std::string& tensor, int64_t dim, AxisRole role = AxisRole::kSliced,
+                       int64_t outer = 1) {
+    group.refs.push_back({tensor, dim, /*repeat=*/1, role, outer});
+  };
+  const AxisRole normalized = AxisRole::kLayerNormalized;
+  add("patch_embedding.weight", 0);
+  add("patch_embedding.bias", 0);
+  // The head adds the embedded time to its modulation, so that has the width too.
+  add("time_embedding.2", 0);
+  add("time_projection.1", 1);
+  add("time_projection.1", 0, AxisRole::kSliced, /*outer=*/6);
+  for (int64_t i = 0; i < num_blocks(); ++i) {
+    const std::string path = absl::StrCat("blocks.", i, ".");
+    add(path + "modulation", 2, normalized);
+    for (const char* reads : {"self_attn.q", "self_attn.k", "self_attn.v", "cross_attn.q", "ffn.0"})
+      add(path + reads, 1);
+    for (const char* writes : {"self_attn.o", "cross_attn.o", "ffn.2"}) add(path + writes, 0);
+    if (!config_.cross_attn_norm) continue;
+    add(path + "norm3.weight", 0, normalized);
+    add(path + "norm3.bias", 0, normalized);
+  }
+  add("head.modulation", 2, normalized);
+  add("head.head", 1);
+  topology.Group(std::move(group));
 }
 
 }  // namespace wanlite::wan

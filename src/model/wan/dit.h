@@ -54,6 +54,7 @@ class Dit : public torch::nn::Module, public nn::Describable, public BlockProgra
   // As built; use the block accessors for sizes that pruning changes.
   const DitConfig& config() const { return config_; }
   at::ScalarType compute_dtype() const;
+  int64_t width() const { return patch_weight_.size(0); }  // of the residual stream
   int64_t num_blocks() const { return static_cast<int64_t>(blocks_->size()); }
   const DitBlock& block(int64_t index) const { return blocks_->at<DitBlock>(index); }
 
@@ -73,6 +74,8 @@ class Dit : public torch::nn::Module, public nn::Describable, public BlockProgra
   void RunStep(size_t step, Values& values) const override;
 
  private:
+  // The residual stream through all blocks: an inexact group, as layer norms reduce over it.
+  void DescribeWidth(TopologyBuilder& topology) const;
   // Frames, height and width in tokens.
   std::array<int64_t, 3> GridOf(const at::Tensor& hidden_states) const;
   void Embed(Values& values) const;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/wan/block_edits.h"
 #include "src/model/wan/dit.h"
 #include "src/model/wan/dit_names.h"
 #include "src/model/wan/published_models.h"
@@ -38,10 +39,16 @@ absl::StatusOr<std::string> ToOriginal(absl::string_view config_json) {
   return DitOriginalConfigJson(config);
 }
 
-// Keeps the per-block values only where they differ from the common one.
-void DropIfUniform(std::vector<int64_t>& values, int64_t common) {
-  if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == common; }))
-    values.clear();
+// Lists sizes per block only where they differ.
+std::string SettledConfigJson(DitConfig config) {
+  // A width that is the same in all blocks is one that every other reader of the format
+  // understands.
+  if (!config.ffn_dims.empty()) config.ffn_dim = config.ffn_dims.front();
+  DropIfUniform(config.ffn_dims, config.ffn_dim);
+  // Not so for heads: their number also gives the width of the model.
+  DropIfUniform(config.self_attn_heads, config.num_heads);
+  DropIfUniform(config.cross_attn_heads, config.num_heads);
+  return DitConfigJson(config);
 }
 
 absl::StatusOr<std::string> ConfigOf(absl::string_view config_json,
@@ -60,18 +67,27 @@ absl::StatusOr<std::string> ConfigOf(absl::string_view config_json,
     config.self_attn_heads.push_back(dit->block(i).self_attn_heads());
     config.cross_attn_heads.push_back(dit->block(i).cross_attn_heads());
   }
-  // A width that is the same in all blocks is one that every other reader of the format
-  // understands.
-  if (!config.ffn_dims.empty()) config.ffn_dim = config.ffn_dims.front();
-  DropIfUniform(config.ffn_dims, config.ffn_dim);
-  // Not so for heads: their number also gives the width of the model.
-  DropIfUniform(config.self_attn_heads, config.num_heads);
-  DropIfUniform(config.cross_attn_heads, config.num_heads);
-  return DitConfigJson(config);
+  config.width = dit->width();
+  return SettledConfigJson(std::move(config));
+}
+
+absl::StatusOr<std::string> EditConfig(absl::string_view config_json, const StructureEdit& edit) {
+  WANLITE_ASSIGN_OR_RETURN(DitConfig config, ParseDitConfig(config_json));
+  ExpandPerBlock(config.ffn_dims, config.ffn_dim, config.num_layers);
+  ExpandPerBlock(config.self_attn_heads, config.num_heads, config.num_layers);
+  ExpandPerBlock(config.cross_attn_heads, config.num_heads, config.num_layers);
+  WANLITE_RETURN_IF_ERROR(EditBlockSizes(edit, &config.num_layers,
+                                         {{"ffn.channels", &config.ffn_dims},
+                                          {"self_attn.heads", &config.self_attn_heads},
+                                          {"cross_attn.heads", &config.cross_attn_heads}},
+                                         {{"width", &config.width}}));
+  std::string json = SettledConfigJson(std::move(config));
+  WANLITE_RETURN_IF_ERROR(ParseDitConfig(json).status());
+  return json;
 }
 
 // The other programs have one width for all blocks, and as many heads as make the model's width.
-absl::Status CheckForeign(absl::string_view config_json) {
+absl::Status Exportable(absl::string_view config_json, FolderLayout) {
   WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));
   const std::pair<const char*, const std::vector<int64_t>*> per_block[] = {
       {"feed-forward widths", &config.ffn_dims},
@@ -83,6 +99,11 @@ absl::Status CheckForeign(absl::string_view config_json) {
     return absl::FailedPreconditionError(absl::StrCat("the blocks have ", what, " of their own (",
                                                       *least, " to ", *most,
                                                       "), which other programs cannot load"));
+  }
+  if (config.dim() != config.inner_dim()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("its width is ", config.dim(), " and its heads have ", config.inner_dim(),
+                     " channels, which are one number to other programs"));
   }
   if (config.qk_norm) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -97,12 +118,13 @@ Architecture DitArchitecture() {
   architecture.aliases = {"WanModel"};
   architecture.role = ComponentRole::kDenoiser;
   architecture.build = Build;
-  architecture.to_diffusers = [](absl::string_view, const std::string& name) {
-    return DitDiffusersName(name);
+  architecture.names = [](absl::string_view) -> absl::StatusOr<TensorNames> {
+    return TensorNames([](const std::string& name) { return DitDiffusersName(name); });
   };
   architecture.normalize_config = Normalize;
   architecture.original_config = ToOriginal;
   architecture.config_of = ConfigOf;
+  architecture.edit_config = EditConfig;
   architecture.recognizes = IsDit;
   architecture.config_keys = {"added_kv_proj_dim",
                               "attention_head_dim",
@@ -129,6 +151,7 @@ Architecture DitArchitecture() {
                               "text_len",
                               "torch_dtype",
                               "wanlite_cross_attn_heads",
+                              "wanlite_dim",
                               "wanlite_ffn_dims",
                               "wanlite_qk_norm",
                               "wanlite_self_attn_heads",
@@ -137,7 +160,7 @@ Architecture DitArchitecture() {
     WANLITE_ASSIGN_OR_RETURN(const DitConfig config, DitConfigOfShapes(shapes));
     return DitConfigJson(config);
   };
-  architecture.check_foreign = CheckForeign;
+  architecture.exportable = Exportable;
   architecture.pipeline_defaults = [](absl::string_view config_json,
                                       int experts) -> absl::StatusOr<PipelineDefaults> {
     WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));

@@ -32,7 +32,8 @@ DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
   modulation_ = register_parameter("modulation", nn::NewTensor({1, 6, options.dim}));
   AttentionOptions attention{options.dim,      options.self_attn_heads,
                              options.head_dim, options.qk_norm,
-                             options.eps,      options.dtype};
+                             options.eps,      options.dtype,
+                             /*context_dim=*/0};
   self_attn_ = register_module("self_attn", std::make_shared<Attention>(attention));
   if (options.cross_attn_norm) {
     norm3_ = register_module("norm3", std::make_shared<torch::nn::Module>());
@@ -40,6 +41,7 @@ DitBlock::DitBlock(const DitBlockOptions& options) : eps_(options.eps) {
     norm3_bias_ = norm3_->register_parameter("bias", nn::NewTensor({options.dim}));
   }
   attention.num_heads = options.cross_attn_heads;
+  attention.context_dim = options.context_dim;
   cross_attn_ = register_module("cross_attn", std::make_shared<Attention>(attention));
   ffn_ = register_module("ffn", std::make_shared<TwoLinears>(options.dim, options.ffn_dim,
                                                              options.dim, options.dtype));

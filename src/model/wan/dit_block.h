@@ -27,7 +27,8 @@ class TwoLinears : public torch::nn::Module {
 };
 
 struct DitBlockOptions {
-  int64_t dim = 0;
+  int64_t dim = 0;          // width of the residual stream
+  int64_t context_dim = 0;  // of the projected text; 0: dim
   int64_t head_dim = 0;
   int64_t self_attn_heads = 0;
   int64_t cross_attn_heads = 0;
@@ -46,10 +47,10 @@ class DitBlock : public torch::nn::Module, public nn::Describable {
   explicit DitBlock(const DitBlockOptions& options);
 
   // x: [batch, tokens, dim], the residual stream, in the dtype it is to be kept in.
-  // context: [batch, text tokens, dim] in the compute dtype, which is that of the linears' inputs.
-  // time: fp32 [batch, 1 or tokens, 6, dim], to which the block adds its modulation: shift, scale,
-  // gate of self-attention, then of the feed-forward. rotary: see Attention.
-  // Returns the new residual stream, in x's dtype.
+  // context: [batch, text tokens, context_dim] in the compute dtype, which is that of the linears'
+  // inputs. time: fp32 [batch, 1 or tokens, 6, dim], to which the block adds its modulation: shift,
+  // scale, gate of self-attention, then of the feed-forward. rotary: see Attention. Returns the new
+  // residual stream, in x's dtype.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& context, const at::Tensor& time,
                      const at::Tensor& rotary) const;
 

@@ -67,8 +67,11 @@ absl::Status Validate(const DitConfig& config) {
                                                    config.head_dim,
                                                    ", must be even (channels turn in pairs)"));
   }
-  WANLITE_RETURN_IF_ERROR(
-      CheckDitRange("num_attention_heads * attention_head_dim", config.dim(), 2, kMaxChannels));
+  WANLITE_RETURN_IF_ERROR(CheckDitRange("num_attention_heads * attention_head_dim",
+                                        config.inner_dim(), 2, kMaxChannels));
+  if (config.width != 0) {
+    WANLITE_RETURN_IF_ERROR(CheckDitRange("wanlite_dim", config.width, 1, kMaxChannels));
+  }
   WANLITE_RETURN_IF_ERROR(CheckDitRange("in_channels", config.in_channels, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckDitRange("out_channels", config.out_channels, 1, kMaxChannels));
   WANLITE_RETURN_IF_ERROR(CheckDitRange("text_dim", config.text_dim, 1, kMaxChannels));
@@ -163,7 +166,9 @@ absl::Status ParseDiffusers(const JsonFields& json, DitConfig& config) {
   return json.Bool({"wanlite_qk_norm"}, config.qk_norm);
 }
 
-void AddPerBlockSizes(const DitConfig& config, nlohmann::ordered_json& json) {
+// Sizes that no other program knows.
+void AddOwnSizes(const DitConfig& config, nlohmann::ordered_json& json) {
+  if (config.dim() != config.inner_dim()) json["wanlite_dim"] = config.dim();
   if (!config.ffn_dims.empty()) json["wanlite_ffn_dims"] = config.ffn_dims;
   if (!config.self_attn_heads.empty()) json["wanlite_self_attn_heads"] = config.self_attn_heads;
   if (!config.cross_attn_heads.empty()) json["wanlite_cross_attn_heads"] = config.cross_attn_heads;
@@ -194,6 +199,7 @@ absl::StatusOr<DitConfig> ParseDitConfig(absl::string_view text) {
   WANLITE_RETURN_IF_ERROR(json.Double({"eps"}, config.eps));
   WANLITE_RETURN_IF_ERROR(json.Int({"rope_max_seq_len"}, config.rope_max_seq_len));
   WANLITE_RETURN_IF_ERROR(json.Int({"text_len"}, config.text_len));
+  WANLITE_RETURN_IF_ERROR(json.Int({"wanlite_dim"}, config.width));
   WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_ffn_dims"}, config.ffn_dims));
   WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_self_attn_heads"}, config.self_attn_heads));
   WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_cross_attn_heads"}, config.cross_attn_heads));
@@ -223,7 +229,7 @@ std::string DitConfigJson(const DitConfig& config) {
   // Not in diffusers' own configs; written only where they say something.
   if (config.text_len != DitConfig().text_len) json["text_len"] = config.text_len;
   if (!config.qk_norm) json["wanlite_qk_norm"] = false;
-  AddPerBlockSizes(config, json);
+  AddOwnSizes(config, json);
   return json.dump(2) + "\n";
 }
 
@@ -231,7 +237,7 @@ std::string DitOriginalConfigJson(const DitConfig& config) {
   const DitConfig defaults;
   nlohmann::ordered_json json;
   json["_class_name"] = "WanModel";
-  json["dim"] = config.dim();
+  json["dim"] = config.inner_dim();
   json["eps"] = config.eps;
   json["ffn_dim"] = config.ffn_dim;
   json["freq_dim"] = config.freq_dim;
@@ -252,7 +258,7 @@ std::string DitOriginalConfigJson(const DitConfig& config) {
   if (config.rope_max_seq_len != defaults.rope_max_seq_len) {
     json["rope_max_seq_len"] = config.rope_max_seq_len;
   }
-  AddPerBlockSizes(config, json);
+  AddOwnSizes(config, json);
   return json.dump(2) + "\n";
 }
 

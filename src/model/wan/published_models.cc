@@ -36,7 +36,7 @@ constexpr double kUnknownShift = 5;
 PipelineDefaults PublishedDefaults(const DitConfig& config, int experts) {
   const PublishedModel* model = nullptr;
   for (const PublishedModel& one : kPublished) {
-    if (one.experts == experts && one.dim == config.dim() &&
+    if (one.experts == experts && one.dim == config.inner_dim() &&
         one.in_channels == config.in_channels && one.out_channels == config.out_channels) {
       model = &one;
     }

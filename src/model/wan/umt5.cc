@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/wan/block_edits.h"
 #include "wanlite/status.h"
 
 namespace wanlite::wan {
@@ -264,16 +265,18 @@ Umt5Config Umt5::CurrentConfig() const {
     config.ffn_dims.push_back(block->ffn_dim());
     config.attn_heads.push_back(block->heads());
   }
-  // Sizes that are the same in all blocks are written as every other reader knows them.
-  const auto uniform = [](std::vector<int64_t>& values, int64_t& common) {
-    if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == values[0]; })) {
-      common = values[0];
-      values.clear();
-    }
-  };
-  uniform(config.ffn_dims, config.d_ff);
-  uniform(config.attn_heads, config.num_heads);
+  SettleSizes(config);
   return config;
+}
+
+void SettleSizes(Umt5Config& config) {
+  if (!config.ffn_dims.empty()) config.d_ff = config.ffn_dims.front();
+  if (!config.attn_heads.empty()) {
+    const int64_t heads = config.attn_heads.front();
+    DropIfUniform(config.attn_heads, heads);
+    if (config.attn_heads.empty()) config.num_heads = heads;
+  }
+  DropIfUniform(config.ffn_dims, config.d_ff);
 }
 
 void Umt5::Describe(TopologyBuilder& topology) const {

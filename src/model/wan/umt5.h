@@ -102,6 +102,9 @@ class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgr
   std::shared_ptr<TokenRmsNorm> norm_;
 };
 
+// Writes sizes that are the same in all blocks as every other reader knows them.
+void SettleSizes(Umt5Config& config);
+
 // What Create() and the config parser check.
 absl::Status ValidateUmt5Config(const Umt5Config& config);
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/model/wan/block_edits.h"
 #include "src/model/wan/umt5.h"
 #include "wanlite/status.h"
 
@@ -115,8 +116,8 @@ Architecture Umt5Architecture() {
     WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<Umt5> encoder, Umt5::Create(config));
     return std::shared_ptr<torch::nn::Module>(std::move(encoder));
   };
-  architecture.to_diffusers = [](absl::string_view, const std::string& internal_name) {
-    return Umt5ToTransformers(internal_name);
+  architecture.names = [](absl::string_view) -> absl::StatusOr<TensorNames> {
+    return TensorNames([](const std::string& name) { return Umt5ToTransformers(name); });
   };
   // transformers ties the two names of the embedding and has written either or both.
   architecture.foreign_aliases = {{"encoder.embed_tokens.weight", "token_embedding.weight"}};
@@ -132,6 +133,18 @@ Architecture Umt5Architecture() {
           absl::StrCat("UMT5EncoderModel: the module is a ", module.name(), ", must be a Umt5"));
     }
     return Umt5ConfigJson(encoder->CurrentConfig());
+  };
+  architecture.edit_config = [](absl::string_view config_json,
+                                const StructureEdit& edit) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(Umt5Config config, ParseUmt5Config(config_json));
+    ExpandPerBlock(config.ffn_dims, config.d_ff, config.num_layers);
+    ExpandPerBlock(config.attn_heads, config.num_heads, config.num_layers);
+    WANLITE_RETURN_IF_ERROR(
+        EditBlockSizes(edit, &config.num_layers,
+                       {{"ffn.channels", &config.ffn_dims}, {"attn.heads", &config.attn_heads}}));
+    SettleSizes(config);
+    WANLITE_RETURN_IF_ERROR(ValidateUmt5Config(config));
+    return Umt5ConfigJson(config);
   };
   architecture.recognizes = [](const std::vector<std::string>& names) {
     const auto has = [&names](const std::string& name) {
@@ -194,7 +207,7 @@ Architecture Umt5Architecture() {
                               "wanlite_attn_heads",
                               "wanlite_ffn_dims"};
   architecture.config_of_shapes = Umt5ConfigOfShapes;
-  architecture.check_foreign = [](absl::string_view config_json) -> absl::Status {
+  architecture.exportable = [](absl::string_view config_json, FolderLayout) -> absl::Status {
     WANLITE_ASSIGN_OR_RETURN(const Umt5Config config, ParseUmt5Config(config_json));
     if (config.ffn_dims.empty() && config.attn_heads.empty()) return absl::OkStatus();
     return absl::FailedPreconditionError(

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -25,52 +26,139 @@ constexpr std::array<int64_t, 3> kPoint{1, 1, 1};
 // The reference feeds the encoder this many frames at a time, whatever the temporal stride.
 constexpr int64_t kReferenceChunk = 4;
 
-// "0", "1", ... of a list module, with what runs them.
-std::vector<std::shared_ptr<VaeLayer>> AddLayers(Module& parent, const std::string& name,
-                                                 const std::vector<VaeLayerSpec>& specs) {
-  const auto list = parent.register_module(name, std::make_shared<Module>(name));
-  std::vector<std::shared_ptr<VaeLayer>> layers;
-  for (const VaeLayerSpec& spec : specs) {
-    std::shared_ptr<VaeLayer> layer;
-    switch (spec.kind) {
-      case VaeLayerSpec::kResidual:
-        layer = std::make_shared<ResidualBlock>(spec.in_channels, spec.out_channels);
-        break;
-      case VaeLayerSpec::kAttention:
-        layer = std::make_shared<FrameAttention>(spec.in_channels);
-        break;
-      case VaeLayerSpec::kDownsample:
-        layer = std::make_shared<Downsample>(spec.in_channels, spec.temporal);
-        break;
-      case VaeLayerSpec::kUpsample:
-        layer = std::make_shared<Upsample>(spec.in_channels, spec.temporal);
-        break;
-    }
-    list->register_module(std::to_string(layers.size()), layer);
-    layers.push_back(std::move(layer));
+std::shared_ptr<VaeLayer> MakeLayer(const VaeLayerSpec& spec) {
+  switch (spec.kind) {
+    case VaeLayerSpec::kResidual:
+      return std::make_shared<ResidualBlock>(spec);
+    case VaeLayerSpec::kAttention:
+      return std::make_shared<FrameAttention>(spec);
+    case VaeLayerSpec::kDownsample:
+      return std::make_shared<Downsample>(spec);
+    case VaeLayerSpec::kUpsample:
+      break;
   }
-  return layers;
+  return std::make_shared<Upsample>(spec);
+}
+
+AxisGroup NewGroup(std::string name, const char* kind, int64_t units) {
+  AxisGroup group;
+  group.name = std::move(name);
+  group.kind = kind;
+  group.units = units;
+  return group;
+}
+
+// A convolution that makes the units (rows and bias), and one that reads them.
+void Writes(AxisGroup& group, const std::string& layer, int64_t outer = 1) {
+  group.refs.push_back({layer + ".weight", /*dim=*/0, 1, AxisRole::kSliced, outer});
+  group.refs.push_back({layer + ".bias", /*dim=*/0, 1, AxisRole::kSliced, outer});
+}
+void Reads(AxisGroup& group, const std::string& layer) {
+  group.refs.push_back({layer + ".weight", /*dim=*/1, 1, AxisRole::kSliced});
+}
+void Normalizes(AxisGroup& group, const std::string& layer) {
+  group.refs.push_back({layer + ".gamma", /*dim=*/0, 1, AxisRole::kRmsNormalized});
 }
 
 }  // namespace
 
 // Encoder and decoder have the same outline: convolution, layers, then norm, SiLU and convolution.
-class VaeHalf : public Module {
+class VaeHalf : public Module, public nn::Describable {
  public:
   at::Tensor forward(const at::Tensor& x, FrameCache* cache) const {
-    at::Tensor y = conv_in_->forward(x, cache);
-    for (const auto& layer : layers_) y = layer->forward(y, cache);
-    return conv_out_->forward(at::silu(norm_out_->forward(y)), cache);
+    at::Tensor y = Begin(x, cache);
+    for (size_t i = 0; i < layers_.size(); ++i) y = RunLayer(i, y, cache);
+    return Finish(y, cache);
+  }
+  // The parts of forward().
+  at::Tensor Begin(const at::Tensor& x, FrameCache* cache) const {
+    return conv_in_->forward(x, cache);
+  }
+  at::Tensor RunLayer(size_t layer, const at::Tensor& x, FrameCache* cache) const {
+    return layers_[layer]->forward(x, cache);
+  }
+  at::Tensor Finish(const at::Tensor& x, FrameCache* cache) const {
+    return conv_out_->forward(at::silu(norm_out_->forward(x)), cache);
+  }
+
+  const std::vector<VaeLayerSpec>& layers() const { return layout_.layers; }
+
+  // With the sizes that the tensors have now.
+  VaeHalfLayout CurrentLayout() const {
+    VaeHalfLayout layout = layout_;
+    layout.widths.front() = conv_in_->weight().size(0);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const VaeLayerSpec& spec = layout.layers[i];
+      layout.widths[static_cast<size_t>(spec.out_width)] = layers_[i]->out_channels();
+      if (spec.inner >= 0) {
+        layout.inner[static_cast<size_t>(spec.inner)] = layers_[i]->inner_channels();
+      }
+    }
+    return layout;
+  }
+
+  // Each layer is a block. The channels between layers are groups "width.N", those inside a layer
+  // are "LAYER.channels".
+  void Describe(TopologyBuilder& topology) const override {
+    const VaeHalfLayout now = CurrentLayout();
+    std::vector<AxisGroup> widths;
+    for (size_t i = 0; i < now.widths.size(); ++i) {
+      widths.push_back(NewGroup(absl::StrCat("width.", i), "vae.width", now.widths[i]));
+    }
+    Writes(widths.front(), "conv1");
+    for (const VaeLayerSpec& layer : now.layers) {
+      topology.Block(layer.path, /*removable=*/false);
+      AxisGroup& in = widths[static_cast<size_t>(layer.in_width)];
+      AxisGroup& out = widths[static_cast<size_t>(layer.out_width)];
+      if (layer.inner < 0) {
+        DescribeResampling(layer, in, out);
+        continue;
+      }
+      AxisGroup inner =
+          NewGroup(layer.path + ".channels",
+                   layer.kind == VaeLayerSpec::kAttention ? "vae.attention" : "vae.channels",
+                   now.inner[static_cast<size_t>(layer.inner)]);
+      if (layer.kind == VaeLayerSpec::kAttention) {
+        Normalizes(in, layer.path + ".norm");
+        Reads(in, layer.path + ".to_qkv");
+        // Queries, keys and values stand one after the other.
+        Writes(inner, layer.path + ".to_qkv", /*outer=*/3);
+        Reads(inner, layer.path + ".proj");
+        Writes(out, layer.path + ".proj");
+      } else {
+        Normalizes(in, layer.path + ".residual.0");
+        Reads(in, layer.path + ".residual.2");
+        Writes(inner, layer.path + ".residual.2");
+        Normalizes(inner, layer.path + ".residual.3");
+        Reads(inner, layer.path + ".residual.6");
+        Writes(out, layer.path + ".residual.6");
+        if (layer.shortcut) {
+          Reads(in, layer.path + ".shortcut");
+          Writes(out, layer.path + ".shortcut");
+        }
+      }
+      topology.Group(std::move(inner));
+    }
+    Normalizes(widths.back(), "head.0");
+    Reads(widths.back(), "head.2");
+    for (AxisGroup& group : widths) topology.Group(std::move(group));
   }
 
  protected:
-  void AddInput(int64_t in_channels, int64_t width) {
-    conv_in_ = register_module("conv1", std::make_shared<CausalConv3d>(in_channels, width, kCube));
-  }
-  void Add(const std::string& name, const std::vector<VaeLayerSpec>& specs) {
-    for (auto& layer : AddLayers(*this, name, specs)) layers_.push_back(std::move(layer));
-  }
-  void AddOutput(int64_t width, int64_t out_channels) {
+  VaeHalf(VaeHalfLayout layout, int64_t in_channels, int64_t out_channels)
+      : layout_(std::move(layout)) {
+    conv_in_ = register_module(
+        "conv1", std::make_shared<CausalConv3d>(in_channels, layout_.widths.front(), kCube));
+    std::map<std::string, std::shared_ptr<Module>> lists;
+    for (const VaeLayerSpec& spec : layout_.layers) {
+      const size_t dot = spec.path.find('.');
+      const std::string list = spec.path.substr(0, dot);
+      if (!lists.contains(list)) {
+        lists[list] = register_module(list, std::make_shared<Module>(list));
+      }
+      layers_.push_back(lists[list]->register_module(spec.path.substr(dot + 1), MakeLayer(spec)));
+    }
+    const int64_t width = layout_.widths.back();
     const auto head = register_module("head", std::make_shared<Module>("head"));
     norm_out_ = head->register_module("0", std::make_shared<ChannelRmsNorm>(width, 3));
     conv_out_ =
@@ -78,6 +166,19 @@ class VaeHalf : public Module {
   }
 
  private:
+  static void DescribeResampling(const VaeLayerSpec& layer, AxisGroup& in, AxisGroup& out) {
+    Reads(in, layer.path + ".resample.1");
+    Writes(out, layer.path + ".resample.1");
+    if (!layer.temporal) return;
+    // What frames are made of stands beside a frame that is left as it was.
+    AxisGroup& frames = layer.kind == VaeLayerSpec::kUpsample ? in : out;
+    Reads(frames, layer.path + ".time_conv");
+    // An upsampling one makes an even and an odd frame.
+    Writes(frames, layer.path + ".time_conv",
+           /*outer=*/layer.kind == VaeLayerSpec::kUpsample ? 2 : 1);
+  }
+
+  VaeHalfLayout layout_;  // as built
   std::shared_ptr<CausalConv3d> conv_in_, conv_out_;
   std::vector<std::shared_ptr<VaeLayer>> layers_;
   std::shared_ptr<ChannelRmsNorm> norm_out_;
@@ -85,25 +186,14 @@ class VaeHalf : public Module {
 
 class VaeEncoder : public VaeHalf {
  public:
-  explicit VaeEncoder(const VaeConfig& config) {
-    const std::vector<VaeLayerSpec> specs = EncoderLayers(config);
-    const int64_t width = specs.back().out_channels;
-    AddInput(config.in_channels, config.base_dim);
-    Add("downsamples", specs);
-    Add("middle", MiddleLayers(width));
-    AddOutput(width, 2 * config.z_dim);
-  }
+  explicit VaeEncoder(const VaeConfig& config)
+      : VaeHalf(EncoderLayout(config), config.in_channels, 2 * config.z_dim) {}
 };
 
 class VaeDecoder : public VaeHalf {
  public:
-  explicit VaeDecoder(const VaeConfig& config) {
-    const std::vector<VaeLayerSpec> specs = DecoderLayers(config);
-    AddInput(config.z_dim, specs.front().in_channels);
-    Add("middle", MiddleLayers(specs.front().in_channels));
-    Add("upsamples", specs);
-    AddOutput(specs.back().out_channels, config.out_channels);
-  }
+  explicit VaeDecoder(const VaeConfig& config)
+      : VaeHalf(DecoderLayout(config), config.z_dim, config.out_channels) {}
 };
 
 at::Tensor LatentDistribution::Sample(const at::Tensor& noise) const {
@@ -200,10 +290,46 @@ at::Tensor Vae::Decode(const at::Tensor& latents) const {
   return at::cat(parts, 2);
 }
 
-at::Tensor Vae::DecodeWhole(const at::Tensor& latents) const {
-  CheckLatents(latents, config_);
-  return decoder_->forward(post_quant_conv_->forward(ToParameters(latents), nullptr), nullptr)
-      .contiguous();
+at::Tensor Vae::DecodeWhole(const at::Tensor& latents) const { return Run({{"latents", latents}}); }
+
+std::vector<BlockProgram::Step> Vae::Steps() const {
+  std::vector<Step> steps;
+  steps.push_back({"", {"x"}});
+  for (const VaeLayerSpec& layer : decoder_->layers()) {
+    steps.push_back({absl::StrCat("decoder.", layer.path),
+                     {"x"},
+                     /*residual=*/layer.in_width == layer.out_width});
+  }
+  steps.push_back({"", {"sample"}});
+  return steps;
+}
+
+std::vector<std::string> Vae::Inputs() const { return {"latents"}; }
+
+std::string Vae::Output() const { return "sample"; }
+
+void Vae::RunStep(size_t step, Values& values) const {
+  const size_t layers = decoder_->layers().size();
+  TORCH_CHECK(step < layers + 2, "step ", step, " of a program of ", layers + 2);
+  if (step == 0) {
+    const at::Tensor& latents = ValueOf(values, "latents");
+    CheckLatents(latents, config_);
+    values["x"] =
+        decoder_->Begin(post_quant_conv_->forward(ToParameters(latents), nullptr), nullptr);
+    return;
+  }
+  const at::Tensor& x = ValueOf(values, "x");
+  if (step == layers + 1) {
+    values["sample"] = decoder_->Finish(x, nullptr).contiguous();
+  } else {
+    values["x"] = decoder_->RunLayer(step - 1, x, nullptr);
+  }
+}
+
+VaeConfig Vae::CurrentConfig() const {
+  VaeConfig config = config_;
+  SetVaeSizes(config, encoder_->CurrentLayout(), decoder_->CurrentLayout());
+  return config;
 }
 
 namespace {
@@ -273,7 +399,7 @@ void Vae::InitParameters(uint64_t seed) {
 }
 
 void Vae::Describe(TopologyBuilder& topology) const {
-  // One piece, always fp32: half precision shows in the picture, and its 0.5 GB are small beside
+  // Always fp32: half precision shows in the picture, and its 0.5 GB are small beside
   // the diffusion model.
   for (const char* part : {"encoder", "decoder", "conv1", "conv2"}) topology.KeepFloat32(part);
 }

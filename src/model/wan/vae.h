@@ -15,11 +15,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/model/wan/vae_blocks.h"
+#include "wanlite/block_program.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
 
@@ -36,7 +38,7 @@ struct LatentDistribution {
   at::Tensor Sample(const at::Tensor& noise) const;
 };
 
-class Vae : public torch::nn::Module, public nn::Describable {
+class Vae : public torch::nn::Module, public nn::Describable, public BlockProgram {
  public:
   // InvalidArgument naming the field for a config that describes no network. Parameters are not
   // initialised; under an nn::HollowGuard they take no memory.
@@ -73,7 +75,16 @@ class Vae : public torch::nn::Module, public nn::Describable {
   void InitParameters(uint64_t seed);
 
   const VaeConfig& config() const { return config_; }
+  // The config again after structural passes: channels read from the tensors.
+  VaeConfig CurrentConfig() const;
   void Describe(TopologyBuilder& topology) const override;
+
+  // The steps of DecodeWhole(): "latents" to "sample", by way of "x". Frames that stream leave
+  // their history in caches, which no step has a value for.
+  std::vector<Step> Steps() const override;
+  std::vector<std::string> Inputs() const override;
+  std::string Output() const override;
+  void RunStep(size_t step, Values& values) const override;
 
  private:
   explicit Vae(const VaeConfig& config);

@@ -47,21 +47,18 @@ at::Tensor ChannelRmsNorm::forward(const at::Tensor& x) const {
   return (wide * inverse).to(x.scalar_type()) * gamma;
 }
 
-ResidualBlock::ResidualBlock(int64_t in_channels, int64_t out_channels) {
+ResidualBlock::ResidualBlock(const VaeLayerSpec& spec) {
+  constexpr std::array<int64_t, 3> kCube3{3, 3, 3};
+  const int64_t in = spec.in_channels, inner = spec.inner_channels, out = spec.out_channels;
   const std::shared_ptr<Module> residual = AddNode(*this, "residual");
   // 1 and 4 are activations, 5 is a dropout: they have no parameters.
-  norm1_ = residual->register_module("0", std::make_shared<ChannelRmsNorm>(in_channels, 3));
-  conv1_ = residual->register_module(
-      "2",
-      std::make_shared<CausalConv3d>(in_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
-  norm2_ = residual->register_module("3", std::make_shared<ChannelRmsNorm>(out_channels, 3));
-  conv2_ = residual->register_module(
-      "6",
-      std::make_shared<CausalConv3d>(out_channels, out_channels, std::array<int64_t, 3>{3, 3, 3}));
-  if (in_channels != out_channels) {
+  norm1_ = residual->register_module("0", std::make_shared<ChannelRmsNorm>(in, 3));
+  conv1_ = residual->register_module("2", std::make_shared<CausalConv3d>(in, inner, kCube3));
+  norm2_ = residual->register_module("3", std::make_shared<ChannelRmsNorm>(inner, 3));
+  conv2_ = residual->register_module("6", std::make_shared<CausalConv3d>(inner, out, kCube3));
+  if (spec.shortcut) {
     shortcut_ = register_module(
-        "shortcut",
-        std::make_shared<CausalConv3d>(in_channels, out_channels, std::array<int64_t, 3>{1, 1, 1}));
+        "shortcut", std::make_shared<CausalConv3d>(in, out, std::array<int64_t, 3>{1, 1, 1}));
   }
 }
 
@@ -71,13 +68,15 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x, FrameCache* cache) const 
   return y + (shortcut_ ? shortcut_->forward(x, cache) : x);
 }
 
-FrameAttention::FrameAttention(int64_t channels) {
+FrameAttention::FrameAttention(const VaeLayerSpec& spec)
+    : scale_(1 / std::sqrt(static_cast<double>(spec.published_inner))) {
+  const int64_t channels = spec.out_channels, inner = spec.inner_channels;
   norm_ = register_module("norm", std::make_shared<ChannelRmsNorm>(channels, 2));
   const std::shared_ptr<Module> to_qkv = AddNode(*this, "to_qkv");
-  qkv_weight_ = to_qkv->register_parameter("weight", nn::NewTensor({3 * channels, channels, 1, 1}));
-  qkv_bias_ = to_qkv->register_parameter("bias", nn::NewTensor({3 * channels}));
+  qkv_weight_ = to_qkv->register_parameter("weight", nn::NewTensor({3 * inner, channels, 1, 1}));
+  qkv_bias_ = to_qkv->register_parameter("bias", nn::NewTensor({3 * inner}));
   const std::shared_ptr<Module> proj = AddNode(*this, "proj");
-  proj_weight_ = proj->register_parameter("weight", nn::NewTensor({channels, channels, 1, 1}));
+  proj_weight_ = proj->register_parameter("weight", nn::NewTensor({channels, inner, 1, 1}));
   proj_bias_ = proj->register_parameter("bias", nn::NewTensor({channels}));
 }
 
@@ -89,19 +88,21 @@ at::Tensor FrameAttention::forward(const at::Tensor& x, FrameCache*) const {
       norm_->forward(x).permute({0, 2, 3, 4, 1}).reshape({batch * frames, 1, positions, channels});
   const std::vector<at::Tensor> qkv =
       at::linear(tokens, qkv_weight_.flatten(1), qkv_bias_).chunk(3, -1);
-  const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
+  const at::Tensor mixed =
+      at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                       /*is_causal=*/false, scale_);
   const at::Tensor out = at::linear(mixed, proj_weight_.flatten(1), proj_bias_);
   return x + out.reshape({batch, frames, x.size(3), x.size(4), channels}).permute({0, 4, 1, 2, 3});
 }
 
-Downsample::Downsample(int64_t channels, bool temporal) {
+Downsample::Downsample(const VaeLayerSpec& spec) {
+  const int64_t out = spec.out_channels;
   const std::shared_ptr<Module> conv = AddNode(*AddNode(*this, "resample"), "1");
-  weight_ = conv->register_parameter("weight", nn::NewTensor({channels, channels, 3, 3}));
-  bias_ = conv->register_parameter("bias", nn::NewTensor({channels}));
-  if (temporal) {
+  weight_ = conv->register_parameter("weight", nn::NewTensor({out, spec.in_channels, 3, 3}));
+  bias_ = conv->register_parameter("bias", nn::NewTensor({out}));
+  if (spec.temporal) {
     time_conv_ = register_module(
-        "time_conv",
-        std::make_shared<CausalConv3d>(channels, channels, std::array<int64_t, 3>{3, 1, 1}, 2));
+        "time_conv", std::make_shared<CausalConv3d>(out, out, std::array<int64_t, 3>{3, 1, 1}, 2));
   }
 }
 
@@ -119,14 +120,14 @@ at::Tensor Downsample::forward(const at::Tensor& x, FrameCache* cache) const {
   return at::cat({frames.narrow(2, 0, 1), time_conv_->Convolve(frames)}, 2);
 }
 
-Upsample::Upsample(int64_t channels, bool temporal) {
+Upsample::Upsample(const VaeLayerSpec& spec) {
+  const int64_t in = spec.in_channels;
   const std::shared_ptr<Module> conv = AddNode(*AddNode(*this, "resample"), "1");
-  weight_ = conv->register_parameter("weight", nn::NewTensor({channels / 2, channels, 3, 3}));
-  bias_ = conv->register_parameter("bias", nn::NewTensor({channels / 2}));
-  if (temporal) {
+  weight_ = conv->register_parameter("weight", nn::NewTensor({spec.out_channels, in, 3, 3}));
+  bias_ = conv->register_parameter("bias", nn::NewTensor({spec.out_channels}));
+  if (spec.temporal) {
     time_conv_ = register_module(
-        "time_conv",
-        std::make_shared<CausalConv3d>(channels, 2 * channels, std::array<int64_t, 3>{3, 1, 1}));
+        "time_conv", std::make_shared<CausalConv3d>(in, 2 * in, std::array<int64_t, 3>{3, 1, 1}));
   }
 }
 

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "src/model/wan/causal_conv3d.h"
+#include "src/model/wan/vae_layout.h"
 
 namespace wanlite::wan {
 
@@ -31,14 +32,19 @@ class ChannelRmsNorm : public torch::nn::Module {
 class VaeLayer : public torch::nn::Module {
  public:
   virtual at::Tensor forward(const at::Tensor& x, FrameCache* cache) const = 0;
+  // As the tensors are now.
+  virtual int64_t out_channels() const = 0;
+  virtual int64_t inner_channels() const { return 0; }  // of residual blocks and attentions
 };
 
-// x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution on the shortcut when the
+// x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution on the shortcut where the
 // width changes.
 class ResidualBlock : public VaeLayer {
  public:
-  ResidualBlock(int64_t in_channels, int64_t out_channels);
+  explicit ResidualBlock(const VaeLayerSpec& spec);
   at::Tensor forward(const at::Tensor& x, FrameCache* cache) const override;
+  int64_t out_channels() const override { return conv2_->weight().size(0); }
+  int64_t inner_channels() const override { return conv1_->weight().size(0); }
 
  private:
   std::shared_ptr<ChannelRmsNorm> norm1_, norm2_;
@@ -49,38 +55,43 @@ class ResidualBlock : public VaeLayer {
 // Self-attention with one head among the positions of each frame.
 class FrameAttention : public VaeLayer {
  public:
-  explicit FrameAttention(int64_t channels);
+  explicit FrameAttention(const VaeLayerSpec& spec);
   at::Tensor forward(const at::Tensor& x, FrameCache* cache) const override;
+  int64_t out_channels() const override { return proj_weight_.size(0); }
+  int64_t inner_channels() const override { return proj_weight_.size(1); }
 
  private:
   std::shared_ptr<ChannelRmsNorm> norm_;
-  at::Tensor qkv_weight_, qkv_bias_;    // [3C, C, 1, 1], [3C]
-  at::Tensor proj_weight_, proj_bias_;  // [C, C, 1, 1], [C]
+  double scale_;                        // of the scores, 1 / sqrt(inner channels before pruning)
+  at::Tensor qkv_weight_, qkv_bias_;    // [3 inner, C, 1, 1], [3 inner]
+  at::Tensor proj_weight_, proj_bias_;  // [C, inner, 1, 1], [C]
 };
 
 // Halves height and width and, with `temporal`, frames 2k-1 and 2k into one: T = 1 + 2k -> 1 + k.
 // The first frame of a video keeps its place and is not mixed in time.
 class Downsample : public VaeLayer {
  public:
-  Downsample(int64_t channels, bool temporal);
+  explicit Downsample(const VaeLayerSpec& spec);
   at::Tensor forward(const at::Tensor& x, FrameCache* cache) const override;
+  int64_t out_channels() const override { return weight_.size(0); }
 
  private:
-  at::Tensor weight_, bias_;                 // [C, C, 3, 3], [C]
-  std::shared_ptr<CausalConv3d> time_conv_;  // null without `temporal`
+  at::Tensor weight_, bias_;                 // [out, in, 3, 3], [out]
+  std::shared_ptr<CausalConv3d> time_conv_;  // out -> out; null without `temporal`
 };
 
-// Doubles height and width, halves the channels and, with `temporal`, doubles all frames but the
-// first of a video: T = 1 + k -> 1 + 2k. Frames after the first do not see the first one in the
-// temporal convolution (the reference starts it with zeros at the second chunk).
+// Doubles height and width, makes fewer channels (half, as published) and, with `temporal`, doubles
+// all frames but the first of a video: T = 1 + k -> 1 + 2k. Frames after the first do not see the
+// first one in the temporal convolution (the reference starts it with zeros at the second chunk).
 class Upsample : public VaeLayer {
  public:
-  Upsample(int64_t channels, bool temporal);
+  explicit Upsample(const VaeLayerSpec& spec);
   at::Tensor forward(const at::Tensor& x, FrameCache* cache) const override;
+  int64_t out_channels() const override { return weight_.size(0); }
 
  private:
-  at::Tensor weight_, bias_;                 // [C / 2, C, 3, 3], [C / 2]
-  std::shared_ptr<CausalConv3d> time_conv_;  // C -> 2C; null without `temporal`
+  at::Tensor weight_, bias_;                 // [out, in, 3, 3], [out]
+  std::shared_ptr<CausalConv3d> time_conv_;  // in -> 2 in; null without `temporal`
 };
 
 }  // namespace wanlite::wan

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/json_fields.h"
 #include "src/model/wan/vae.h"
+#include "src/model/wan/vae_layout.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
 
@@ -40,7 +41,44 @@ absl::Status CheckLength(absl::string_view field, size_t found, size_t wanted,
                                                  " values, must have ", wanted, " (", why, ")"));
 }
 
+VaeConfig Unpruned(VaeConfig config) {
+  config.encoder_widths.clear();
+  config.encoder_inner.clear();
+  config.decoder_widths.clear();
+  config.decoder_inner.clear();
+  return config;
+}
+
+// layout: of the config without the lists.
+absl::Status CheckSizes(const std::string& half, const std::vector<int64_t>& widths,
+                        const std::vector<int64_t>& inner, const VaeHalfLayout& layout) {
+  const auto check = [&](const std::string& field, const std::vector<int64_t>& values,
+                         size_t wanted) -> absl::Status {
+    if (values.empty()) return absl::OkStatus();
+    WANLITE_RETURN_IF_ERROR(CheckLength(field, values.size(), wanted, "one for each place"));
+    for (size_t i = 0; i < values.size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(
+          CheckVaeRange(absl::StrCat(field, "[", i, "]"), values[i], 1, kMaxVaeChannels));
+    }
+    return absl::OkStatus();
+  };
+  WANLITE_RETURN_IF_ERROR(check(half + "_widths", widths, layout.widths.size()));
+  return check(half + "_inner", inner, layout.inner.size());
+}
+
 }  // namespace
+
+void SetVaeSizes(VaeConfig& config, const VaeHalfLayout& encoder, const VaeHalfLayout& decoder) {
+  const VaeConfig unpruned = Unpruned(config);
+  const VaeHalfLayout first = EncoderLayout(unpruned), second = DecoderLayout(unpruned);
+  const auto differing = [](const std::vector<int64_t>& now, const std::vector<int64_t>& before) {
+    return now == before ? std::vector<int64_t>() : now;
+  };
+  config.encoder_widths = differing(encoder.widths, first.widths);
+  config.encoder_inner = differing(encoder.inner, first.inner);
+  config.decoder_widths = differing(decoder.widths, second.widths);
+  config.decoder_inner = differing(decoder.inner, second.inner);
+}
 
 int64_t VaeConfig::temporal_stride() const {
   int64_t stride = 1;
@@ -71,6 +109,10 @@ absl::Status ValidateVaeConfig(const VaeConfig& config) {
   }
   WANLITE_RETURN_IF_ERROR(CheckLength("temperal_downsample", config.temporal_downsample.size(),
                                       config.dim_mult.size() - 1, "one less than dim_mult"));
+  WANLITE_RETURN_IF_ERROR(CheckSizes("wanlite_encoder", config.encoder_widths, config.encoder_inner,
+                                     EncoderLayout(Unpruned(config))));
+  WANLITE_RETURN_IF_ERROR(CheckSizes("wanlite_decoder", config.decoder_widths, config.decoder_inner,
+                                     DecoderLayout(Unpruned(config))));
   if (config.latents_mean.empty() && config.latents_std.empty()) return absl::OkStatus();
   const size_t z = static_cast<size_t>(config.z_dim);
   WANLITE_RETURN_IF_ERROR(CheckLength("latents_mean", config.latents_mean.size(), z, "z_dim"));
@@ -119,6 +161,10 @@ absl::StatusOr<VaeConfig> ParseVaeConfig(absl::string_view text) {
   // diffusers and the original share the misspelling.
   WANLITE_RETURN_IF_ERROR(
       json.Bools({"temperal_downsample", "temporal_downsample"}, config.temporal_downsample));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_encoder_widths"}, config.encoder_widths));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_encoder_inner"}, config.encoder_inner));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_decoder_widths"}, config.decoder_widths));
+  WANLITE_RETURN_IF_ERROR(json.Ints({"wanlite_decoder_inner"}, config.decoder_inner));
   WANLITE_RETURN_IF_ERROR(json.Doubles({"latents_mean"}, config.latents_mean));
   WANLITE_RETURN_IF_ERROR(json.Doubles({"latents_std"}, config.latents_std));
   if (config.latents_mean.empty() && config.latents_std.empty()) {
@@ -154,6 +200,13 @@ std::string VaeConfigJson(const VaeConfig& config) {
   json["scale_factor_spatial"] = config.spatial_stride();
   json["scale_factor_temporal"] = config.temporal_stride();
   json["temperal_downsample"] = config.temporal_downsample;
+  const auto add = [&](const char* field, const std::vector<int64_t>& values) {
+    if (!values.empty()) json[field] = values;
+  };
+  add("wanlite_decoder_inner", config.decoder_inner);
+  add("wanlite_decoder_widths", config.decoder_widths);
+  add("wanlite_encoder_inner", config.encoder_inner);
+  add("wanlite_encoder_widths", config.encoder_widths);
   json["z_dim"] = config.z_dim;
   return json.dump(2) + "\n";
 }

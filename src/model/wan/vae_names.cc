@@ -8,7 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "src/model/wan/block_edits.h"
 #include "src/model/wan/vae.h"
 #include "src/model/wan/vae_layout.h"
 #include "wanlite/status.h"
@@ -55,35 +58,71 @@ std::map<std::string, std::string> VaeModuleNames(const VaeConfig& config) {
   names["conv2"] = "post_quant_conv";
   AddEnds("encoder", names);
   AddEnds("decoder", names);
-  // The encoder's layers are one list in both schemes.
-  const std::vector<VaeLayerSpec> encoder = EncoderLayers(config);
-  for (size_t i = 0; i < encoder.size(); ++i) {
-    AddLayer(encoder[i].kind, absl::StrCat("encoder.downsamples.", i),
-             absl::StrCat("encoder.down_blocks.", i), names);
+  // The encoder's layers are one list in both schemes; the middle is named above.
+  for (const VaeLayerSpec& layer : EncoderLayout(config).layers) {
+    absl::string_view number = layer.path;
+    if (!absl::ConsumePrefix(&number, "downsamples.")) continue;
+    AddLayer(layer.kind, absl::StrCat("encoder.", layer.path),
+             absl::StrCat("encoder.down_blocks.", number), names);
   }
   // diffusers groups the decoder's by level, and counts residual blocks and upsamplers apart.
-  const std::vector<VaeLayerSpec> decoder = DecoderLayers(config);
   int64_t level = 0, residual = 0;
-  for (size_t i = 0; i < decoder.size(); ++i) {
-    if (decoder[i].level != level) residual = 0;
-    level = decoder[i].level;
+  for (const VaeLayerSpec& layer : DecoderLayout(config).layers) {
+    if (!absl::StartsWith(layer.path, "upsamples.")) continue;
+    if (layer.level != level) residual = 0;
+    level = layer.level;
     const std::string block = absl::StrCat("decoder.up_blocks.", level);
-    AddLayer(decoder[i].kind, absl::StrCat("decoder.upsamples.", i),
-             decoder[i].kind == VaeLayerSpec::kUpsample
-                 ? block + ".upsamplers.0"
-                 : absl::StrCat(block, ".resnets.", residual++),
+    AddLayer(layer.kind, absl::StrCat("decoder.", layer.path),
+             layer.kind == VaeLayerSpec::kUpsample ? block + ".upsamplers.0"
+                                                   : absl::StrCat(block, ".resnets.", residual++),
              names);
   }
   return names;
 }
 
-std::string VaeToDiffusers(const VaeConfig& config, const std::string& internal_name) {
-  const size_t dot = internal_name.rfind('.');
-  if (dot == std::string::npos) return internal_name;
-  const NameMap names = VaeModuleNames(config);
-  const auto it = names.find(internal_name.substr(0, dot));
-  return it == names.end() ? internal_name : it->second + internal_name.substr(dot);
+TensorNames VaeTensorNames(const VaeConfig& config) {
+  return [names = VaeModuleNames(config)](const std::string& internal_name) {
+    const size_t dot = internal_name.rfind('.');
+    if (dot == std::string::npos) return internal_name;
+    const auto it = names.find(internal_name.substr(0, dot));
+    return it == names.end() ? internal_name : it->second + internal_name.substr(dot);
+  };
 }
+
+std::string VaeToDiffusers(const VaeConfig& config, const std::string& internal_name) {
+  return VaeTensorNames(config)(internal_name);
+}
+
+namespace {
+
+// Groups of a half by their names, as VaeHalf describes them.
+void AddSizes(const std::string& half, VaeHalfLayout& layout,
+              std::map<std::string, int64_t*>& sizes) {
+  for (size_t i = 0; i < layout.widths.size(); ++i) {
+    sizes[absl::StrCat(half, ".width.", i)] = &layout.widths[i];
+  }
+  for (const VaeLayerSpec& layer : layout.layers) {
+    if (layer.inner < 0) continue;
+    sizes[absl::StrCat(half, ".", layer.path, ".channels")] =
+        &layout.inner[static_cast<size_t>(layer.inner)];
+  }
+}
+
+absl::StatusOr<std::string> EditVaeConfig(absl::string_view config_json,
+                                          const StructureEdit& edit) {
+  WANLITE_ASSIGN_OR_RETURN(VaeConfig config, ParseVaeConfig(config_json));
+  VaeHalfLayout encoder = EncoderLayout(config), decoder = DecoderLayout(config);
+  std::map<std::string, int64_t*> sizes;
+  AddSizes("encoder", encoder, sizes);
+  AddSizes("decoder", decoder, sizes);
+  int64_t no_blocks = 0;
+  WANLITE_RETURN_IF_ERROR(EditBlockSizes(edit, &no_blocks, {}, sizes));
+  SetVaeSizes(config, encoder, decoder);
+  WANLITE_RETURN_IF_ERROR(ValidateVaeConfig(config));
+  return VaeConfigJson(config);
+}
+
+}  // namespace
 
 Architecture VaeArchitecture() {
   Architecture architecture;
@@ -95,15 +134,15 @@ Architecture VaeArchitecture() {
     WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<Vae> vae, Vae::Create(config));
     return std::shared_ptr<torch::nn::Module>(std::move(vae));
   };
-  architecture.to_diffusers = [](absl::string_view config_json, const std::string& internal_name) {
-    const absl::StatusOr<VaeConfig> config = ParseVaeConfig(config_json);
-    return config.ok() ? VaeToDiffusers(*config, internal_name) : internal_name;
+  architecture.names = [](absl::string_view config_json) -> absl::StatusOr<TensorNames> {
+    WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
+    return VaeTensorNames(config);
   };
   architecture.normalize_config = [](absl::string_view config_json) -> absl::StatusOr<std::string> {
     WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
     return VaeConfigJson(config);
   };
-  // No pass changes the structure of a VAE, but training sets its latent statistics.
+  // Training sets its latent statistics.
   architecture.config_of = [](absl::string_view,
                               const torch::nn::Module& module) -> absl::StatusOr<std::string> {
     const Vae* vae = dynamic_cast<const Vae*>(&module);
@@ -111,7 +150,17 @@ Architecture VaeArchitecture() {
       return absl::InvalidArgumentError(
           absl::StrCat("AutoencoderKLWan: the module is a ", module.name(), ", must be a Vae"));
     }
-    return VaeConfigJson(vae->config());
+    return VaeConfigJson(vae->CurrentConfig());
+  };
+  architecture.edit_config = EditVaeConfig;
+  architecture.exportable = [](absl::string_view config_json, FolderLayout) -> absl::Status {
+    WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
+    if (config.encoder_widths.empty() && config.encoder_inner.empty() &&
+        config.decoder_widths.empty() && config.decoder_inner.empty()) {
+      return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError(
+        "its layers have numbers of channels of their own, which other programs cannot load");
   };
   architecture.recognizes = [](const std::vector<std::string>& names) {
     const auto has = [&names](const std::string& name) {
@@ -145,6 +194,10 @@ Architecture VaeArchitecture() {
                               "temperal_downsample",
                               "temporal_downsample",
                               "torch_dtype",
+                              "wanlite_decoder_inner",
+                              "wanlite_decoder_widths",
+                              "wanlite_encoder_inner",
+                              "wanlite_encoder_widths",
                               "z_dim"};
   return architecture;
 }

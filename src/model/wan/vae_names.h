@@ -20,6 +20,8 @@ std::map<std::string, std::string> VaeModuleNames(const VaeConfig& config);
 
 // "decoder.upsamples.3.time_conv.weight" -> "decoder.up_blocks.0.upsamplers.0.time_conv.weight". A
 // name that is none of the network's comes back unchanged.
+TensorNames VaeTensorNames(const VaeConfig& config);
+// For one name.
 std::string VaeToDiffusers(const VaeConfig& config, const std::string& internal_name);
 
 // "AutoencoderKLWan".

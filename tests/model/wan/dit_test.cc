@@ -83,6 +83,7 @@ ModelView ViewOf(std::shared_ptr<Dit> dit) {
   component.architecture = "WanTransformer3DModel";
   component.config_json = DitConfigJson(dit->config());
   component.module = std::move(dit);
+  component.definition = std::make_shared<const Architecture>(DitArchitecture());
   auto view = ModelView::Create({component});
   REQUIRE_OK(view);
   return *std::move(view);
@@ -276,6 +277,130 @@ TEST_CASE("a model with units removed computes what the masked model does") {
   }
 }
 
+// Layer norms reduce over the residual stream, so no mask equals the pruned model for any weights.
+// It does for weights under which the removed channels repeat kept ones: mean and variance are then
+// those of the kept channels.
+TEST_CASE(
+    "a model whose residual stream is cut computes what the one with repeated channels does") {
+  DitConfig config = SmallConfig();
+  config.cross_attn_norm = GENERATE(true, false);
+  CAPTURE(config.cross_attn_norm);
+  const Inputs in(config);
+  auto dit = std::make_shared<Dit>(config);
+  FillSeeded(*dit);
+  ModelView view = ViewOf(dit);
+  const auto group = std::find_if(view.groups().begin(), view.groups().end(),
+                                  [](const AxisGroup& g) { return g.kind == "width"; });
+  REQUIRE(group != view.groups().end());
+  CHECK_FALSE(group->exact());
+  CHECK(view.groups()[1].exact());
+  CHECK(group->block.empty());
+  CHECK(group->blocks ==
+        std::vector<std::string>{"transformer", "transformer.blocks.0", "transformer.blocks.1"});
+  const int64_t units = group->units;
+  REQUIRE(units == 40);
+  // Each removed channel is a kept one's double.
+  const at::Tensor order = at::argsort(SeededUniform("width", {units}));
+  const at::Tensor keep = std::get<0>(order.narrow(0, 0, units / 2).sort());
+  const at::Tensor gone = order.narrow(0, units / 2, units / 2);
+  const at::Tensor before = Run(*dit, in);
+  {
+    const at::NoGradGuard no_grad;
+    for (const AxisRef& ref : group->refs) {
+      const bool linear = view.FindLinear(ref.tensor) != nullptr;
+      std::vector<std::string> paths{linear ? ref.tensor + ".weight" : ref.tensor};
+      if (linear && ref.dim == 0) paths.push_back(ref.tensor + ".bias");
+      for (const std::string& path : paths) {
+        ASSERT_OK_AND_ASSIGN(at::Tensor tensor, view.FindTensor(path));
+        for (int64_t outer = 0; outer < ref.outer; ++outer) {
+          const at::Tensor to = gone + outer * units;
+          if (linear && ref.dim == 1) {
+            tensor.index_fill_(1, to, 0);
+          } else {
+            tensor.index_copy_(ref.dim, to, tensor.index_select(ref.dim, keep + outer * units));
+          }
+        }
+      }
+    }
+  }
+  const at::Tensor want = Run(*dit, in);
+  REQUIRE_OK(view.KeepUnits("transformer.width", keep));
+  const double error = RelativeL2(Run(*dit, in), want);
+  std::printf("pruned width, cross_attn_norm %d: to repeated %.2e, effect %.2e\n",
+              config.cross_attn_norm, error, RelativeL2(want, before));
+  CHECK(error <= 2e-6);
+  CHECK(RelativeL2(want, before) > 1e-3);
+  CHECK(dit->width() == units / 2);
+
+  // The config tells width and heads apart, and other programs' layouts have no place for that.
+  const Architecture architecture = DitArchitecture();
+  ASSERT_OK_AND_ASSIGN(const std::string json, architecture.config_of(DitConfigJson(config), *dit));
+  CHECK(absl::StrContains(json, "\"wanlite_dim\": 20"));
+  ASSERT_OK_AND_ASSIGN(const DitConfig parsed, ParseDitConfig(json));
+  CHECK(parsed.dim() == 20);
+  CHECK(parsed.inner_dim() == 40);
+  ASSERT_OK_AND_ASSIGN(const DitConfig original, ParseDitConfig(DitOriginalConfigJson(parsed)));
+  CHECK(original.dim() == 20);
+  CHECK(original.head_dim == config.head_dim);
+  ASSERT_OK_AND_ASSIGN(const auto rebuilt, architecture.build(json));
+  for (const auto& entry : rebuilt->named_parameters()) {
+    CAPTURE(entry.key());
+    CHECK(entry.value().sizes() == dit->named_parameters()[entry.key()].sizes());
+  }
+  for (const FolderLayout layout : {FolderLayout::kDiffusers, FolderLayout::kOriginal}) {
+    CHECK(absl::IsFailedPrecondition(architecture.exportable(json, layout)));
+  }
+  // By config alone: the same sizes.
+  ASSERT_OK_AND_ASSIGN(const std::string edited,
+                       architecture.edit_config(DitConfigJson(config), {.units = {{"width", 20}}}));
+  CHECK(edited == json);
+}
+
+TEST_CASE("a model without some blocks computes what the whole one does when they are skipped") {
+  DitConfig config = SmallConfig();
+  config.num_layers = 4;
+  config.ffn_dims = {50, 20, 30, 50};
+  config.cross_attn_heads = {4, 4, 3, 4};
+  const Inputs in(config);
+  auto dit = std::make_shared<Dit>(config);
+  FillSeeded(*dit);
+  ModelView view = ViewOf(dit);
+  Values values{
+      {"hidden_states", in.latents}, {"timestep", in.timestep}, {"encoder_hidden_states", in.text}};
+  const at::NoGradGuard no_grad;
+  for (size_t step = 0; step < dit->Steps().size(); ++step) {
+    const BlockProgram::Step what = dit->Steps()[step];
+    if (what.block == "blocks.1" || what.block == "blocks.2") {
+      CHECK(what.residual);
+    } else {
+      dit->RunStep(step, values);
+    }
+  }
+  REQUIRE_OK(view.DropBlocks({"transformer.blocks.1", "transformer.blocks.2"}));
+  const Component& component = view.components().front();
+  Dit& shallow = dynamic_cast<Dit&>(*component.module);
+  CHECK(shallow.num_blocks() == 2);
+  CHECK(Run(shallow, in).equal(values.at("sample")));
+  DitConfig wanted = SmallConfig();
+  CHECK(component.config_json == DitConfigJson(wanted));
+  CHECK(ProgramOf(component)->Steps().size() == 4);
+  CHECK(view.blocks().back().origin == "transformer.blocks.3");
+
+  const Architecture architecture = DitArchitecture();
+  const std::string json = DitConfigJson(wanted);
+  for (const StructureEdit& edit : std::vector<StructureEdit>{
+           {.drop_blocks = {"blocks.2"}},
+           {.drop_blocks = {"blocks.01.x"}},
+           {.drop_blocks = {"blocks.0", "blocks.0"}},
+           {.drop_blocks = {"blocks.0", "blocks.1"}},
+           {.units = {{"blocks.0.self_attn.heads", 5}}},
+           {.units = {{"blocks.2.ffn.channels", 5}}},
+           {.units = {{"depth", 5}}},
+       }) {
+    CHECK(absl::IsInvalidArgument(architecture.edit_config(json, edit).status()));
+  }
+}
+
 TEST_CASE(
     "all parameters of an initialised model get gradients, and a step along them lowers the loss") {
   const DitConfig config = SmallConfig();
@@ -349,7 +474,7 @@ TEST_CASE("the topology names every linear, and what stays fp32") {
   CHECK(view.FindLinear("transformer.blocks.1.cross_attn.k")->stream == TokenStream::kText);
   CHECK(view.FindLinear("transformer.blocks.1.cross_attn.q")->stream == TokenStream::kVideo);
   CHECK(view.blocks().size() == 3);
-  CHECK(view.groups().size() == 6);
+  CHECK(view.groups().size() == 7);
   std::set<std::string> kept;
   for (const NamedTensor& tensor : view.Tensors()) {
     if (view.KeepsFloat32(tensor.name)) kept.insert(tensor.name);

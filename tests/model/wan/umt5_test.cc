@@ -265,19 +265,44 @@ TEST_CASE("Umt5: a pruned encoder equals the masked one, for every group of unit
   }
 }
 
+TEST_CASE("a text encoder without a block computes what the whole one does when it is skipped") {
+  Umt5Config config = SmallConfig();
+  config.num_layers = 3;
+  config.attn_heads = {4, 3, 4};
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<Umt5> encoder, Umt5::Create(config));
+  FillAsReference(*encoder);
+  const at::NoGradGuard no_grad;
+  const at::Tensor ids = Ids("ids", 2, 7, 30);
+  Values values{{"input_ids", ids}};
+  for (const size_t step : {0, 1, 3, 4}) encoder->RunStep(step, values);
+  Component component{"text_encoder", ComponentRole::kTextEncoder, "UMT5EncoderModel",
+                      Umt5ConfigJson(config), encoder};
+  component.definition = std::make_shared<const Architecture>(Umt5Architecture());
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({component}));
+  REQUIRE_OK(view.DropBlocks({"text_encoder.blocks.1"}));
+  auto& shallow = dynamic_cast<Umt5&>(*view.components()[0].module);
+  CHECK(shallow.forward(ids).equal(values.at("last_hidden_state")));
+  CHECK(view.components()[0].config_json == Umt5ConfigJson(SmallConfig()));
+  CHECK(absl::IsInvalidArgument(
+      Umt5Architecture()
+          .edit_config(Umt5ConfigJson(config), {.units = {{"blocks.0.attn.heads", 0}}})
+          .status()));
+}
+
 TEST_CASE("Umt5Architecture: names, topology and aliases fit both schemes") {
   const Architecture architecture = Umt5Architecture();
   const std::string json = Umt5ConfigJson(SmallConfig());
   ASSERT_OK_AND_ASSIGN(const auto module, architecture.build(json));
   std::vector<std::string> names;
   std::set<std::string> foreign;
+  ASSERT_OK_AND_ASSIGN(const TensorNames foreign_name, architecture.names(json));
   for (const auto& item : module->named_parameters()) {
     names.push_back(item.key());
-    foreign.insert(architecture.to_diffusers(json, item.key()));
+    foreign.insert(foreign_name(item.key()));
   }
   CHECK(foreign.size() == names.size());
   CHECK(foreign.count("shared.weight") == 1);
-  CHECK(architecture.to_diffusers(json, "blocks.1.ffn.fc1.weight_scale") ==
+  CHECK(foreign_name("blocks.1.ffn.fc1.weight_scale") ==
         "encoder.block.1.layer.1.DenseReluDense.wi_1.weight_scale");
   CHECK(architecture.recognizes(names));
   CHECK(architecture.recognizes({foreign.begin(), foreign.end()}));

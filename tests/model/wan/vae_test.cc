@@ -314,9 +314,10 @@ TEST_CASE(
   ASSERT_OK_AND_ASSIGN(const auto module, architecture.build(json));
   std::vector<std::string> names;
   std::set<std::string> foreign;
+  ASSERT_OK_AND_ASSIGN(const TensorNames foreign_name, architecture.names(json));
   for (const auto& item : module->named_parameters()) {
     names.push_back(item.key());
-    foreign.insert(architecture.to_diffusers(json, item.key()));
+    foreign.insert(foreign_name(item.key()));
   }
   CHECK(foreign.size() == names.size());
   CHECK(foreign.count("decoder.up_blocks.0.upsamplers.0.time_conv.weight") == 1);
@@ -335,6 +336,129 @@ TEST_CASE(
   CHECK(view.linears().empty());
   CHECK(view.KeepsFloat32("vae.encoder.conv1.weight"));
   CHECK(view.KeepsFloat32("vae.conv2.bias"));
+}
+
+ModelView ViewOfVae(std::shared_ptr<Vae> vae) {
+  Component component{"vae", ComponentRole::kAutoencoder, "AutoencoderKLWan",
+                      VaeConfigJson(vae->config()), vae};
+  component.definition = std::make_shared<const Architecture>(VaeArchitecture());
+  auto view = ModelView::Create({component});
+  REQUIRE_OK(view);
+  return *std::move(view);
+}
+
+// With attention in the encoder, widths that change with a shortcut and without, and both kinds of
+// resampling.
+VaeConfig GroupsConfig() {
+  VaeConfig config = SmallConfig();
+  config.attn_scales = {0.5};
+  config.temporal_downsample = {false, true};
+  config.latents_mean = {1, 2, 3};
+  config.latents_std = {1, 2, 3};
+  return config;
+}
+
+TEST_CASE("a VAE with channels removed computes what the masked one does, and its config says so") {
+  const VaeConfig config = GroupsConfig();
+  const at::NoGradGuard no_grad;
+  const at::Tensor video = SeededUniform("video", {1, 3, 5, 12, 16}).to(at::kDouble);
+  const at::Tensor latents = SeededUniform("latents", {1, 3, 3, 3, 4}).to(at::kDouble);
+  const Architecture architecture = VaeArchitecture();
+  std::vector<AxisGroup> groups = ViewOfVae(SmallVae(config)).groups();
+  std::map<std::string, int> kinds;
+  for (const AxisGroup& group : groups) {
+    CAPTURE(group.name);
+    ++kinds[group.kind];
+    CHECK(group.exact());
+    auto pruned = SmallVae(config), masked = SmallVae(config);
+    pruned->to(at::kDouble);
+    masked->to(at::kDouble);
+    const at::Tensor before = masked->EncodeWhole(video).mean, decoded = masked->Decode(latents);
+    const at::Tensor order = at::argsort(SeededUniform(group.name, {group.units}));
+    const at::Tensor keep = std::get<0>(order.narrow(0, 0, (group.units + 1) / 2).sort());
+    const at::Tensor gone = order.narrow(0, (group.units + 1) / 2, group.units / 2);
+    ModelView masked_view = ViewOfVae(masked);
+    for (const AxisRef& ref : group.refs) {
+      if (ref.role != AxisRole::kSliced || ref.dim != 0) continue;
+      ASSERT_OK_AND_ASSIGN(at::Tensor tensor, masked_view.FindTensor(ref.tensor));
+      for (int64_t outer = 0; outer < ref.outer; ++outer) {
+        tensor.index_fill_(0, gone + outer * group.units, 0);
+      }
+    }
+    ModelView view = ViewOfVae(pruned);
+    REQUIRE_OK(view.KeepUnits(group.name, keep));
+    const LatentDistribution want = masked->EncodeWhole(video), got = pruned->EncodeWhole(video);
+    CHECK(RelativeL2(got.mean, want.mean) < 1e-9);
+    CHECK(RelativeL2(pruned->Encode(video).mean, want.mean) < 1e-9);
+    CHECK(RelativeL2(pruned->Decode(latents), masked->Decode(latents)) < 1e-9);
+    CHECK(RelativeL2(want.mean, before) + RelativeL2(masked->Decode(latents), decoded) > 1e-4);
+
+    ASSERT_OK_AND_ASSIGN(const std::string json,
+                         architecture.config_of(VaeConfigJson(config), *pruned));
+    ASSERT_OK_AND_ASSIGN(const auto rebuilt, architecture.build(json));
+    for (const auto& item : rebuilt->named_parameters()) {
+      CAPTURE(item.key());
+      CHECK(item.value().sizes() == pruned->named_parameters()[item.key()].sizes());
+    }
+    CHECK(rebuilt->named_parameters().size() == pruned->named_parameters().size());
+    CHECK(absl::IsFailedPrecondition(architecture.exportable(json, FolderLayout::kDiffusers)));
+    const std::string name = group.name.substr(std::string("vae.").size());
+    ASSERT_OK_AND_ASSIGN(
+        const std::string edited,
+        architecture.edit_config(VaeConfigJson(config), {.units = {{name, keep.numel()}}}));
+    CHECK(edited == json);
+    // The names of the tensors do not depend on sizes.
+    ASSERT_OK_AND_ASSIGN(const TensorNames names, architecture.names(json));
+    CHECK(names("encoder.downsamples.0.residual.2.weight") == "encoder.down_blocks.0.conv1.weight");
+  }
+  std::printf("VAE groups: %d widths, %d inner, %d attentions\n", kinds["vae.width"],
+              kinds["vae.channels"], kinds["vae.attention"]);
+  CHECK(kinds["vae.width"] == 4 + 4);
+  CHECK(kinds["vae.channels"] == 5 + 8);
+  CHECK(kinds["vae.attention"] == 2 + 1);
+  REQUIRE_OK(architecture.exportable(VaeConfigJson(config), FolderLayout::kOriginal));
+}
+
+TEST_CASE("sizes of a pruned VAE's config that do not fit are refused") {
+  const std::string json = VaeConfigJson(GroupsConfig());
+  const auto with = [&](const std::string& field) {
+    return ParseVaeConfig(json.substr(0, json.size() - 3) + ", " + field + "}").status();
+  };
+  REQUIRE_OK(with("\"wanlite_encoder_widths\": [4, 8, 7, 3]"));
+  CHECK(absl::IsInvalidArgument(with("\"wanlite_encoder_widths\": [4, 8, 7]")));
+  CHECK(absl::IsInvalidArgument(with("\"wanlite_encoder_widths\": [4, 8, 7, 0]")));
+  CHECK(absl::IsInvalidArgument(with("\"wanlite_decoder_inner\": [4]")));
+  CHECK(absl::IsInvalidArgument(with("\"wanlite_decoder_inner\": 4")));
+  const Architecture architecture = VaeArchitecture();
+  for (const StructureEdit& edit :
+       std::vector<StructureEdit>{{.units = {{"encoder.width.9", 2}}},
+                                  {.units = {{"decoder.middle.0.channels", 0}}},
+                                  {.drop_blocks = {"decoder.middle.0"}}}) {
+    CHECK(absl::IsInvalidArgument(architecture.edit_config(json, edit).status()));
+  }
+}
+
+TEST_CASE("the decoder is a program of the view's blocks, and its layers are what streams") {
+  auto vae = SmallVae(GroupsConfig());
+  ModelView view = ViewOfVae(vae);
+  const Component& component = view.components().front();
+  const BlockProgram* program = ProgramOf(component);
+  REQUIRE(program != nullptr);
+  std::set<std::string> blocks;
+  for (const BlockInfo& block : view.blocks()) {
+    blocks.insert(block.path);
+    CHECK_FALSE(block.removable);
+  }
+  CHECK(blocks.size() == 1 + (6 + 3) + (3 + 8));
+  const at::NoGradGuard no_grad;
+  const at::Tensor latents = SeededUniform("latents", {1, 3, 3, 3, 4});
+  Values values{{"latents", latents}};
+  for (size_t step = 0; step < program->Steps().size(); ++step) {
+    CHECK(blocks.contains(BlockPath(component, program->Steps()[step])));
+    program->RunStep(step, values);
+  }
+  CHECK(values.at(program->Output()).equal(vae->DecodeWhole(latents)));
+  CHECK(RelativeL2(values.at("sample").clamp(-1, 1), vae->Decode(latents)) < 1e-5);
 }
 
 }  // namespace

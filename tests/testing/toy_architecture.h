@@ -1,0 +1,79 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The toy model as a kind of network: config.json is {"_class_name": "ToyModel", "hidden": [12,
+// …]}, one number for each block.
+#ifndef WANLITE_TESTS_TESTING_TOY_ARCHITECTURE_H_
+#define WANLITE_TESTS_TESTING_TOY_ARCHITECTURE_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "tests/testing/toy_model.h"
+#include "wanlite/architecture.h"
+#include "wanlite/status.h"
+
+namespace wanlite::testing {
+
+inline std::string ToyConfig(const std::vector<int64_t>& hidden) {
+  return nlohmann::json({{"_class_name", "ToyModel"}, {"hidden", hidden}}).dump();
+}
+
+inline absl::StatusOr<std::vector<int64_t>> ToyHidden(absl::string_view config) {
+  const auto json = nlohmann::json::parse(config.begin(), config.end(), nullptr, false);
+  const auto hidden = json.is_object() ? json.find("hidden") : json.end();
+  if (!json.is_object() || hidden == json.end() || !hidden->is_array() || hidden->empty()) {
+    return absl::InvalidArgumentError("toy config: hidden is no list");
+  }
+  return hidden->get<std::vector<int64_t>>();
+}
+
+inline Architecture ToyArchitecture() {
+  Architecture toy;
+  toy.name = "ToyModel";
+  toy.role = ComponentRole::kDenoiser;
+  toy.build = [](absl::string_view config) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<int64_t> hidden, ToyHidden(config));
+    return std::make_shared<ToyModel>(8, hidden);
+  };
+  toy.config_of = [](absl::string_view,
+                     const torch::nn::Module& module) -> absl::StatusOr<std::string> {
+    std::vector<int64_t> hidden;
+    for (const auto& block : dynamic_cast<const ToyModel&>(module).blocks) {
+      hidden.push_back(block->up->out_features());
+    }
+    return ToyConfig(hidden);
+  };
+  toy.edit_config = [](absl::string_view config,
+                       const StructureEdit& edit) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(std::vector<int64_t> hidden, ToyHidden(config));
+    const auto number = [&](absl::string_view path) {
+      size_t block = hidden.size();
+      absl::ConsumePrefix(&path, "blocks.");
+      absl::ConsumeSuffix(&path, ".channels");
+      return absl::SimpleAtoi(path, &block) && block < hidden.size() ? block : hidden.size();
+    };
+    for (const auto& [group, units] : edit.units) hidden.at(number(group)) = units;
+    for (const std::string& block : edit.drop_blocks) hidden.at(number(block)) = 0;
+    std::erase(hidden, 0);
+    return ToyConfig(hidden);
+  };
+  return toy;
+}
+
+// A toy component that can be rebuilt, saved after edits and opened again.
+inline Component EditableToy(std::shared_ptr<ToyModel> model, std::string name = "toy") {
+  Component component = ToyComponent(std::move(model), std::move(name));
+  component.definition = std::make_shared<const Architecture>(ToyArchitecture());
+  component.config_json =
+      *component.definition->config_of(component.config_json, *component.module);
+  return component;
+}
+
+}  // namespace wanlite::testing
+
+#endif  // WANLITE_TESTS_TESTING_TOY_ARCHITECTURE_H_

@@ -36,8 +36,10 @@ struct StreamOptions {
   bool keep_reference = false;
 };
 
-// Stands before one step of the component's BlockProgram at a time, which begins at the first. A
-// pipeline calls, for every block in turn: Enter, AdvanceReference, (the pass), Advance, (publish).
+// Stands before one block at a time, in the order of the component's BlockProgram, at first before
+// the first. The steps of the component's rest before the blocks count as a block, and those behind
+// the last one as another. A pipeline calls, for every block in turn: Enter, AdvanceReference, (the
+// pass), Advance, (publish).
 // Not thread-safe; the view and the sample set outlive it.
 class ActivationStream {
  public:
@@ -58,28 +60,28 @@ class ActivationStream {
   // Whether the block has a step. Of a component's rest those before the blocks count, since that
   // is when a pipeline has it.
   bool Covers(absl::string_view block) const;
-  // Whether the values are there that the block's first step starts from.
+  // Whether the values are there that the block starts from.
   bool CanEnter(absl::string_view block) const;
-  // Stands before the block's first step from here on. What only steps before it needed is removed,
-  // and so is what a killed run left of it and of later ones. NotFound unless CanEnter().
+  // Stands before the block from here on. What only blocks before it needed is removed, and so is
+  // what a killed run left of it and of later ones. NotFound unless CanEnter().
   absl::Status Enter(absl::string_view block);
-  // The block of the step that it stands before; empty after the last one.
+  // The block that it stands before; empty after the last one.
   std::string block() const;
 
-  // All values that the step starts from, as the steps before it leave them now.
+  // All values that the block starts from, as the blocks before it leave them now.
   absl::StatusOr<Values> Input(int64_t sample) const;
-  // As they left them when AdvanceReference() ran. FailedPrecondition unless keep_reference.
+  // As the original blocks left them. FailedPrecondition unless keep_reference.
   absl::StatusOr<Values> Reference(int64_t sample) const;
+  // What the original block makes of Reference(). FailedPrecondition before AdvanceReference().
+  absl::StatusOr<Values> ReferenceOutput(int64_t sample) const;
   // Runs the leased block as it is now, taps included, on Input(sample), or on values that the
-  // caller changed. A component's rest, of which there is a step before the blocks and one behind
-  // them, runs the one that the stream stands before. Takes gradients where they are enabled.
+  // caller changed. Takes gradients where they are enabled.
   absl::StatusOr<Values> Run(const BlockLease& lease, int64_t sample) const;
   absl::StatusOr<Values> Run(const BlockLease& lease, Values values) const;
 
-  // Writes what the step makes of every sample: before the block is changed of Reference(), and
-  // then of Input(). Durable when they return, and done again when called again. Advance() goes on
-  // to the next step. Cancelled when `cancel` says so. AdvanceReference() does nothing unless
-  // keep_reference.
+  // Writes what the block makes of every sample: before it is changed of Reference(), and then of
+  // Input(). Durable when they return. Advance() goes on to the next block. Cancelled when `cancel`
+  // says so. AdvanceReference() does nothing unless keep_reference.
   absl::Status AdvanceReference(const BlockLease& lease, const CancellationToken* cancel = nullptr);
   absl::Status Advance(const BlockLease& lease, const CancellationToken* cancel = nullptr);
 

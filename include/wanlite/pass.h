@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "wanlite/activation_stream.h"
 #include "wanlite/env.h"
 #include "wanlite/model_view.h"
 #include "wanlite/progress.h"
@@ -35,10 +37,8 @@ class Message;
 }
 namespace wanlite {
 
-class ActivationStream;
 class ModelLibrary;
 class ProcessGroup;
-class SampleSet;
 
 // What a pass says of itself before it runs. Bytes, parameters and new shapes are not among it:
 // they are found by comparing the hollow model before and after ApplyPlan().
@@ -68,10 +68,13 @@ struct PassContext {
   std::string scratch;
   // Where to compute. Models are leased and loaded on the CPU.
   at::Device device = at::Device(at::kCPU);
-  const SampleSet* samples = nullptr;       // recorded inputs of the model; null when not given
-  ActivationStream* activations = nullptr;  // only for passes that need them, in RunBlock()
-  ModelLibrary* models = nullptr;           // other models: teachers; null when not given
-  ProcessGroup* group = nullptr;            // the processes of this run; null when it is one
+  const SampleSet* samples = nullptr;  // recorded inputs of the model, for passes that need them
+  // In RunBlock() of a pass that wants activations, and stands before the block. Null for what no
+  // step before the last block runs: a component's rest that does nothing before its blocks, or one
+  // without samples (whose blocks the pass then does not touch).
+  ActivationStream* activations = nullptr;
+  ModelLibrary* models = nullptr;  // other models: teachers; null when not given
+  ProcessGroup* group = nullptr;   // the processes of this run; null when it is one
   // Numbers for the lineage record. Counts and sums, never ratios: Decide() and every RunBlock()
   // start with an empty map, the pipeline keeps each block's numbers beside the block, adds them up
   // in block order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
@@ -107,6 +110,9 @@ class Pass {
   // that only change values.
   virtual absl::Status ApplyPlan(ModelView& hollow,
                                  const google::protobuf::Message* decision) const;
+  // Whether the pass needs context.samples. A run without them is then refused before anything is
+  // written, and their fingerprint belongs to the run and to the lineage.
+  virtual bool needs_samples() const;
   // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights"
   // into "zero_fraction", say). The default keeps them as they are.
   virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
@@ -123,8 +129,9 @@ class BlockPass : public Pass {
   // Whether RunBlock() may change the block. A block that is not touched is neither read nor
   // written: its file is taken over as it is.
   virtual bool Touches(const ModelView& model, absl::string_view block) const;
-  // Whether RunBlock() wants context.activations.
-  virtual bool needs_activations() const;
+  // What of activations RunBlock() wants in context.activations; no value, the default: nothing.
+  virtual std::optional<StreamOptions> activations() const;
+  bool needs_samples() const override { return activations().has_value(); }
   // The block is leased. Edits it through `model`. May throw c10::Error; the pipeline turns it into
   // a Status.
   virtual absl::Status RunBlock(ModelView& model, const BlockLease& block,

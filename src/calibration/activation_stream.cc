@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/calibration/activation_files.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
@@ -19,12 +18,19 @@ namespace {
 
 constexpr char kIdentityFile[] = "stream";
 
-// The two streams: what the compressed blocks make, and what the original ones made.
-enum class Kind { kInput, kReference };
-
 }  // namespace
 
 struct ActivationStream::Rep {
+  // The two streams: what the compressed blocks make, and what the original ones made.
+  enum class Kind { kInput, kReference };
+
+  // Steps of a program that follow each other in one block: [begin, end).
+  struct BlockSteps {
+    std::string block;  // full path
+    size_t begin = 0, end = 0;
+    std::set<std::string> changes;
+  };
+
   Rep(Env& env, std::string dir, const ModelView& view, const SampleSet& samples,
       const StreamOptions& options)
       : env(env), dir(std::move(dir)), view(view), samples(samples), options(options) {}
@@ -35,25 +41,29 @@ struct ActivationStream::Rep {
   const SampleSet& samples;
   const StreamOptions options;
   std::string component;
-  std::vector<BlockProgram::Step> steps;
-  std::vector<std::string> blocks;  // of the steps, full paths
-  size_t at = 0;                    // the step that it stands before
+  std::vector<BlockSteps> steps;
+  size_t at = 0;  // the steps that it stands before
   std::map<std::string, std::unique_ptr<ActivationReader>> readers;  // by folder
 
   int64_t size() const { return samples.size(component); }
   absl::Status CheckProgram() const;
   absl::Status CheckIdentity();
-  // First step of a block; for the rest, of those before the blocks. steps.size() when it has none.
+  // Of a block; for the rest, those before the blocks. steps.size() when it has none.
   size_t StepOf(absl::string_view block) const;
-  // The values that a step makes, those alone that a later step makes anew, or the others.
+  // The values that these steps make, those alone that later ones make anew, or the others.
   std::set<std::string> Made(size_t step, bool anew) const;
   std::string FolderName(Kind kind, size_t step, bool anew) const;
-  // Folders that hold what the steps before `step` left.
+  // Folders that hold what those before left.
   std::vector<std::string> FoldersBefore(Kind kind, size_t step) const;
   std::set<std::string> NeededBefore(size_t step) const;
-  absl::StatusOr<Values> ValuesBefore(Kind kind, int64_t sample);
+  absl::StatusOr<Values> ValuesBefore(Kind kind, size_t step, int64_t sample);
   absl::Status RunAt(const BlockLease& lease, Values& values) const;
   absl::Status WriteStep(Kind kind, const BlockLease& lease, const CancellationToken* cancel);
+  absl::Status CheckReference() const {
+    if (options.keep_reference) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "what the original blocks make is not kept: StreamOptions::keep_reference");
+  }
   // A folder goes in one step: half of it would look like all of it.
   absl::Status RemoveFolder(const std::string& name);
 };
@@ -61,25 +71,24 @@ struct ActivationStream::Rep {
 absl::Status ActivationStream::Rep::CheckProgram() const {
   const std::string rest = BlockPath(*view.FindComponent(component), {});
   std::set<std::string> seen;
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    if (i > 0 && blocks[i] == blocks[i - 1]) continue;
-    const bool is_last_rest =
-        blocks[i] == rest && std::all_of(blocks.begin() + static_cast<int64_t>(i), blocks.end(),
-                                         [&](const std::string& block) { return block == rest; });
-    if (is_last_rest || (seen.insert(blocks[i]).second && (blocks[i] != rest || i == 0))) continue;
-    return absl::UnimplementedError(
-        absl::StrCat(component, ": its program runs ", blocks[i],
-                     blocks[i] == rest ? " between blocks" : " twice",
-                     ", and activations are streamed through each block once"));
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const std::string& block = steps[i].block;
+    const bool at_an_end = i == 0 || i + 1 == steps.size();
+    if (block == rest ? at_an_end : seen.insert(block).second) continue;
+    return absl::UnimplementedError(absl::StrCat(
+        component, ": its program runs ", block, block == rest ? " between blocks" : " twice",
+        ", and activations are streamed through each block once"));
   }
   return absl::OkStatus();
 }
 
 absl::Status ActivationStream::Rep::CheckIdentity() {
-  const std::string identity = Sha256Hex(
-      absl::StrCat(samples.fingerprint(), "\n", component, "\n", absl::StrJoin(blocks, " "), "\n",
-                   options.dtype.has_value() ? static_cast<int>(*options.dtype) : -1, "\n",
-                   options.keep_reference));
+  std::string blocks;
+  for (const BlockSteps& step : steps) absl::StrAppend(&blocks, step.block, " ");
+  const std::string identity =
+      Sha256Hex(absl::StrCat(samples.fingerprint(), "\n", component, "\n", blocks, "\n",
+                             options.dtype.has_value() ? static_cast<int>(*options.dtype) : -1,
+                             "\n", options.keep_reference));
   const std::string path = JoinPath(dir, kIdentityFile);
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(dir));
   if (!env.FileExists(path)) return env.WriteFileAtomically(path, identity);
@@ -90,8 +99,8 @@ absl::Status ActivationStream::Rep::CheckIdentity() {
 }
 
 size_t ActivationStream::Rep::StepOf(absl::string_view block) const {
-  const size_t step =
-      static_cast<size_t>(std::find(blocks.begin(), blocks.end(), block) - blocks.begin());
+  size_t step = 0;
+  while (step < steps.size() && steps[step].block != block) ++step;
   const bool is_rest = block == BlockPath(*view.FindComponent(component), {});
   return is_rest && step > 0 ? steps.size() : step;
 }
@@ -99,18 +108,16 @@ size_t ActivationStream::Rep::StepOf(absl::string_view block) const {
 std::set<std::string> ActivationStream::Rep::Made(size_t step, bool anew) const {
   std::set<std::string> made;
   for (const std::string& name : steps[step].changes) {
-    bool later = false;
-    for (size_t i = step + 1; i < steps.size(); ++i) {
-      const std::vector<std::string>& changes = steps[i].changes;
-      later = later || std::find(changes.begin(), changes.end(), name) != changes.end();
-    }
+    const bool later =
+        std::any_of(steps.begin() + static_cast<int64_t>(step) + 1, steps.end(),
+                    [&](const BlockSteps& other) { return other.changes.contains(name); });
     if (later == anew) made.insert(name);
   }
   return made;
 }
 
 std::string ActivationStream::Rep::FolderName(Kind kind, size_t step, bool anew) const {
-  return absl::StrCat(kind == Kind::kInput ? "input" : "reference", "-",
+  return absl::StrCat(kind == Rep::Kind::kInput ? "input" : "reference", "-",
                       absl::Dec(step, absl::kZeroPad4), anew ? "" : "-constants");
 }
 
@@ -132,15 +139,15 @@ std::vector<std::string> ActivationStream::Rep::FoldersBefore(Kind kind, size_t 
 
 std::set<std::string> ActivationStream::Rep::NeededBefore(size_t step) const {
   std::set<std::string> needed;
-  for (const std::string& name : FoldersBefore(Kind::kInput, step)) needed.insert(name);
+  for (const std::string& name : FoldersBefore(Rep::Kind::kInput, step)) needed.insert(name);
   if (!options.keep_reference) return needed;
-  for (const std::string& name : FoldersBefore(Kind::kReference, step)) needed.insert(name);
+  for (const std::string& name : FoldersBefore(Rep::Kind::kReference, step)) needed.insert(name);
   return needed;
 }
 
-absl::StatusOr<Values> ActivationStream::Rep::ValuesBefore(Kind kind, int64_t sample) {
+absl::StatusOr<Values> ActivationStream::Rep::ValuesBefore(Kind kind, size_t step, int64_t sample) {
   WANLITE_ASSIGN_OR_RETURN(Values values, samples.Read(component, sample));
-  for (const std::string& name : FoldersBefore(kind, at)) {
+  for (const std::string& name : FoldersBefore(kind, step)) {
     std::unique_ptr<ActivationReader>& reader = readers[name];
     if (reader == nullptr) {
       WANLITE_ASSIGN_OR_RETURN(reader, ActivationReader::Open(env, JoinPath(dir, name)));
@@ -154,12 +161,16 @@ absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& value
   if (at == steps.size()) {
     return absl::FailedPreconditionError(absl::StrCat(component, ": all of its steps were run"));
   }
-  if (lease.block() != blocks[at]) {
+  const BlockSteps& now = steps[at];
+  if (lease.block() != now.block) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the activations are those of ", blocks[at], ", leased is ", lease.block()));
+        absl::StrCat("the activations are those of ", now.block, ", leased is ", lease.block()));
   }
   const BlockProgram* program = ProgramOf(*view.FindComponent(component));
-  return Annotate(CatchTorch([&] { program->RunStep(at, values); }), blocks[at]);
+  return Annotate(CatchTorch([&] {
+                    for (size_t i = now.begin; i < now.end; ++i) program->RunStep(i, values);
+                  }),
+                  now.block);
 }
 
 absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease,
@@ -174,7 +185,7 @@ absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease
     ActivationWriter writer_once(env, dir_once, options.memory_bytes, std::nullopt, true);
     for (int64_t sample = 0; sample < size(); ++sample) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
-      absl::StatusOr<Values> values = ValuesBefore(kind, sample);
+      absl::StatusOr<Values> values = ValuesBefore(kind, at, sample);
       absl::Status done = values.status();
       if (done.ok()) done = RunAt(lease, *values);
       Values made_anew, made_once;
@@ -228,9 +239,14 @@ absl::StatusOr<std::unique_ptr<ActivationStream>> ActivationStream::Open(
   }
   auto rep = std::make_unique<Rep>(env, WithoutTrailingSlashes(dir), view, samples, options);
   rep->component = std::string(component);
-  rep->steps = program->Steps();
-  for (const BlockProgram::Step& step : rep->steps) {
-    rep->blocks.push_back(BlockPath(*found, step));
+  for (const BlockProgram::Step& step : program->Steps()) {
+    const std::string block = BlockPath(*found, step);
+    if (rep->steps.empty() || rep->steps.back().block != block) {
+      const size_t begin = rep->steps.empty() ? 0 : rep->steps.back().end;
+      rep->steps.push_back({block, begin, begin, {}});
+    }
+    ++rep->steps.back().end;
+    rep->steps.back().changes.insert(step.changes.begin(), step.changes.end());
   }
   WANLITE_RETURN_IF_ERROR(rep->CheckProgram());
   WANLITE_RETURN_IF_ERROR(rep->CheckIdentity());
@@ -275,19 +291,26 @@ absl::Status ActivationStream::Enter(absl::string_view block) {
 }
 
 std::string ActivationStream::block() const {
-  return rep_->at < rep_->blocks.size() ? rep_->blocks[rep_->at] : "";
+  return rep_->at < rep_->steps.size() ? rep_->steps[rep_->at].block : "";
 }
 
 absl::StatusOr<Values> ActivationStream::Input(int64_t sample) const {
-  return rep_->ValuesBefore(Kind::kInput, sample);
+  return rep_->ValuesBefore(Rep::Kind::kInput, rep_->at, sample);
 }
 
 absl::StatusOr<Values> ActivationStream::Reference(int64_t sample) const {
-  if (!rep_->options.keep_reference) {
+  WANLITE_RETURN_IF_ERROR(rep_->CheckReference());
+  return rep_->ValuesBefore(Rep::Kind::kReference, rep_->at, sample);
+}
+
+absl::StatusOr<Values> ActivationStream::ReferenceOutput(int64_t sample) const {
+  WANLITE_RETURN_IF_ERROR(rep_->CheckReference());
+  for (const std::string& name : rep_->FoldersBefore(Rep::Kind::kReference, rep_->at + 1)) {
+    if (rep_->env.FolderExists(JoinPath(rep_->dir, name))) continue;
     return absl::FailedPreconditionError(
-        "what the original blocks make is not kept: StreamOptions::keep_reference");
+        absl::StrCat(block(), ": what the original block makes is known after AdvanceReference()"));
   }
-  return rep_->ValuesBefore(Kind::kReference, sample);
+  return rep_->ValuesBefore(Rep::Kind::kReference, rep_->at + 1, sample);
 }
 
 absl::StatusOr<Values> ActivationStream::Run(const BlockLease& lease, int64_t sample) const {
@@ -303,11 +326,11 @@ absl::StatusOr<Values> ActivationStream::Run(const BlockLease& lease, Values val
 absl::Status ActivationStream::AdvanceReference(const BlockLease& lease,
                                                 const CancellationToken* cancel) {
   if (!rep_->options.keep_reference) return absl::OkStatus();
-  return rep_->WriteStep(Kind::kReference, lease, cancel);
+  return rep_->WriteStep(Rep::Kind::kReference, lease, cancel);
 }
 
 absl::Status ActivationStream::Advance(const BlockLease& lease, const CancellationToken* cancel) {
-  WANLITE_RETURN_IF_ERROR(rep_->WriteStep(Kind::kInput, lease, cancel));
+  WANLITE_RETURN_IF_ERROR(rep_->WriteStep(Rep::Kind::kInput, lease, cancel));
   ++rep_->at;
   return absl::OkStatus();
 }

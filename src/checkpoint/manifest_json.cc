@@ -204,6 +204,7 @@ absl::Status ReadLineage(const Json& json, const std::string& where, LineageEntr
   entry->set_seed(reader.Unsigned("seed"));
   entry->set_input_fingerprint(reader.String("input_fingerprint"));
   entry->set_recipe(reader.String("recipe"));
+  entry->set_samples_fingerprint(reader.String("samples_fingerprint"));
   reader.EachKey("metrics", [&](const std::string& name, const Json& item) -> absl::Status {
     double value = 0;
     if (item.is_number()) {
@@ -257,6 +258,9 @@ std::string ManifestToJson(const Manifest& manifest) {
     out["seed"] = lineage.seed();
     out["input_fingerprint"] = lineage.input_fingerprint();
     out["recipe"] = lineage.recipe();
+    if (!lineage.samples_fingerprint().empty()) {
+      out["samples_fingerprint"] = lineage.samples_fingerprint();
+    }
     const std::map<std::string, double> metrics(lineage.metrics().begin(), lineage.metrics().end());
     out["metrics"] = OrderedJson::object();
     for (const auto& [name, value] : metrics) out["metrics"][name] = NumberToJson(value);

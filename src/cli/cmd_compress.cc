@@ -8,6 +8,7 @@
 #include "wanlite/pipeline.h"
 #include "wanlite/recipe.h"
 #include "wanlite/registry.h"
+#include "wanlite/sample_set.h"
 #include "wanlite/status.h"
 
 namespace wanlite::cli {
@@ -15,7 +16,7 @@ namespace {
 
 struct CompressArgs {
   ModelOptions model;
-  std::string recipe, out, run_dir;
+  std::string recipe, out, run_dir, samples;
   bool restart = false;
 };
 
@@ -34,6 +35,14 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
   compress.restart = options.restart;
   compress.progress = &session.progress();
   compress.cancel = &session.cancel();
+  std::optional<SampleSet> samples;
+  if (!options.samples.empty()) {
+    SampleSetOptions verify;
+    verify.verify = true;
+    verify.cancel = &session.cancel();
+    WANLITE_ASSIGN_OR_RETURN(samples, SampleSet::Open(session.env(), options.samples, verify));
+    compress.samples = &*samples;
+  }
   WANLITE_ASSIGN_OR_RETURN(
       const RunReport report,
       CompressFolder(session.env(), recipe, folder, session.architectures(), compress));
@@ -91,6 +100,10 @@ Command AddCompress(CLI::App& root) {
       ->type_name("FILE");
   command.app->add_option("--out", options->out, "folder to make; appears when it is complete")
       ->required()
+      ->type_name("DIR");
+  command.app
+      ->add_option("--samples", options->samples,
+                   "recorded inputs of the model (wanlite record), for passes that calibrate")
       ->type_name("DIR");
   command.app
       ->add_option("--run-dir", options->run_dir, "where unfinished work lives (default: OUT.run)")

@@ -30,6 +30,8 @@ absl::Status Pass::ApplyPlan(ModelView& hollow, const google::protobuf::Message*
   return absl::OkStatus();
 }
 
+bool Pass::needs_samples() const { return false; }
+
 void Pass::FinishMetrics(std::map<std::string, double>& metrics) const {}
 
 absl::StatusOr<std::unique_ptr<Pass>> Pass::AtRound(double from, double to) const {
@@ -38,7 +40,7 @@ absl::StatusOr<std::unique_ptr<Pass>> Pass::AtRound(double from, double to) cons
 
 bool BlockPass::Touches(const ModelView& model, absl::string_view block) const { return true; }
 
-bool BlockPass::needs_activations() const { return false; }
+std::optional<StreamOptions> BlockPass::activations() const { return std::nullopt; }
 
 absl::StatusOr<std::vector<std::string>> ModelPass::components(const ModelView& model) const {
   return std::vector<std::string>();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/model/dump.h"
+#include "src/pipeline/block_streams.h"
 #include "src/pipeline/invariants.h"
 #include "src/pipeline/plan.h"
 #include "wanlite/pipeline.h"
@@ -72,6 +73,7 @@ class PassRunner {
   PassContext NewContext() const {
     PassContext context = context_;
     context.metrics.clear();
+    if (!pass_.needs_samples()) context.samples = nullptr;
     return context;
   }
 
@@ -114,19 +116,36 @@ class PassRunner {
                          PassOutcome& outcome) {
     WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Model());
     const std::vector<BlockInfo> blocks = model->blocks();
+    std::vector<bool> touched(blocks.size()), done(blocks.size());
+    std::vector<std::optional<Metrics>> published(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));  // an earlier run's work is hashed
+      WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&] {
+                                      touched[i] = pass.Touches(*model, blocks[i].path);
+                                      return absl::OkStatus();
+                                    }),
+                                    blocks[i].path));
+      if (touched[i]) published[i] = stage_.Published(i, blocks[i].path);
+      done[i] = published[i].has_value();
+    }
+    absl::StatusOr<BlockStreams> streams =
+        BlockStreams::Open(pass, *model, NewContext(), touched, done);
+    if (!streams.ok()) return Named(streams.status());
     progress_.Begin(label_, static_cast<int64_t>(blocks.size()));
     for (size_t i = 0; i < blocks.size(); ++i) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));
       const std::string& block = blocks[i].path;
-      bool touched = true;
-      WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&] {
-                                      touched = pass.Touches(*model, block);
-                                      return absl::OkStatus();
-                                    }),
-                                    block));
-      absl::StatusOr<Metrics> metrics =
-          touched ? RunBlock(pass, decision, *model, outcome.planned, i, block)
-                  : Keep(*model, outcome.planned, i, block);
+      absl::StatusOr<Metrics> metrics = Metrics();
+      if (done[i] && !streams->Streams(i)) {
+        resumed_ = true;
+        metrics = *std::move(published[i]);
+      } else if (touched[i]) {
+        metrics = RunBlock(pass, decision, *model, outcome.planned, *streams, i, block);
+      } else {
+        absl::Status passed = PassBy(*model, *streams, i, block);
+        if (!passed.ok()) return Named(passed, block);
+        metrics = Keep(*model, outcome.planned, i, block);
+      }
       if (!metrics.ok()) return Named(metrics.status(), block);
       AddTo(outcome.metrics, *metrics);
       progress_.Update(static_cast<int64_t>(i) + 1, block);
@@ -136,27 +155,37 @@ class PassRunner {
   }
 
   absl::StatusOr<Metrics> RunBlock(const BlockPass& pass, const google::protobuf::Message* decision,
-                                   ModelView& model, const ModelView& planned, size_t number,
-                                   const std::string& block) {
-    if (std::optional<Metrics> published = stage_.Published(number, block)) {
-      resumed_ = true;
-      return *std::move(published);
-    }
-    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
-    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
+                                   ModelView& model, const ModelView& planned,
+                                   BlockStreams& streams, size_t number, const std::string& block) {
     PassContext context = NewContext();
     context.progress = &SilentProgress();  // the line shows the blocks
+    WANLITE_ASSIGN_OR_RETURN(context.activations, streams.Enter(number));
+    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
+    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
+    WANLITE_RETURN_IF_ERROR(streams.BeforeEdit(number, lease));
     WANLITE_RETURN_IF_ERROR(
         CatchTorch([&] { return pass.RunBlock(model, lease, decision, context); }));
     const std::vector<NamedTensor> tensors = lease.State();
     WANLITE_RETURN_IF_ERROR(CheckInvariants(model, tensors));
     WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, tensors));
     WANLITE_RETURN_IF_ERROR(CheckMetrics(context.metrics));
-    // The place where a stream of activations moves past the block: it is as the pass leaves it,
-    // and not published yet.
+    // Before it is published: what is published is never run again.
+    WANLITE_RETURN_IF_ERROR(streams.AfterEdit(number, lease));
     WANLITE_RETURN_IF_ERROR(
         stage_.Publish(number, model.ComponentOf(block).name, block, tensors, &context.metrics));
+    WANLITE_RETURN_IF_ERROR(streams.Published(number));
     return std::move(context.metrics);
+  }
+
+  // Activations go through a block that the pass does not touch.
+  absl::Status PassBy(ModelView& model, BlockStreams& streams, size_t number,
+                      const std::string& block) {
+    if (!streams.Streams(number)) return absl::OkStatus();
+    WANLITE_RETURN_IF_ERROR(streams.Enter(number).status());
+    WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
+    WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
+    WANLITE_RETURN_IF_ERROR(streams.BeforeEdit(number, lease));
+    return streams.AfterEdit(number, lease);
   }
 
   // A block that the pass does not touch.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/folder_stamps.h"
 #include "src/core/proto_text.h"
+#include "src/pipeline/block_streams.h"
 #include "src/pipeline/pass_runner.h"
 #include "src/pipeline/plan.h"
 #include "src/pipeline/run_dir.h"
@@ -42,6 +43,12 @@ PassContext ContextOf(Env& env, const ParsedRecipe& recipe, const RunOptions& op
   context.models = options.models;
   context.group = options.group;
   return context;
+}
+
+std::vector<const Pass*> PassesOf(const ParsedRecipe& recipe) {
+  std::vector<const Pass*> passes;
+  for (const RecipeStage& stage : recipe.stages()) passes.push_back(stage.pass.get());
+  return passes;
 }
 
 absl::StatusOr<int64_t> BytesOf(const ModelFolder& folder) {
@@ -131,6 +138,7 @@ class FolderRun {
     lineage.set_seed(context.seed);
     lineage.set_input_fingerprint(input.fingerprint());
     lineage.set_recipe(recipe_.name());
+    if (pass.needs_samples()) lineage.set_samples_fingerprint(options_.samples->fingerprint());
     lineage.mutable_metrics()->insert(report.metrics.begin(), report.metrics.end());
     Manifest manifest;
     *manifest.add_lineage() = lineage;
@@ -274,8 +282,11 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   // Whatever the plan refuses is refused before anything is written.
   WANLITE_RETURN_IF_ERROR(CheckPassNames(recipe));
   WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
+  WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, folder.BuildView());
+  WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), hollow, options.samples));
   if (!published) WANLITE_RETURN_IF_ERROR(CheckPublishable(env, out_dir, run_dir));
-  RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}};
+  RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}, ""};
+  if (NeedSamples(PassesOf(recipe))) identity.samples_fingerprint = options.samples->fingerprint();
   WANLITE_ASSIGN_OR_RETURN(identity.model_files, StampsOf(env, folder));
   absl::StatusOr<std::unique_ptr<RunDir>> opened =
       RunDir::Open(env, run_dir, identity, options.restart);
@@ -327,6 +338,7 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
         "CompressInMemory wants a model in memory, this one streams from files: call LoadAll() "
         "first");
   }
+  WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), model, options.samples));
   WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(model, model.Tensors()), "input"));
   Env& env = PosixEnv();
   RunReport report;

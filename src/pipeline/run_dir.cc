@@ -138,6 +138,8 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
         CheckSame(path, "recipe", found.recipe_fingerprint(), identity.recipe_fingerprint));
     WANLITE_RETURN_IF_ERROR(
         CheckSame(path, "model", found.model_fingerprint(), identity.model_fingerprint));
+    WANLITE_RETURN_IF_ERROR(
+        CheckSame(path, "sample set", found.samples_fingerprint(), identity.samples_fingerprint));
     WANLITE_RETURN_IF_ERROR(CheckModelFiles(path, found, identity.model_files));
     return run;
   }
@@ -147,6 +149,7 @@ absl::StatusOr<std::unique_ptr<RunDir>> RunDir::Open(Env& env, std::string path,
   fresh.set_writer(kWriter);
   fresh.set_recipe_fingerprint(identity.recipe_fingerprint);
   fresh.set_model_fingerprint(identity.model_fingerprint);
+  fresh.set_samples_fingerprint(identity.samples_fingerprint);
   for (const auto& [name, stamp] : identity.model_files) {
     ModelFile& file = *fresh.add_model_files();
     file.set_path(name);

@@ -34,6 +34,7 @@ namespace wanlite {
 struct RunIdentity {
   std::string recipe_fingerprint, model_fingerprint;
   std::map<std::string, FileStamp> model_files;  // by path below the model folder
+  std::string samples_fingerprint;               // empty when no pass needs samples
 };
 
 class RunDir {

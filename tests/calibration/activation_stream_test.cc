@@ -238,6 +238,8 @@ TEST_CASE(
         // Run() is the block as it is: first untouched, then changed.
         WANLITE_ASSIGN_OR_RETURN(const Values ran, stream->Run(lease, then));
         REQUIRE(at::equal(ran.at("x"), states(original, input, step + 1)));
+        WANLITE_ASSIGN_OR_RETURN(const Values teacher, stream->ReferenceOutput(i));
+        REQUIRE(at::equal(teacher.at("x"), ran.at("x")));
       }
     }
     ++step;
@@ -360,6 +362,47 @@ TEST_CASE("values that go from block to block may be rounded in files") {
   CHECK(at::equal(rounded.at("x"), exact.at("x").to(at::kBFloat16).to(at::kFloat)));
 }
 
+// Steps of a toy that are as a test wants them; only declared, never run.
+class StrangeProgram : public testing::ToyModel {
+ public:
+  explicit StrangeProgram(std::vector<std::string> order) : order_(std::move(order)) {}
+  std::vector<Step> Steps() const override {
+    std::vector<Step> steps;
+    for (const std::string& block : order_) steps.push_back({block, {"x"}});
+    return steps;
+  }
+
+ private:
+  const std::vector<std::string> order_;
+};
+
+TEST_CASE("a program is streamed when each block runs once, and the rest before or behind them") {
+  const auto open = [](const std::vector<std::string>& order) {
+    const auto env = NewMemEnv();
+    const SampleSet set = StreamSet(*env, "toy", ToyInputs(1));
+    ASSERT_OK_AND_ASSIGN(
+        const ModelView view,
+        ModelView::Create({testing::ToyComponent(std::make_shared<StrangeProgram>(order))}));
+    const auto stream = ActivationStream::Open(*env, "/stream", view, set, "toy");
+    // Which of rest and blocks a pipeline would have activations of.
+    if (stream.ok()) {
+      CHECK((*stream)->Covers("toy") == order.front().empty());
+      CHECK((*stream)->Covers("toy.blocks.1"));
+      CHECK_FALSE((*stream)->Covers("toy.blocks.7"));
+      CHECK((*stream)->block() == (order.front().empty() ? "toy" : "toy." + order.front()));
+    }
+    return stream.status();
+  };
+  CHECK(open({"", "", "blocks.0", "blocks.1", ""}).ok());
+  CHECK(open({"blocks.0", "blocks.0", "blocks.1", "", ""}).ok());
+  CHECK(open({"blocks.0", "blocks.1"}).ok());
+  CHECK(open({"", "blocks.0", "", "blocks.1"}) ==
+        absl::UnimplementedError("toy: its program runs toy between blocks, and activations are "
+                                 "streamed through each block once"));
+  CHECK(absl::StrContains(open({"", "blocks.0", "blocks.1", "blocks.0"}).message(),
+                          "runs toy.blocks.0 twice"));
+}
+
 TEST_CASE("a stream is misused with a clear error") {
   const at::NoGradGuard no_grad;
   const auto env = NewMemEnv();
@@ -375,6 +418,7 @@ TEST_CASE("a stream is misused with a clear error") {
   CHECK(absl::IsNotFound(stream->Enter("toy.blocks.0")));
   CHECK(absl::IsNotFound(stream->Enter("toy.blocks.9")));
   CHECK(absl::IsFailedPrecondition(stream->Reference(0).status()));
+  CHECK(absl::IsFailedPrecondition(stream->ReferenceOutput(0).status()));
   {
     ASSERT_OK_AND_ASSIGN(const BlockLease lease, view.Lease("toy.blocks.1"));
     CHECK(absl::StrContains(stream->Run(lease, 0).status().message(),

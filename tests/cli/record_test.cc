@@ -66,5 +66,31 @@ TEST_CASE("record refuses what it would not use, and folders that are not its ow
   CHECK_FALSE(PosixEnv().FolderExists(temp / "s"));
 }
 
+TEST_CASE("compress reads all of the samples it is given before it begins") {
+  const TempFolder temp;
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));
+  testing::Write(temp / "recipe.textproto", "passes { quantize_int8 {} }");
+  RunWanliteJson({"record", "--quiet", "--model", temp / "model", "--steps", "2", "--frames", "1",
+                  "--prompt", "a", "--out", temp / "samples"});
+  const auto compress = [&](const std::string& samples) {
+    return RunWanlite({"compress", "--quiet", "--model", temp / "model", "--recipe",
+                       temp / "recipe.textproto", "--samples", samples, "--out", temp / "out"});
+  };
+  const Outcome none = compress(temp / "model");
+  CHECK(none.code == 4);
+  CHECK(absl::StrContains(none.err, "is no sample set"));
+  const std::string file = temp / "samples/text.safetensors";
+  ASSERT_OK_AND_ASSIGN(const std::string good, PosixEnv().ReadFile(file));
+  std::string bad = good;
+  bad.back() ^= 1;
+  REQUIRE_OK(PosixEnv().WriteFileAtomically(file, bad));
+  const Outcome damaged = compress(temp / "samples");
+  CHECK(damaged.code == 10);
+  CHECK(absl::StrContains(damaged.err, "text.safetensors: was changed"));
+  CHECK_FALSE(PosixEnv().FolderExists(temp / "out"));
+  REQUIRE_OK(PosixEnv().WriteFileAtomically(file, good));
+  CHECK(compress(temp / "samples").code == 0);
+}
+
 }  // namespace
 }  // namespace wanlite

@@ -128,9 +128,10 @@ class ModelView {
   // are left are numbered from 0 again ("blocks.4" becomes "blocks.3"); BlockInfo::origin tells
   // which they were. `tensors`: paths inside the component, names as after the edit, pieces as
   // before; a tensor that it does not name comes from the one of its name, in its block. The
-  // component has another module afterwards (weights may have been moved out of the one before), and
-  // what blocks(), linears() and groups() returned before is gone. FailedPrecondition without Component::definition and while a block of the
-  // component is leased; InvalidArgument for an edit that does not fit the model.
+  // component has another module afterwards (weights may have been moved out of the one before),
+  // and what blocks(), linears() and groups() returned before is gone. FailedPrecondition without
+  // Component::definition and while a block of the component is leased; InvalidArgument for an edit
+  // that does not fit the model.
   absl::Status Rebuild(absl::string_view component, const StructureEdit& edit,
                        const std::vector<DerivedTensor>& tensors = {});
   // Leaves removable blocks out, by full paths, of one component or of several. As Rebuild().

@@ -316,8 +316,7 @@ TEST_CASE("edits that fit no network are refused and change nothing") {
   refused(view.Rebuild("toy", {.drop_blocks = {"blocks.1"}, .units = {{"blocks.1.channels", 2}}}),
           invalid, "dropped");
   // A narrower block, and nothing says what is left of its tensors.
-  refused(view.Rebuild("toy", {.units = {{"blocks.1.channels", 2}}}), invalid,
-          "blocks.1.norm");
+  refused(view.Rebuild("toy", {.units = {{"blocks.1.channels", 2}}}), invalid, "blocks.1.norm");
   refused(view.Rebuild("toy", {}, {{"blocks.0.up.weight", {{"blocks.0.ghost"}}}}), invalid,
           "blocks.0.ghost");
   refused(view.Rebuild("toy", {}, {{"blocks.7.norm", {{"blocks.0.norm"}}}}), invalid,

@@ -3,7 +3,9 @@
 #
 # wanlite_area(NAME SOURCES … DEPENDS …)   one folder of src/ as an OBJECT library; DEPENDS names the
 #                                          areas whose headers it may include, and is how the
-#                                          direction of includes is kept
+#                                          direction of includes is kept. APART: a static library
+#                                          beside libwanlite, for what its users should not carry
+# wanlite_protos(OUT NAME…)                the generated sources of this folder's .proto files
 # wanlite_test(NAME SOURCES … LABELS …)    one Catch2 program registered with CTest
 
 # What users of libwanlite are compiled with, in this build and in an installed package.
@@ -46,8 +48,34 @@ function(wanlite_unity NAME PCH)
     UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${WANLITE_UNITY_BATCH})
 endfunction()
 
+function(wanlite_protos OUT)
+  file(RELATIVE_PATH _folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  set(_generated)
+  foreach(_name IN LISTS ARGN)
+    set(_stem ${CMAKE_BINARY_DIR}/${_folder}/${_name}.pb)
+    add_custom_command(
+      OUTPUT ${_stem}.cc ${_stem}.h
+      COMMAND ${WANLITE_PROTOC} -I${CMAKE_SOURCE_DIR} -I${WANLITE_PROTOBUF_INCLUDE}
+              --cpp_out=${CMAKE_BINARY_DIR} ${_folder}/${_name}.proto
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${_name}.proto
+      VERBATIM)
+    list(APPEND _generated ${_stem}.cc ${_stem}.h)
+  endforeach()
+  set_source_files_properties(${_generated} PROPERTIES COMPILE_OPTIONS -w
+    SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
+  set(${OUT} ${_generated} PARENT_SCOPE)
+endfunction()
+
 function(wanlite_area NAME)
-  cmake_parse_arguments(ARG "NO_PCH" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "NO_PCH;APART" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  if(ARG_APART)
+    # DEPENDS is for the direction of includes alone: linked are libwanlite and other areas apart.
+    add_library(wanlite_${NAME} STATIC ${ARG_SOURCES})
+    target_link_libraries(wanlite_${NAME} PUBLIC wanlite wanlite_base ${ARG_LIBRARIES})
+    wanlite_unity(wanlite_${NAME} wanlite_pch)
+    return()
+  endif()
   add_library(wanlite_${NAME} OBJECT ${ARG_SOURCES})
   target_link_libraries(wanlite_${NAME} PUBLIC wanlite_base ${ARG_LIBRARIES})
   foreach(_dep IN LISTS ARG_DEPENDS)

@@ -12,9 +12,10 @@
 #include "src/cli/evaluate_videos_command.h"
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
-#include "src/evaluate/digits_set.h"
+#include "src/digits/digits_set.h"
 #include "src/evaluate/evaluate.h"
 #include "src/evaluate/evaluate_cache.h"
+#include "src/evaluate/folder_set.h"
 #include "src/metrics/text_video_encoder.h"
 #include "src/report/evaluation_html.h"
 #include "wanlite/status.h"
@@ -148,7 +149,7 @@ absl::StatusOr<std::unique_ptr<EvaluationSet>> MakeSet(const EvaluateArgs& optio
     }
     WANLITE_ASSIGN_OR_RETURN(
         EvaluationSet made,
-        MakeDigitsSet(session.env(), parts.second, options.set_clips, options.set_seed));
+        digits::MakeDigitsSet(session.env(), parts.second, options.set_clips, options.set_seed));
     set = std::make_unique<EvaluationSet>(std::move(made));
     defaults.insert(defaults.begin(), "digits:" + JoinPath(parts.second, "classifier"));
   } else {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
-#include "src/train/digits_training.h"
+#include "src/digits/digits_training.h"
 #include "wanlite/status.h"
 
 namespace wanlite::cli {
@@ -20,9 +20,9 @@ struct TrainArgs {
 
 absl::Status RunTrain(const TrainArgs& options, Session& session) {
   if (options.threads > 0) at::set_num_threads(options.threads);
-  train::DigitsTrainingRun run;
+  digits::DigitsTrainingRun run;
   run.env = &session.env();
-  WANLITE_ASSIGN_OR_RETURN(run.options, train::LoadTrainOptions(session.env(), options.config));
+  WANLITE_ASSIGN_OR_RETURN(run.options, digits::LoadDigitsOptions(session.env(), options.config));
   const std::string& scans = run.options.data().scans_file();
   run.scans_path = absl::StartsWith(scans, "/") ? scans : JoinPath(Dirname(options.config), scans);
   run.out_dir = options.out;
@@ -34,7 +34,7 @@ absl::Status RunTrain(const TrainArgs& options, Session& session) {
     lines.push_back(line);
     session.Say(line + "\n");
   };
-  WANLITE_RETURN_IF_ERROR(train::TrainDigits(run));
+  WANLITE_RETURN_IF_ERROR(digits::TrainDigits(run));
   if (session.json) session.PrintJson(Json{{"out", options.out}, {"report", lines}});
   return absl::OkStatus();
 }
@@ -47,7 +47,7 @@ Command AddTrain(CLI::App& root) {
       AddCommand(root, "train", "Train the Wan-Digits model from its digits file",
                  "wanlite train --config examples/digits/train.textproto --out digits\n\n"
                  "Stages, in order: " +
-                     absl::StrJoin(train::DigitsStages(), ", ") +
+                     absl::StrJoin(digits::DigitsStages(), ", ") +
                      ".\nInterrupted or killed, the same command continues where it was.");
   CLI::App* app = command.app;
   auto options = std::make_shared<TrainArgs>();

@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "src/digits/digits_features.h"
 #include "src/evaluate/evaluate_videos.h"
 #include "src/metrics/extractors.h"
 #include "wanlite/status.h"
@@ -25,10 +26,12 @@ absl::StatusOr<CovarianceDivisor> ParseDivisor(const std::string& name) {
 absl::StatusOr<OpenedExtractors> OpenExtractors(const VideosOptions& options,
                                                 const std::vector<std::string>& defaults,
                                                 Env& env) {
+  ExtractorRegistry known = BuiltinExtractors();
+  WANLITE_RETURN_IF_ERROR(digits::RegisterDigitsFeatures(known));
   const bool asked = !options.extractors.empty();
   OpenedExtractors opened;
   for (const std::string& spec : asked ? options.extractors : defaults) {
-    auto extractor = OpenExtractor(env, spec, ExtractorOptions{options.fvd_sha256});
+    auto extractor = known.Open(env, spec, ExtractorOptions{options.fvd_sha256});
     if (extractor.ok()) {
       opened.extractors.push_back(*std::move(extractor));
     } else if (asked || !absl::IsNotFound(extractor.status())) {

@@ -372,6 +372,43 @@ absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
   return ParseTextProto(text, file_name, TextIndex(text, message.GetDescriptor()), message);
 }
 
+namespace {
+
+void AddFields(const Message& message, const std::string& prefix,
+               std::map<std::string, std::string>& fields) {
+  const pb::Descriptor& type = *message.GetDescriptor();
+  const pb::Reflection& reflection = *message.GetReflection();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const pb::FieldDescriptor& field = *type.field(i);
+    const std::string path = absl::StrCat(prefix, prefix.empty() ? "" : ".", field.name());
+    const bool is_message = field.cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE;
+    const auto add = [&](const std::string& where, int index) {
+      if (!is_message) {
+        pb::TextFormat::PrintFieldValueToString(message, &field, index, &fields[where]);
+      } else {
+        AddFields(index < 0 ? reflection.GetMessage(message, &field)
+                            : reflection.GetRepeatedMessage(message, &field, index),
+                  where, fields);
+      }
+    };
+    if (field.is_repeated()) {
+      for (int k = 0; k < reflection.FieldSize(message, &field); ++k) {
+        add(absl::StrCat(path, "[", k, "]"), k);
+      }
+    } else if (!field.has_presence() || reflection.HasField(message, &field)) {
+      add(path, -1);
+    }
+  }
+}
+
+}  // namespace
+
+std::map<std::string, std::string> FieldsByPath(const Message& message) {
+  std::map<std::string, std::string> fields;
+  AddFields(message, "", fields);
+  return fields;
+}
+
 std::string ResolvedText(const Message& message) {
   std::string text;
   ResolvedPrinter().Print(message, "", text);

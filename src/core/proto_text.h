@@ -8,6 +8,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
@@ -39,6 +40,9 @@ absl::Status ParseTextProto(absl::string_view text, absl::string_view file_name,
 // nor empty lists). The same message always gives the same text, and the text parses to the same
 // message.
 std::string ResolvedText(const google::protobuf::Message& message);
+
+// The same, field by field: "vae.loop.steps" -> "2600", "dim_mult[1]" -> "2".
+std::map<std::string, std::string> FieldsByPath(const google::protobuf::Message& message);
 
 }  // namespace wanlite
 

@@ -104,22 +104,51 @@ at::Tensor ClipToVideo(const at::Tensor& clip) {
   return (clip.permute({3, 0, 1, 2}).to(at::kFloat) / 127.5 - 1).unsqueeze(0).contiguous();
 }
 
-absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenExtractor(Env& env, absl::string_view spec,
-                                                                const ExtractorOptions& options) {
-  if (spec == "random3d") {
-    return CatchTorch(
-        []() -> std::unique_ptr<FeatureExtractor> { return std::make_unique<Random3d>(); });
+absl::Status ExtractorRegistry::Register(ExtractorKind kind) {
+  for (const ExtractorKind& known : kinds_) {
+    if (known.name == kind.name) {
+      return absl::AlreadyExistsError(absl::StrCat("extractor ", kind.name, " is there already"));
+    }
   }
-  if (spec == "transnetv2") return OpenDefaultTransNetV2(env);
-  absl::string_view path = spec;
-  if (absl::ConsumePrefix(&path, "transnetv2:") && !path.empty()) return OpenTransNetV2(env, path);
-  if (absl::ConsumePrefix(&path, "digits:") && !path.empty()) return OpenDigitsFeatures(env, path);
-  if (absl::ConsumePrefix(&path, "torchscript:") && !path.empty()) {
-    return OpenTorchScript(env, path, options);
+  kinds_.push_back(std::move(kind));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<FeatureExtractor>> ExtractorRegistry::Open(
+    Env& env, absl::string_view spec, const ExtractorOptions& options) const {
+  std::vector<std::string> known;
+  for (const ExtractorKind& kind : kinds_) {
+    const bool takes = !kind.argument.empty();
+    if (!takes || kind.argument_optional) {
+      if (spec == kind.name) return kind.open(env, "", options);
+      known.push_back(kind.name);
+    }
+    if (takes) {
+      absl::string_view argument = spec;
+      if (absl::ConsumePrefix(&argument, kind.name + ":") && !argument.empty()) {
+        return kind.open(env, argument, options);
+      }
+      known.push_back(absl::StrCat(kind.name, ":", kind.argument));
+    }
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown extractor '", spec,
-      "'; known are transnetv2, transnetv2:FILE, digits:DIR, torchscript:FILE, random3d"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown extractor '", spec, "'; known are ", absl::StrJoin(known, ", ")));
+}
+
+ExtractorRegistry BuiltinExtractors() {
+  const ExtractorKind kinds[] = {
+      {"transnetv2", "FILE", /*argument_optional=*/true,
+       [](Env& env, absl::string_view path, const ExtractorOptions&) {
+         return path.empty() ? OpenDefaultTransNetV2(env) : OpenTransNetV2(env, path);
+       }},
+      {"torchscript", "FILE", false, OpenTorchScript},
+      {"random3d", "", false, [](Env&, absl::string_view, const ExtractorOptions&) {
+         return CatchTorch(
+             []() -> std::unique_ptr<FeatureExtractor> { return std::make_unique<Random3d>(); });
+       }}};
+  ExtractorRegistry registry;
+  for (const ExtractorKind& kind : kinds) registry.Register(kind).IgnoreError();  // names differ
+  return registry;
 }
 
 }  // namespace wanlite

@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The feature extractors of this build, opened by a short text as the command line takes it.
+// Feature extractors, opened by a short text as the command line takes it, from a list that a
+// program puts together.
 #ifndef WANLITE_SRC_METRICS_EXTRACTORS_H_
 #define WANLITE_SRC_METRICS_EXTRACTORS_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,24 +23,38 @@ struct ExtractorOptions {
   std::vector<std::string> fvd_sha256;
 };
 
+// One kind of extractor: "NAME" or "NAME:ARGUMENT".
+struct ExtractorKind {
+  std::string name;      // "torchscript"
+  std::string argument;  // what the argument is, for people: "FILE"; empty: there is none
+  bool argument_optional = false;
+  // `argument` is empty when there is none.
+  std::function<absl::StatusOr<std::unique_ptr<FeatureExtractor>>(
+      Env& env, absl::string_view argument, const ExtractorOptions& options)>
+      open;
+};
+
+// A value; no singletons.
+class ExtractorRegistry {
+ public:
+  // AlreadyExists when there is a kind of this name.
+  absl::Status Register(ExtractorKind kind);
+  // InvalidArgument for a text that is none of the kinds, naming them all.
+  absl::StatusOr<std::unique_ptr<FeatureExtractor>> Open(Env& env, absl::string_view spec,
+                                                         const ExtractorOptions& options) const;
+
+ private:
+  std::vector<ExtractorKind> kinds_;
+};
+
+// Those of this area:
 //   transnetv2[:FILE]   "FD-TransNetV2", see OpenTransNetV2(). Without FILE: the environment
-//   variable
-//                       WANLITE_TRANSNETV2; NotFound, with the way to get the weights, when it is
-//                       unset
-//   digits:DIR          "FD-Digits", see OpenDigitsFeatures()
+//                       variable WANLITE_TRANSNETV2; NotFound, with the way to get the weights,
+//                       when it is unset
 //   torchscript:FILE    "FVD" or "FD-<file stem>", see OpenTorchScript()
 //   random3d            "FD-random3d": a small 3-D network with fixed random weights. For tests
-//   only
-// InvalidArgument for any other text, naming the known ones.
-absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenExtractor(Env& env, absl::string_view spec,
-                                                                const ExtractorOptions& options);
-
-// Pooled features of the digit-and-direction classifier in folder `dir`
-// (src/train/digits_classifier.h): 12 times its width. Frames of another size than 64x64 are
-// resized. InvalidArgument for clips of fewer than 5 frames. It was trained on the real clips of
-// Wan-Digits, so it knows these digits better than any other extractor, and nothing else.
-absl::StatusOr<std::unique_ptr<FeatureExtractor>> OpenDigitsFeatures(Env& env,
-                                                                     absl::string_view dir);
+//                       only
+ExtractorRegistry BuiltinExtractors();
 
 // A TorchScript file, run on the CPU in one of two conventions, found from the signature of
 // forward:

@@ -12,7 +12,6 @@
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
-#include "src/train/digits_classifier.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/temp_folder.h"
 
@@ -46,7 +45,7 @@ at::Tensor Clip(int64_t frames, int64_t height, int64_t width, uint64_t seed = 1
 }
 
 std::string Refused(const std::string& spec) {
-  const auto extractor = OpenExtractor(PosixEnv(), spec, {});
+  const auto extractor = BuiltinExtractors().Open(PosixEnv(), spec, {});
   REQUIRE_FALSE(extractor.ok());
   CHECK(extractor.status().code() == absl::StatusCode::kInvalidArgument);
   return std::string(extractor.status().message());
@@ -61,30 +60,46 @@ bool Contains(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("an unknown extractor is refused with the known ones") {
-  for (const char* spec : {"i3d", "", "transnetv2:", "torchscript:", "digits:"}) {
+  for (const char* spec : {"i3d", "", "transnetv2:", "torchscript:", "digits:d"}) {
     Contains(Refused(spec), "known are transnetv2, transnetv2:FILE");
   }
+}
+
+TEST_CASE("a program adds extractors of its own, under names that are free") {
+  ExtractorRegistry registry = BuiltinExtractors();
+  const ExtractorKind kind{"mine", "DIR", /*argument_optional=*/false,
+                           [](Env& env, absl::string_view dir, const ExtractorOptions& options) {
+                             CHECK(dir == "a:b");
+                             return BuiltinExtractors().Open(env, "random3d", options);
+                           }};
+  REQUIRE_OK(registry.Register(kind));
+  CHECK(absl::IsAlreadyExists(registry.Register(kind)));
+  ASSERT_OK_AND_ASSIGN(const auto opened, registry.Open(PosixEnv(), "mine:a:b", {}));
+  CHECK(opened->distance_name() == "FD-random3d");
+  const absl::Status bare = registry.Open(PosixEnv(), "mine", {}).status();
+  CHECK(bare.code() == absl::StatusCode::kInvalidArgument);
+  Contains(std::string(bare.message()), "random3d, mine:DIR");
 }
 
 TEST_CASE("TransNetV2 without weights says how to get them") {
   const char* before = std::getenv("WANLITE_TRANSNETV2");
   const std::string kept = before == nullptr ? "" : before;
   unsetenv("WANLITE_TRANSNETV2");
-  const auto unset = OpenExtractor(PosixEnv(), "transnetv2", {});
+  const auto unset = BuiltinExtractors().Open(PosixEnv(), "transnetv2", {});
   CHECK(absl::IsNotFound(unset.status()));
   Contains(std::string(unset.status().message()), "./dev setup");
   setenv("WANLITE_TRANSNETV2", "/no/such.safetensors", 1);
-  const auto absent = OpenExtractor(PosixEnv(), "transnetv2", {});
+  const auto absent = BuiltinExtractors().Open(PosixEnv(), "transnetv2", {});
   CHECK(absl::IsNotFound(absent.status()));
   Contains(std::string(absent.status().message()), "/no/such.safetensors");
   if (before == nullptr) unsetenv("WANLITE_TRANSNETV2");
   if (before != nullptr) setenv("WANLITE_TRANSNETV2", kept.c_str(), 1);
-  CHECK(absl::IsNotFound(OpenExtractor(PosixEnv(), "transnetv2:/no/such", {}).status()));
+  CHECK(absl::IsNotFound(BuiltinExtractors().Open(PosixEnv(), "transnetv2:/no/such", {}).status()));
 }
 
 TEST_CASE("random3d is the same in every process and refuses what is no clip") {
-  ASSERT_OK_AND_ASSIGN(const auto a, OpenExtractor(PosixEnv(), "random3d", {}));
-  ASSERT_OK_AND_ASSIGN(const auto b, OpenExtractor(PosixEnv(), "random3d", {}));
+  ASSERT_OK_AND_ASSIGN(const auto a, BuiltinExtractors().Open(PosixEnv(), "random3d", {}));
+  ASSERT_OK_AND_ASSIGN(const auto b, BuiltinExtractors().Open(PosixEnv(), "random3d", {}));
   CHECK(a->digest() == b->digest());
   CHECK(a->Extract(Clip(5, 16, 20))->equal(*b->Extract(Clip(5, 16, 20))));
   CHECK(a->Extract(Clip(5, 16, 20))->size(0) == a->dim());
@@ -95,31 +110,11 @@ TEST_CASE("random3d is the same in every process and refuses what is no clip") {
   }
 }
 
-TEST_CASE("digits features are the classifier's, of resized frames too") {
-  const TempFolder temp;
-  train::DigitsClassifier classifier(4);
-  classifier.InitParameters(1);
-  REQUIRE_OK(classifier.Save(PosixEnv(), temp / "classifier"));
-  ASSERT_OK_AND_ASSIGN(const auto extractor,
-                       OpenExtractor(PosixEnv(), "digits:" + (temp / "classifier"), {}));
-  CHECK(extractor->distance_name() == "FD-Digits");
-  CHECK(extractor->dim() == 48);
-  CHECK(extractor->digest() ==
-        Sha256Hex(*PosixEnv().ReadFile(temp / "classifier/model.safetensors")));
-  const at::Tensor clip = Clip(9, 64, 64);
-  const at::Tensor video = clip.to(at::kFloat).permute({3, 0, 1, 2}).unsqueeze(0) / 127.5 - 1;
-  CHECK(extractor->Extract(clip)->allclose(classifier.Features(video)[0], 1e-5, 1e-5));
-  // A constant clip is the same at any size.
-  CHECK(extractor->Extract(at::full({5, 20, 90, 3}, 99, at::kByte))
-            ->allclose(*extractor->Extract(at::full({5, 64, 64, 3}, 99, at::kByte)), 1e-4, 1e-4));
-  Contains(std::string(extractor->Extract(Clip(4, 64, 64)).status().message()), "4 frames");
-  CHECK(absl::IsNotFound(OpenExtractor(PosixEnv(), "digits:" + (temp / "no"), {}).status()));
-}
-
 TEST_CASE("any TorchScript module of one tensor runs under the name of its file") {
   const TempFolder temp;
   const std::string path = SaveModule(temp / "my.net.pt", kGeneric);
-  ASSERT_OK_AND_ASSIGN(const auto extractor, OpenExtractor(PosixEnv(), "torchscript:" + path, {}));
+  ASSERT_OK_AND_ASSIGN(const auto extractor,
+                       BuiltinExtractors().Open(PosixEnv(), "torchscript:" + path, {}));
   CHECK(extractor->distance_name() == "FD-my.net");
   CHECK(extractor->digest() == Sha256Hex(*PosixEnv().ReadFile(path)));
   Contains(extractor->preprocessing(), "not FVD");
@@ -137,7 +132,8 @@ TEST_CASE(
     "a module of StyleGAN-V's signature is called as I3D, and FVD only when its digest is pinned") {
   const TempFolder temp;
   const std::string path = SaveModule(temp / "i3d.pt", kI3d);
-  ASSERT_OK_AND_ASSIGN(const auto unpinned, OpenExtractor(PosixEnv(), "torchscript:" + path, {}));
+  ASSERT_OK_AND_ASSIGN(const auto unpinned,
+                       BuiltinExtractors().Open(PosixEnv(), "torchscript:" + path, {}));
   CHECK(unpinned->distance_name() == "FD-i3d");
   Contains(unpinned->preprocessing(), "not FVD");
   const at::Tensor clip = Clip(17, 10, 12);
@@ -151,15 +147,16 @@ TEST_CASE(
   CHECK(unpinned->Extract(Clip(12, 10, 12))->index({3}).item<float>() == 12);
 
   const std::string digest = Sha256Hex(*PosixEnv().ReadFile(path));
-  ASSERT_OK_AND_ASSIGN(const auto pinned, OpenExtractor(PosixEnv(), "torchscript:" + path,
-                                                        {{std::string(64, '0'), digest}}));
+  ASSERT_OK_AND_ASSIGN(const auto pinned,
+                       BuiltinExtractors().Open(PosixEnv(), "torchscript:" + path,
+                                                {{std::string(64, '0'), digest}}));
   CHECK(pinned->distance_name() == "FVD");
   CHECK(pinned->preprocessing().find("not FVD") == std::string::npos);
 
   const std::string other = SaveModule(temp / "other.pt", kGeneric);
   ASSERT_OK_AND_ASSIGN(const auto generic,
-                       OpenExtractor(PosixEnv(), "torchscript:" + other,
-                                     {{Sha256Hex(*PosixEnv().ReadFile(other))}}));
+                       BuiltinExtractors().Open(PosixEnv(), "torchscript:" + other,
+                                                {{Sha256Hex(*PosixEnv().ReadFile(other))}}));
   CHECK(generic->distance_name() == "FD-other");  // a pin does not make another network an I3D
 }
 
@@ -182,8 +179,8 @@ TEST_CASE("other signatures are refused beside the wanted ones") {
 TEST_CASE("a result of another shape, and a module that fails, are errors of the clip") {
   const TempFolder temp;
   const auto message = [&](const char* source) {
-    auto extractor =
-        OpenExtractor(PosixEnv(), "torchscript:" + SaveModule(temp / "bad.pt", source), {});
+    auto extractor = BuiltinExtractors().Open(
+        PosixEnv(), "torchscript:" + SaveModule(temp / "bad.pt", source), {});
     REQUIRE_OK(extractor);
     const auto features = (*extractor)->Extract(Clip(5, 6, 7));
     REQUIRE_FALSE(features.ok());
@@ -212,7 +209,7 @@ TEST_CASE("broken TorchScript files are refused, never a crash") {
   const std::string path = temp / "broken.pt";
   const auto open = [&](const std::string& bytes) {
     REQUIRE_OK(PosixEnv().WriteFileAtomically(path, bytes));
-    return OpenExtractor(PosixEnv(), "torchscript:" + path, {});
+    return BuiltinExtractors().Open(PosixEnv(), "torchscript:" + path, {});
   };
   for (size_t length = 0; length < good.size(); length += 1 + good.size() / 60) {
     const auto cut = open(good.substr(0, length));
@@ -229,7 +226,8 @@ TEST_CASE("broken TorchScript files are refused, never a crash") {
   Contains(std::string(open("not a zip file").status().message()),
            "broken.pt is not a TorchScript file");
   Contains(Refused("torchscript:tests/golden/data/frechet.safetensors"), "frechet.safetensors");
-  CHECK(absl::IsNotFound(OpenExtractor(PosixEnv(), "torchscript:/no/such.pt", {}).status()));
+  CHECK(absl::IsNotFound(
+      BuiltinExtractors().Open(PosixEnv(), "torchscript:/no/such.pt", {}).status()));
 }
 
 }  // namespace wanlite

@@ -32,7 +32,7 @@ ClipSet Squares(const std::string& name, int64_t count, int64_t first = 0) {
 }
 
 std::unique_ptr<FeatureExtractor> Random3d() {
-  ASSERT_OK_AND_ASSIGN(auto extractor, OpenExtractor(PosixEnv(), "random3d", {}));
+  ASSERT_OK_AND_ASSIGN(auto extractor, BuiltinExtractors().Open(PosixEnv(), "random3d", {}));
   return extractor;
 }
 

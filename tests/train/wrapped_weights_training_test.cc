@@ -5,9 +5,9 @@
 
 #include "src/core/libtorch.h"
 #include "src/quant/weight_int8.h"
-#include "src/train/trainer.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
+#include "wanlite/train.h"
 #include "wanlite/wrapped_weights.h"
 
 namespace wanlite::train {
@@ -19,15 +19,20 @@ using testing::ToyModel;
 // Brings a toy model's output to that of another one, training whatever takes gradients.
 class Imitation : public Objective {
  public:
-  explicit Imitation(std::shared_ptr<ToyModel> model) : model_(std::move(model)) {}
-  std::vector<NamedTensor> Parameters() override {
-    std::vector<NamedTensor> parameters;
+  explicit Imitation(std::shared_ptr<ToyModel> model, bool muon = false)
+      : model_(std::move(model)), muon_(muon) {}
+  std::vector<TrainedTensor> Parameters() override {
+    std::vector<TrainedTensor> parameters;
     for (const auto& item : model_->named_parameters()) {
-      if (item.value().requires_grad()) parameters.push_back({item.key(), item.value()});
+      if (!item.value().requires_grad()) continue;
+      TrainedTensor trained{item.key(), item.value()};
+      trained.decay = item.value().dim() == 2;
+      if (muon_ && trained.decay) trained.rule = UpdateRule::kMuon;
+      parameters.push_back(std::move(trained));
     }
     return parameters;
   }
-  at::Tensor Loss(int64_t step, int part, int parts) override {
+  Terms Loss(int64_t step, int part, int parts) override {
     const at::Tensor x =
         at::randn({32, 4}, at::detail::createCPUGenerator(100 + step)).slice(0, part, 32, parts);
     at::Tensor wanted;
@@ -35,34 +40,34 @@ class Imitation : public Objective {
       const at::NoGradGuard no_grad;
       wanted = teacher_->forward(x);
     }
-    return at::mse_loss(model_->forward(x), wanted);
+    return {at::mse_loss(model_->forward(x), wanted), {}};
   }
 
  private:
   std::shared_ptr<ToyModel> model_;
+  bool muon_;
   std::shared_ptr<ToyModel> teacher_ = MakeToyModel(1);
 };
 
 // Trains the model and returns its loss before and after.
 std::pair<double, double> TrainToy(const std::shared_ptr<ToyModel>& model, bool muon = false) {
-  Imitation objective(model);
-  const double before = objective.Loss(0, 0, 1).item<double>();
+  Imitation objective(model, muon);
+  const double before = objective.Loss(0, 0, 1).total.item<double>();
   LoopOptions options;
-  options.set_steps(150);
-  options.set_batch(32);
-  options.set_learning_rate(0.01);
-  options.set_weight_decay(0.1);
-  options.set_max_gradient_norm(1.0);
-  options.set_ema_decay(0.9);
-  options.set_state_every(50);
-  options.set_muon(muon);
+  options.steps = 150;
+  options.batch = 32;
+  options.learning_rate = 0.01;
+  options.weight_decay = 0.1;
+  options.max_gradient_norm = 1.0;
+  options.ema_decay = 0.9;
+  options.state_every = 50;
   const auto env = NewMemEnv();
   TrainRun run;
   run.env = env.get();
   run.what = "toy";
-  run.state_path = "state.safetensors";
-  REQUIRE_OK(Train(options, objective, run));
-  return {before, objective.Loss(0, 0, 1).item<double>()};
+  run.state_dir = "state";
+  REQUIRE_OK(Train(options, objective, run).status());
+  return {before, objective.Loss(0, 0, 1).total.item<double>()};
 }
 
 using Wrap = std::function<absl::StatusOr<std::unique_ptr<LinearWeight>>(
@@ -117,7 +122,7 @@ TEST_CASE("a low-rank branch trains over int8, whose bits stay") {
     if (!item.value().requires_grad()) frozen[item.key()] = item.value().clone();
   }
   Imitation objective(model);
-  for (const NamedTensor& trained : objective.Parameters()) {
+  for (const TrainedTensor& trained : objective.Parameters()) {
     INFO(trained.name);
     CHECK(trained.name.find("low_rank_") != std::string::npos);
   }

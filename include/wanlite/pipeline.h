@@ -83,7 +83,7 @@ struct RunOptions {
   const CancellationToken* cancel = nullptr;  // never when null
   at::Device device = at::Device(at::kCPU);
   const SampleSet* samples = nullptr;
-  ModelLibrary* models = nullptr;
+  ModelLibrary* models = nullptr;  // null over a folder: NewModelLibrary() of each stage
   ProcessGroup* group = nullptr;
 };
 

@@ -57,6 +57,7 @@ struct ActivationStream::Rep {
   std::vector<std::string> FoldersBefore(Kind kind, size_t step) const;
   std::set<std::string> NeededBefore(size_t step) const;
   absl::StatusOr<Values> ValuesBefore(Kind kind, size_t step, int64_t sample);
+  absl::Status CheckLease(const BlockLease& lease) const;
   absl::Status RunAt(const BlockLease& lease, Values& values) const;
   absl::Status WriteStep(Kind kind, const BlockLease& lease, const CancellationToken* cancel);
   absl::Status CheckReference() const {
@@ -157,15 +158,18 @@ absl::StatusOr<Values> ActivationStream::Rep::ValuesBefore(Kind kind, size_t ste
   return values;
 }
 
-absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& values) const {
+absl::Status ActivationStream::Rep::CheckLease(const BlockLease& lease) const {
   if (at == steps.size()) {
     return absl::FailedPreconditionError(absl::StrCat(component, ": all of its steps were run"));
   }
+  if (lease.block() == steps[at].block) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the activations are those of ", steps[at].block, ", leased is ", lease.block()));
+}
+
+absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& values) const {
+  WANLITE_RETURN_IF_ERROR(CheckLease(lease));
   const BlockSteps& now = steps[at];
-  if (lease.block() != now.block) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the activations are those of ", now.block, ", leased is ", lease.block()));
-  }
   const BlockProgram* program = ProgramOf(*view.FindComponent(component));
   return Annotate(CatchTorch([&] {
                     for (size_t i = now.begin; i < now.end; ++i) program->RunStep(i, values);
@@ -175,6 +179,7 @@ absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& value
 
 absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease,
                                               const CancellationToken* cancel) {
+  WANLITE_RETURN_IF_ERROR(CheckLease(lease));
   const std::string anew = FolderName(kind, at, true), once = FolderName(kind, at, false);
   const std::set<std::string> names_anew = Made(at, true), names_once = Made(at, false);
   for (const std::string& name : {anew, once}) WANLITE_RETURN_IF_ERROR(RemoveFolder(name));
@@ -183,17 +188,18 @@ absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease
     // Constants are as they were made: they are read in every block.
     ActivationWriter writer_anew(env, dir_anew, options.memory_bytes, options.dtype, false);
     ActivationWriter writer_once(env, dir_once, options.memory_bytes, std::nullopt, true);
+    const auto run_sample = [&](int64_t sample) -> absl::Status {
+      WANLITE_ASSIGN_OR_RETURN(Values values, ValuesBefore(kind, at, sample));
+      WANLITE_RETURN_IF_ERROR(RunAt(lease, values));
+      Values made_anew, made_once;
+      for (const std::string& name : names_anew) made_anew[name] = values[name];
+      for (const std::string& name : names_once) made_once[name] = values[name];
+      if (!names_anew.empty()) WANLITE_RETURN_IF_ERROR(writer_anew.Add(made_anew));
+      return names_once.empty() ? absl::OkStatus() : writer_once.Add(made_once);
+    };
     for (int64_t sample = 0; sample < size(); ++sample) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
-      absl::StatusOr<Values> values = ValuesBefore(kind, at, sample);
-      absl::Status done = values.status();
-      if (done.ok()) done = RunAt(lease, *values);
-      Values made_anew, made_once;
-      for (const std::string& name : steps[at].changes) {
-        (names_anew.contains(name) ? made_anew : made_once)[name] = (*values)[name];
-      }
-      if (done.ok() && !names_anew.empty()) done = writer_anew.Add(made_anew);
-      if (done.ok() && !names_once.empty()) done = writer_once.Add(made_once);
+      const absl::Status done = run_sample(sample);
       if (!done.ok()) return Annotate(done, absl::StrCat("sample ", sample));
     }
     if (!names_once.empty()) WANLITE_RETURN_IF_ERROR(writer_once.Finish());
@@ -305,6 +311,10 @@ absl::StatusOr<Values> ActivationStream::Reference(int64_t sample) const {
 
 absl::StatusOr<Values> ActivationStream::ReferenceOutput(int64_t sample) const {
   WANLITE_RETURN_IF_ERROR(rep_->CheckReference());
+  if (rep_->at == rep_->steps.size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(rep_->component, ": all of its steps were run"));
+  }
   for (const std::string& name : rep_->FoldersBefore(Rep::Kind::kReference, rep_->at + 1)) {
     if (rep_->env.FolderExists(JoinPath(rep_->dir, name))) continue;
     return absl::FailedPreconditionError(

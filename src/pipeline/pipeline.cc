@@ -18,6 +18,7 @@
 #include "src/pipeline/run_dir.h"
 #include "src/pipeline/stages.h"
 #include "src/proto/manifest.pb.h"
+#include "wanlite/model_library.h"
 #include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
@@ -59,9 +60,14 @@ absl::StatusOr<int64_t> BytesOf(const ModelFolder& folder) {
 // Runs one pass over one checkpoint into the next.
 class FolderRun {
  public:
-  FolderRun(Env& env, const ParsedRecipe& recipe, const ArchitectureRegistry& architectures,
-            const CompressOptions& options, RunDir& run)
-      : env_(env), recipe_(recipe), architectures_(architectures), options_(options), run_(run) {}
+  FolderRun(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
+            const ArchitectureRegistry& architectures, const CompressOptions& options, RunDir& run)
+      : env_(env),
+        recipe_(recipe),
+        folder_(folder),
+        architectures_(architectures),
+        options_(options),
+        run_(run) {}
 
   std::string StagePath(int number) const {
     return run_.StagePath(number, recipe_.stages()[number].pass->name());
@@ -126,6 +132,9 @@ class FolderRun {
     FolderStage stage(input, run_, number, *writer);
     PassContext context = ContextOf(env_, recipe_, options_);
     context.scratch = run_.ScratchPath(number);
+    const std::unique_ptr<ModelLibrary> models =
+        NewModelLibrary(env_, architectures_, folder_, input);
+    if (context.models == nullptr) context.models = models.get();
     WANLITE_ASSIGN_OR_RETURN(PassOutcome outcome, RunPass(recipe_stage, context, stage));
     report.resumed = outcome.resumed;
     report.bytes_before = outcome.bytes_before;
@@ -147,6 +156,7 @@ class FolderRun {
 
   Env& env_;
   const ParsedRecipe& recipe_;
+  const ModelFolder& folder_;
   const ArchitectureRegistry& architectures_;
   const CompressOptions& options_;
   RunDir& run_;
@@ -294,7 +304,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   RunDir& run = **opened;
   WANLITE_RETURN_IF_ERROR(CheckStages(run.state(), recipe, run_dir));
 
-  FolderRun folder_run(env, recipe, architectures, options, run);
+  FolderRun folder_run(env, recipe, folder, architectures, options, run);
   RunReport report;
   for (int i = 0; i < run.state().stages_size(); ++i) {
     report.passes.push_back(ReportOf(run.state().stages(i), recipe.stages()[i]));

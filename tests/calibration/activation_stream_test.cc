@@ -431,6 +431,24 @@ TEST_CASE("a stream is misused with a clear error") {
   REQUIRE_OK(stream->Enter("toy"));
   REQUIRE_OK(stream->Advance(lease));
   CHECK(stream->CanEnter("toy.blocks.0"));
+  {
+    // What somebody removed meanwhile is an error, as is a step behind the last.
+    const std::string pack = "/stream/input-0000/00000000.safetensors";
+    ASSERT_OK_AND_ASSIGN(const std::string bytes, env->ReadFile(pack));
+    REQUIRE_OK(env->RemoveFile(pack));
+    ASSERT_OK_AND_ASSIGN(const BlockLease block, view.Lease("toy.blocks.0"));
+    CHECK(absl::StrContains(stream->Advance(block).message(), "sample 0"));
+    REQUIRE_OK(env->WriteFileAtomically(pack, bytes));
+    REQUIRE_OK(stream->Advance(block));
+    for (const char* name : {"toy.blocks.1", "toy.blocks.2"}) {
+      ASSERT_OK_AND_ASSIGN(const BlockLease next, view.Lease(name));
+      REQUIRE_OK(stream->Advance(next));
+    }
+    REQUIRE_OK(stream->Advance(lease));
+    CHECK(absl::IsFailedPrecondition(stream->Advance(lease)));
+    CHECK(absl::IsFailedPrecondition(stream->Run(lease, 0).status()));
+    CHECK(absl::IsFailedPrecondition(stream->ReferenceOutput(0).status()));
+  }
 
   StreamOptions other;
   other.keep_reference = true;

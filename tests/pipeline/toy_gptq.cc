@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "wanlite/activation_stream.h"
@@ -106,9 +107,10 @@ class GridPass : public BlockPass {
 
  private:
   bool Rounds(const LinearInfo& linear) const {
-    const size_t number = linear.block.rfind('.') + 1;
-    return !linear.sensitive && number > 0 &&
-           std::stoull(linear.block.substr(number)) >= bits_.value() / 100;
+    uint64_t number = 0;
+    return !linear.sensitive &&
+           absl::SimpleAtoi(linear.block.substr(linear.block.rfind('.') + 1), &number) &&
+           number >= bits_.value() / 100;
   }
 
   static absl::StatusOr<at::Tensor> Collect(const ModelView& model, const BlockLease& block,

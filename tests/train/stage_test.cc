@@ -1,0 +1,352 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pass that trains inside a recipe: a pruned toy learns from the model that the recipe began
+// with.
+#include <google/protobuf/wrappers.pb.h>
+
+#include <atomic>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
+#include "tests/testing/catch.h"
+#include "tests/testing/temp_folder.h"
+#include "tests/train/program_toy.h"
+#include "wanlite/architecture.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/model_library.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/process_group.h"
+#include "wanlite/status.h"
+#include "wanlite/velocity_objective.h"
+
+namespace wanlite {
+namespace {
+
+using google::protobuf::Int64Value;
+using google::protobuf::Message;
+using testing::LineData;
+using testing::ProgramToy;
+
+std::atomic<int>& StepsTaken() {
+  static std::atomic<int>& steps = *new std::atomic<int>{0};
+  return steps;
+}
+
+// Leaves the first half of the hidden channels.
+class HalvePass : public BlockPass {
+ public:
+  absl::string_view name() const override { return "halve"; }
+  const Message& options() const override { return options_; }
+  absl::StatusOr<PassNotes> Plan(const ModelView&) const override { return PassNotes(); }
+  absl::Status ApplyPlan(ModelView& hollow, const Message*) const override {
+    return Halve(hollow, "");
+  }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message*,
+                        PassContext&) const override {
+    return Halve(model, block.block());
+  }
+
+ private:
+  static absl::Status Halve(ModelView& model, const std::string& block) {
+    for (const AxisGroup& group : std::vector<AxisGroup>(model.groups())) {
+      if (!block.empty() && group.block != block) continue;
+      WANLITE_RETURN_IF_ERROR(model.KeepUnits(group.name, at::arange(6, at::kLong)));
+    }
+    return absl::OkStatus();
+  }
+  const google::protobuf::BoolValue options_;
+};
+
+// Trains the toy for N steps to give what the recipe's input gave.
+class DistillPass : public ModelPass {
+ public:
+  explicit DistillPass(const Int64Value& steps) : steps_(steps) {}
+  absl::string_view name() const override { return "distill"; }
+  const Message& options() const override { return steps_; }
+  absl::StatusOr<PassNotes> Plan(const ModelView&) const override { return PassNotes(); }
+  absl::StatusOr<std::vector<std::string>> components(const ModelView&) const override {
+    return std::vector<std::string>{"toy"};
+  }
+  absl::Status RunModel(ModelView& model, const Message*, PassContext& context) const override {
+    WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
+    WANLITE_ASSIGN_OR_RETURN(ModelView teacher, context.models->Open("input", {"toy"}));
+    WANLITE_RETURN_IF_ERROR(teacher.LoadAll());
+    WANLITE_ASSIGN_OR_RETURN(const std::string taught_by, context.models->Fingerprint("input"));
+    const LineData data(12);
+    train::VelocityOptions velocity;
+    velocity.batch = 6;
+    velocity.seed = context.seed;
+    velocity.mix.data = 0;
+    velocity.mix.teacher = 1;
+    velocity.mix.features = {{"x", 1, 1, 0.5}, {"x", 2, 2, 0.5}};
+    WANLITE_ASSIGN_OR_RETURN(train::MasterWeights masters, train::MasterWeights::Of(model, "toy"));
+    train::TensorSelector selector;
+    selector.components = {"toy"};
+    WANLITE_ASSIGN_OR_RETURN(std::vector<train::TrainedTensor> tensors,
+                             train::TrainableTensors(model, selector));
+    WANLITE_ASSIGN_OR_RETURN(
+        const auto objective,
+        train::VelocityObjective::Create(*model.FindComponent("toy"), std::move(tensors),
+                                         teacher.FindComponent("toy"), data, velocity));
+    train::LoopOptions loop;
+    loop.steps = steps_.value();
+    loop.batch = 6;
+    loop.accumulate = 6;
+    loop.learning_rate = 0.01;
+    loop.ema_decay = 0.9;
+    loop.state_every = 2;
+    train::TrainRun run;
+    run.env = context.env;
+    run.what = "toy";
+    run.state_dir = JoinPath(scratch, "state");
+    run.max_shard_bytes = 3000;
+    run.identity = objective->identity();
+    run.identity["teacher"] = taught_by;
+    run.group = context.group;
+    run.cancel = context.cancel;
+    run.observe = [](const train::StepReport&) { ++StepsTaken(); };
+    WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report, train::Train(loop, *objective, run));
+    context.metrics["steps"] = static_cast<double>(report.steps);
+    return masters.Restore();
+  }
+
+ private:
+  const Int64Value steps_;
+};
+
+PassRegistry Passes() {
+  PassRegistry passes;
+  REQUIRE_OK(passes.Register("google.protobuf.BoolValue",
+                             [](const Message&) -> absl::StatusOr<std::unique_ptr<Pass>> {
+                               return std::make_unique<HalvePass>();
+                             }));
+  REQUIRE_OK(passes.Register("google.protobuf.Int64Value",
+                             [](const Message& steps) -> absl::StatusOr<std::unique_ptr<Pass>> {
+                               return std::make_unique<DistillPass>(
+                                   static_cast<const Int64Value&>(steps));
+                             }));
+  return passes;
+}
+
+ParsedRecipe Recipe(int steps) {
+  ASSERT_OK_AND_ASSIGN(
+      ParsedRecipe recipe,
+      ParsedRecipe::Parse(
+          absl::StrCat("seed: 5 passes { custom { [type.googleapis.com/google.protobuf.BoolValue] "
+                       "{} } } passes { custom { [type.googleapis.com/google.protobuf.Int64Value] "
+                       "{ value: ",
+                       steps, " } } }"),
+          "r.textproto", Passes()));
+  return recipe;
+}
+
+std::string Config(int64_t hidden) {
+  return nlohmann::json({{"_class_name", "ProgramToy"}, {"hidden", hidden}}).dump();
+}
+
+const ArchitectureRegistry& Architectures() {
+  static const ArchitectureRegistry& registry = *[] {
+    Architecture toy;
+    toy.name = "ProgramToy";
+    toy.role = ComponentRole::kDenoiser;
+    toy.build = [](absl::string_view text) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+      const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
+      return std::make_shared<ProgramToy>(8, config.value("hidden", int64_t{12}));
+    };
+    toy.to_diffusers = [](absl::string_view, const std::string& name) { return name; };
+    toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
+      return std::string(text);
+    };
+    toy.config_of = [](absl::string_view,
+                       const torch::nn::Module& module) -> absl::StatusOr<std::string> {
+      return Config(dynamic_cast<const ProgramToy&>(module).blocks[0]->up->out_features());
+    };
+    toy.recognizes = [](const std::vector<std::string>&) { return false; };
+    auto* list = new ArchitectureRegistry;
+    REQUIRE_OK(list->Register(std::move(toy)));
+    return list;
+  }();
+  return registry;
+}
+
+// With the checkpoint /in, stored in bf16: components toy and other.
+std::unique_ptr<Env> Disk() {
+  std::vector<Component> components;
+  for (const char* name : {"toy", "other"}) {
+    auto toy = std::make_shared<ProgramToy>();
+    toy->Randomize(name[0]);
+    components.push_back({name, ComponentRole::kDenoiser, "ProgramToy", Config(12), toy});
+  }
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create(std::move(components)));
+  REQUIRE_OK(view.Cast(at::kBFloat16));
+  std::unique_ptr<Env> env = NewMemEnv();
+  REQUIRE_OK(SaveCheckpoint(*env, "/in", view));
+  return env;
+}
+
+// Without assertions: threads call it.
+absl::StatusOr<ModelFolder> OpenToy(Env& env, const std::string& dir) {
+  return ModelFolder::Open(env, dir, {}, Architectures());
+}
+ModelFolder Open(Env& env, const std::string& dir) {
+  ASSERT_OK_AND_ASSIGN(ModelFolder folder, OpenToy(env, dir));
+  return folder;
+}
+
+absl::Status Compress(Env& env, const ParsedRecipe& recipe, ProcessGroup* group = nullptr) {
+  CompressOptions options;
+  options.out_dir = "/out";
+  options.group = group;
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder folder, OpenToy(env, "/in"));
+  return CompressFolder(env, recipe, folder, Architectures(), options).status();
+}
+absl::Status Compress(Env& env, int steps) { return Compress(env, Recipe(steps)); }
+
+std::map<std::string, std::string> FilesOf(Env& env, const std::string& dir) {
+  std::map<std::string, std::string> files;
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, env.ListFolder(dir));
+  for (const std::string& name : names) {
+    const std::string path = JoinPath(dir, name);
+    if (env.FolderExists(path)) {
+      for (const auto& [below, bytes] : FilesOf(env, path)) files[JoinPath(name, below)] = bytes;
+    } else {
+      ASSERT_OK_AND_ASSIGN(files[name], env.ReadFile(path));
+    }
+  }
+  return files;
+}
+
+// |student - teacher|^2 on points that were not trained on.
+double ErrorOf(Env& env, const std::string& dir) {
+  const auto output = [&](const std::string& of) {
+    ASSERT_OK_AND_ASSIGN(ModelView view, Open(env, of).BuildView());
+    REQUIRE_OK(view.LoadAll());
+    REQUIRE_OK(view.Cast(at::kFloat));
+    at::NoGradGuard no_grad;
+    return ProgramOf(*view.FindComponent("toy"))
+        ->Run({{"input", at::randn({50, 4}, at::detail::createCPUGenerator(1))}});
+  };
+  return (output(dir) - output("/in")).square().mean().item<double>();
+}
+
+TEST_CASE("A pruned model learns from the one that the recipe began with, inside the recipe") {
+  const std::unique_ptr<Env> short_disk = Disk(), long_disk = Disk();
+  REQUIRE_OK(Compress(*short_disk, 1));
+  REQUIRE_OK(Compress(*long_disk, 120));
+  const double before = ErrorOf(*short_disk, "/out"), after = ErrorOf(*long_disk, "/out");
+  INFO(before << " -> " << after);
+  CHECK(after < 0.3 * before);
+  // Trained in fp32, kept in the dtype that was there; nothing of the work is left.
+  ASSERT_OK_AND_ASSIGN(const ModelView view, Open(*long_disk, "/out").BuildView());
+  ASSERT_OK_AND_ASSIGN(const at::Tensor up, view.FindTensor("toy.blocks.0.up.weight"));
+  CHECK(up.scalar_type() == at::kBFloat16);
+  CHECK(up.sizes() == at::IntArrayRef({6, 8}));
+  CHECK_FALSE(long_disk->FolderExists("/out.run"));
+}
+
+TEST_CASE("A recipe that trains, killed at any write, goes on to the same bytes") {
+  constexpr int kSteps = 4;
+  const std::unique_ptr<Env> whole = Disk();
+  const auto counting = NewFaultEnv(*whole, -1);
+  StepsTaken() = 0;
+  REQUIRE_OK(Compress(*counting, kSteps));
+  REQUIRE(StepsTaken() == kSteps);
+  const std::map<std::string, std::string> expected = FilesOf(*whole, "/out");
+  const int64_t writes = counting->writes();
+  int fewest = kSteps;
+  for (int64_t fail_at = 0; fail_at < writes; ++fail_at) {
+    const std::unique_ptr<Env> disk = Disk();
+    {
+      const auto failing = NewFaultEnv(*disk, fail_at);
+      // At the end nothing but cleaning up is left, which may fail without a word.
+      if (Compress(*failing, kSteps).ok()) REQUIRE(fail_at > writes - 10);
+    }
+    StepsTaken() = 0;
+    INFO("killed at write " << fail_at << " of " << writes);
+    const absl::Status again = Compress(*disk, kSteps);
+    if (absl::IsAlreadyExists(again)) {
+      // Everything but the end of the cleaning up was done.
+      REQUIRE(FilesOf(*disk, "/out") == expected);
+      continue;
+    }
+    REQUIRE_OK(again);
+    REQUIRE(FilesOf(*disk, "/out") == expected);
+    REQUIRE_FALSE(disk->FolderExists("/out.run"));
+    fewest = std::min(fewest, StepsTaken().load());
+  }
+  CHECK(fewest == 0);  // what was trained before a kill was not trained again
+}
+
+// What a process of rank > 0 does beside the one that runs the recipe: the same pass on the same
+// model, with nothing of its own on the disk.
+absl::Status Assist(Env& env, int steps, ProcessGroup& group) {
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder input, OpenToy(env, "/in"));
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder halved, OpenToy(env, "/halved"));
+  WANLITE_ASSIGN_OR_RETURN(ModelView view, halved.BuildView());
+  WANLITE_RETURN_IF_ERROR(view.LoadAll());
+  const std::unique_ptr<ModelLibrary> models = NewModelLibrary(env, Architectures(), input, halved);
+  PassContext context;
+  context.env = &env;
+  context.progress = &SilentProgress();
+  context.seed = 5;
+  context.scratch = "/nowhere";
+  context.models = models.get();
+  context.group = &group;
+  Int64Value value;
+  value.set_value(steps);
+  return DistillPass(value).RunModel(view, nullptr, context);
+}
+
+TEST_CASE("Two and three processes train inside the recipe as one does") {
+  constexpr int kSteps = 5;
+  const std::unique_ptr<Env> alone = Disk();
+  REQUIRE_OK(Compress(*alone, kSteps));
+  // The input of the stage that trains.
+  const auto halved = [](Env& env) {
+    ASSERT_OK_AND_ASSIGN(
+        const ParsedRecipe recipe,
+        ParsedRecipe::Parse("passes { custom { [type.googleapis.com/google.protobuf.BoolValue] {} "
+                            "} }",
+                            "r.textproto", Passes()));
+    CompressOptions options;
+    options.out_dir = "/halved";
+    REQUIRE_OK(CompressFolder(env, recipe, Open(env, "/in"), Architectures(), options));
+  };
+  const testing::TempFolder temp;
+  const ParsedRecipe recipe = Recipe(kSteps);
+  for (const int ranks : {2, 3}) {
+    const std::unique_ptr<Env> disk = Disk();
+    halved(*disk);
+    std::vector<absl::Status> results(ranks);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+      threads.emplace_back([&, rank] {
+        auto group = JoinLocalGroup(temp / absl::StrCat("group", ranks), rank, ranks, 60);
+        results[rank] = !group.ok() ? group.status()
+                        : rank == 0 ? Compress(*disk, recipe, group->get())
+                                    : Assist(*disk, kSteps, **group);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const absl::Status& result : results) REQUIRE_OK(result);
+    // Sums of several pieces are rounded before they meet: the same up to that, in bf16.
+    ASSERT_OK_AND_ASSIGN(ModelView one, Open(*alone, "/out").BuildView());
+    ASSERT_OK_AND_ASSIGN(ModelView many, Open(*disk, "/out").BuildView());
+    REQUIRE_OK(one.LoadAll());
+    REQUIRE_OK(many.LoadAll());
+    const std::vector<NamedTensor> a = one.Tensors(), b = many.Tensors();
+    constexpr double kTolerance = 0.01;  // two steps of bf16
+    for (size_t i = 0; i < a.size(); ++i) {
+      INFO(a[i].name);
+      CHECK(at::allclose(a[i].tensor.to(at::kFloat), b[i].tensor.to(at::kFloat), kTolerance,
+                         kTolerance));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace wanlite

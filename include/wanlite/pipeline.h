@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,23 @@ absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe,
 absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, ModelView& hollow,
                                                  const PlanOptions& options = {});
 
+// Measures a quality for the floors of repeats.
+class QualityGauge {
+ public:
+  virtual ~QualityGauge();
+  // What recipes call it: "weight-cosine".
+  virtual absl::string_view name() const = 0;
+  // Higher is better. `now` is what the passes so far have made of `original`, or the original
+  // itself. The same for the same models. May throw c10::Error.
+  virtual absl::StatusOr<double> Measure(const ModelFolder& original, const ModelFolder& now,
+                                         PassContext& context) const = 0;
+};
+
+// "weight-cosine": the cosine between all linear weights of the denoisers (of the model, when it
+// has none) and the original's, taken as one vector. Cheap, and blind to what weights do. For
+// models whose layers keep their shapes.
+const QualityGauge& WeightCosineGauge();
+
 struct PassReport {
   std::string pass;
   std::string label;  // RecipeStage::label
@@ -71,10 +89,14 @@ struct PassReport {
   int64_t bytes_before = 0;
   int64_t bytes_after = 0;
   std::map<std::string, double> metrics;
+  std::optional<double> gauge;  // of RecipeStage::floor
+  bool accepted = true;  // false: of a round that fell below its floor, no part of the result
 };
 
 struct RunReport {
   std::vector<PassReport> passes;
+  // Why the run stopped before its last stage: a round fell below its floor. Empty when it did not.
+  std::string stopped;
 };
 
 // What passes get: see PassContext.
@@ -94,6 +116,8 @@ struct CompressOptions : RunOptions {
   std::string run_dir;
   // Discard an unfinished run instead of continuing it.
   bool restart = false;
+  // For floors of repeats, beside WeightCosineGauge(). Not owned.
+  std::vector<const QualityGauge*> gauges;
 };
 
 struct InMemoryOptions : RunOptions {
@@ -106,7 +130,9 @@ struct InMemoryOptions : RunOptions {
 // complete. AlreadyExists when out_dir is there; InvalidArgument when one of out_dir and run_dir is
 // in the other or they are on two file systems; FailedPrecondition when run_dir holds a run of
 // another recipe, model or version, or anything that no run made there, which is never removed. A
-// run killed at any moment and started again gives the same bytes.
+// run killed at any moment and started again gives the same bytes. InvalidArgument, before anything
+// is written, for a floor whose gauge is not there; FailedPrecondition when already the first round
+// of a repeat falls below its floor and nothing comes before it.
 //
 // Blocks that no pass touches are not written again: where `folder` is a wanlite checkpoint, their
 // files in the output are hard links to its files, or copies where the file system has no links.
@@ -115,7 +141,8 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ArchitectureRegistry& architectures,
                                          const CompressOptions& options);
 
-// Runs the recipe over a model in memory. After an error the model is undefined.
+// Runs the recipe over a model in memory. After an error the model is undefined. Unimplemented for
+// a recipe with a floor: there is nothing to go back to.
 absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView& model,
                                            const InMemoryOptions& options = {});
 

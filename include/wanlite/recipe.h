@@ -7,10 +7,13 @@
 //   seed: 7
 //   passes { prune_magnitude { amount: 0.3 } }
 //   passes { quantize_int8 { rotation: CONVROT } }
+//   passes { repeat { rounds: 4 passes { … } floor { … } } }
 #ifndef WANLITE_RECIPE_H_
 #define WANLITE_RECIPE_H_
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +24,24 @@
 
 namespace wanlite {
 
+// A quality that a round of a repeat must keep.
+struct QualityFloor {
+  std::string gauge;  // QualityGauge::name()
+  double at_least = 0;
+  bool relative = false;  // at_least is a fraction of what the original has
+};
+
 // One run of one pass: an entry of the recipe's list, or of one round of a repeat in it.
 struct RecipeStage {
   std::shared_ptr<const Pass> pass;
-  std::string label;  // for people: "2/3 quantize-int8"
+  // For people: "2/3 quantize-int8"; in a repeat of ten rounds "3/10 prune-magnitude".
+  std::string label;
+  uint64_t seed = 0;  // the recipe's, and another one in each round of a repeat
+  int round = 0;      // from 1; 0 outside repeats
+  // Of a round that must keep a floor: what it leaves counts when the floor, measured after the
+  // round's last stage, was kept.
+  bool judged = false;
+  std::optional<QualityFloor> floor;  // at the last stage of such a round
 };
 
 class ParsedRecipe {

@@ -59,14 +59,19 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
                           {"resumed", pass.resumed},
                           {"bytes_before", pass.bytes_before},
                           {"bytes_after", pass.bytes_after},
-                          {"metrics", pass.metrics}});
-    absl::StrAppend(&text, pass.pass, ": ", FormatBytes(pass.bytes_before), " -> ",
+                          {"metrics", pass.metrics},
+                          {"accepted", pass.accepted}});
+    if (pass.gauge.has_value()) passes.back()["gauge"] = *pass.gauge;
+    absl::StrAppend(&text, pass.label, ": ", FormatBytes(pass.bytes_before), " -> ",
                     FormatBytes(pass.bytes_after), " in ", FormatSeconds(pass.seconds),
                     pass.resumed ? " (continued an earlier run)" : "", "\n");
     for (const auto& [name, value] : pass.metrics) {
       absl::StrAppend(&text, "  ", name, " = ", value, "\n");
     }
+    if (pass.gauge.has_value()) absl::StrAppend(&text, "  quality = ", *pass.gauge, "\n");
+    if (!pass.accepted) absl::StrAppend(&text, "  below the floor: not part of the result\n");
   }
+  if (!report.stopped.empty()) absl::StrAppend(&text, "stopped: ", report.stopped, "\n");
   absl::StrAppend(
       &text, options.out, ": ", FormatBytes(made.bytes()), ", ",
       FormatRatio(static_cast<double>(made.bytes()), static_cast<double>(folder.bytes())), " of ",
@@ -77,6 +82,7 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
                            {"bytes_before", folder.bytes()},
                            {"bytes_after", made.bytes()},
                            {"passes", passes},
+                           {"stopped", report.stopped},
                            {"peak_rss_bytes", PeakRssBytes()}});
   } else {
     session.Say(text);

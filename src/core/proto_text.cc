@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -105,7 +106,13 @@ std::string Between(absl::string_view text, absl::string_view before, absl::stri
 absl::Status Reword(absl::string_view file_name, const TextIndex& index,
                     const FirstError::Error& error) {
   const absl::string_view said = error.message;
-  const TextKey* key = index.Before(error.position);
+  // A value that no enum has is reported where the parser looks next, which may be the next field.
+  TextPosition at = error.position;
+  if (absl::StartsWith(said, "Unknown enumeration value")) {
+    at = at.column > 0 ? TextPosition{at.line, at.column - 1}
+                       : TextPosition{at.line - 1, std::numeric_limits<int>::max()};
+  }
+  const TextKey* key = index.Before(at);
   const std::string path = key != nullptr ? key->path : "";
   std::string found = Between(said, ", got: ", "\n");
   if (found.empty()) found = Between(said, "found \"", "\"");

@@ -32,7 +32,8 @@ class StandIn : public torch::nn::Module, public nn::Describable {
   void Describe(TopologyBuilder& topology) const override {
     for (const BlockInfo& block : declared.blocks) topology.Block(block.path, block.removable);
     for (const LinearInfo& linear : declared.linears) {
-      topology.Linear(linear.path, linear.kind, linear.stream, linear.sensitive);
+      topology.Linear(linear.path, linear.kind, linear.stream, linear.sensitive,
+                      linear.token_share);
     }
     for (const AxisGroup& group : declared.groups) topology.Group(group);
     for (const std::string& path : declared.float32_paths) topology.KeepFloat32(path);

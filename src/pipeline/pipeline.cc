@@ -5,12 +5,15 @@
 #include <google/protobuf/message.h>
 
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/checkpoint/folder_stamps.h"
+#include "src/core/catch_torch.h"
 #include "src/core/proto_text.h"
 #include "src/pipeline/block_streams.h"
 #include "src/pipeline/pass_runner.h"
@@ -33,12 +36,12 @@ double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-PassContext ContextOf(Env& env, const ParsedRecipe& recipe, const RunOptions& options) {
+PassContext ContextOf(Env& env, const RecipeStage& stage, const RunOptions& options) {
   PassContext context;
   context.env = &env;
   context.progress = options.progress != nullptr ? options.progress : &SilentProgress();
   context.cancel = options.cancel;
-  context.seed = recipe.seed();
+  context.seed = stage.seed;
   context.device = options.device;
   context.samples = options.samples;
   context.models = options.models;
@@ -57,18 +60,65 @@ absl::StatusOr<int64_t> BytesOf(const ModelFolder& folder) {
   return StoredBytes(view.Tensors());
 }
 
-// Runs one pass over one checkpoint into the next.
+absl::StatusOr<const QualityGauge*> FindGauge(const std::string& name,
+                                              const CompressOptions& options) {
+  std::vector<const QualityGauge*> known = options.gauges;
+  known.push_back(&WeightCosineGauge());
+  std::vector<std::string> names;
+  for (const QualityGauge* gauge : known) {
+    if (gauge->name() == name) return gauge;
+    names.push_back(std::string(gauge->name()));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("the recipe has a floor of the gauge '", name,
+                   "', which is not known here; there are: ", absl::StrJoin(names, ", ")));
+}
+
+absl::Status CheckGauges(const ParsedRecipe& recipe, const CompressOptions& options) {
+  for (const RecipeStage& stage : recipe.stages()) {
+    if (!stage.floor.has_value()) continue;
+    WANLITE_RETURN_IF_ERROR(FindGauge(stage.floor->gauge, options).status());
+  }
+  return absl::OkStatus();
+}
+
+// Runs the passes of a recipe over a folder, each over the checkpoint that the one before left.
 class FolderRun {
  public:
-  FolderRun(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
+  FolderRun(Env& env, const ParsedRecipe& recipe, const ModelFolder& original,
             const ArchitectureRegistry& architectures, const CompressOptions& options, RunDir& run)
       : env_(env),
         recipe_(recipe),
-        folder_(folder),
+        original_(original),
         architectures_(architectures),
         options_(options),
         run_(run) {}
 
+  // Nothing is left to run: all stages are complete, or a floor has ended the run.
+  bool Complete() const {
+    return !run_.state().stopped().empty() ||
+           run_.state().stages_size() == static_cast<int>(recipe_.stages().size());
+  }
+  // Of a complete run: where its result is until it is published.
+  absl::StatusOr<std::string> Result() const {
+    const int accepted = run_.state().accepted();
+    if (accepted > 0) return StagePath(accepted - 1);
+    return absl::FailedPreconditionError(
+        absl::StrCat("nothing is published, for no round kept its floor: ", run_.state().stopped(),
+                     "; restart with another recipe"));
+  }
+
+  // Runs the next stage.
+  absl::StatusOr<PassReport> Next() {
+    const int number = run_.state().stages_size();
+    ModelFolder input = original_;
+    if (number > 0) {
+      WANLITE_ASSIGN_OR_RETURN(input, OpenStage(number - 1));
+    }
+    return RunStage(number, input);
+  }
+
+ private:
   std::string StagePath(int number) const {
     return run_.StagePath(number, recipe_.stages()[number].pass->name());
   }
@@ -95,12 +145,55 @@ class FolderRun {
     *state.mutable_lineage() = lineage;
     state.set_bytes_before(report.bytes_before);
     state.set_bytes_after(report.bytes_after);
-    WANLITE_RETURN_IF_ERROR(run_.FinishStage(std::move(state)));
+    int accepted = recipe_stage.judged ? run_.state().accepted() : number + 1;
+    std::string stopped;
+    if (recipe_stage.floor.has_value()) {
+      WANLITE_ASSIGN_OR_RETURN(const double gauge, Measure(number, recipe_stage));
+      WANLITE_ASSIGN_OR_RETURN(const double least, LeastOf(number, recipe_stage));
+      report.gauge = gauge;
+      state.set_gauge(gauge);
+      if (gauge >= least) {
+        accepted = number + 1;
+      } else {
+        stopped = absl::StrCat(recipe_stage.label, " left ", recipe_stage.floor->gauge, " ", gauge,
+                               ", below the floor of ", least);
+      }
+    }
+    WANLITE_RETURN_IF_ERROR(run_.FinishStage(std::move(state), accepted, stopped));
     report.seconds = SecondsSince(begin);
     return report;
   }
 
- private:
+  absl::StatusOr<double> Measure(int number, const RecipeStage& recipe_stage) {
+    WANLITE_ASSIGN_OR_RETURN(const ModelFolder now, OpenStage(number));
+    return Measure(number, recipe_stage, now);
+  }
+
+  absl::StatusOr<double> Measure(int number, const RecipeStage& recipe_stage,
+                                 const ModelFolder& now) {
+    WANLITE_ASSIGN_OR_RETURN(const QualityGauge* const gauge,
+                             FindGauge(recipe_stage.floor->gauge, options_));
+    PassContext context = ContextOf(env_, recipe_stage, options_);
+    context.scratch = run_.ScratchPath(number);
+    const absl::StatusOr<double> value =
+        CatchTorch([&] { return gauge->Measure(original_, now, context); });
+    if (!value.ok()) return Annotate(value.status(), gauge->name());
+    if (std::isfinite(*value)) return *value;
+    return absl::InternalError(absl::StrCat(gauge->name(), ": the quality is ", *value));
+  }
+
+  // What the floor asks for. The original is measured once in a run.
+  absl::StatusOr<double> LeastOf(int number, const RecipeStage& recipe_stage) {
+    const QualityFloor& floor = *recipe_stage.floor;
+    if (!floor.relative) return floor.at_least;
+    const auto& known = run_.state().original_gauges();
+    if (known.find(floor.gauge) == known.end()) {
+      WANLITE_ASSIGN_OR_RETURN(const double value, Measure(number, recipe_stage, original_));
+      WANLITE_RETURN_IF_ERROR(run_.WriteOriginalGauge(floor.gauge, value));
+    }
+    return floor.at_least * run_.state().original_gauges().at(floor.gauge);
+  }
+
   // Killed after the checkpoint was complete and before that was recorded.
   absl::Status TakeFinished(int number, const ModelFolder& input, PassReport& report,
                             LineageEntry& lineage) {
@@ -130,10 +223,10 @@ class FolderRun {
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                              CheckpointWriter::Create(env_, StagePath(number)));
     FolderStage stage(input, run_, number, *writer);
-    PassContext context = ContextOf(env_, recipe_, options_);
+    PassContext context = ContextOf(env_, recipe_stage, options_);
     context.scratch = run_.ScratchPath(number);
     const std::unique_ptr<ModelLibrary> models =
-        NewModelLibrary(env_, architectures_, folder_, input);
+        NewModelLibrary(env_, architectures_, original_, input);
     if (context.models == nullptr) context.models = models.get();
     WANLITE_ASSIGN_OR_RETURN(PassOutcome outcome, RunPass(recipe_stage, context, stage));
     report.resumed = outcome.resumed;
@@ -156,7 +249,7 @@ class FolderRun {
 
   Env& env_;
   const ParsedRecipe& recipe_;
-  const ModelFolder& folder_;
+  const ModelFolder& original_;
   const ArchitectureRegistry& architectures_;
   const CompressOptions& options_;
   RunDir& run_;
@@ -170,6 +263,7 @@ PassReport ReportOf(const StageState& stage, const RecipeStage& recipe_stage) {
   report.bytes_before = stage.bytes_before();
   report.bytes_after = stage.bytes_after();
   report.metrics = Metrics(stage.lineage().metrics().begin(), stage.lineage().metrics().end());
+  if (stage.has_gauge()) report.gauge = stage.gauge();
   return report;
 }
 
@@ -193,7 +287,8 @@ absl::Status CheckPassNames(const ParsedRecipe& recipe) {
 absl::Status CheckStages(const RunState& state, const ParsedRecipe& recipe,
                          absl::string_view run_dir) {
   const size_t stages = recipe.stages().size();
-  bool same = static_cast<size_t>(state.stages_size()) <= stages;
+  bool same = static_cast<size_t>(state.stages_size()) <= stages && state.accepted() >= 0 &&
+              state.accepted() <= state.stages_size();
   for (int i = 0; same && i < state.stages_size(); ++i) {
     same = state.stages(i).pass() == recipe.stages()[i].pass->name();
   }
@@ -283,7 +378,6 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   const std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run")
                                                       : WithoutTrailingSlashes(options.run_dir);
   WANLITE_RETURN_IF_ERROR(CheckPlaces(env, out_dir, run_dir));
-  const int stages = static_cast<int>(recipe.stages().size());
   const absl::Status free = env.CheckAbsent(out_dir);
   const bool published = absl::IsAlreadyExists(free);
   if (!published) WANLITE_RETURN_IF_ERROR(free);
@@ -291,6 +385,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
 
   // Whatever the plan refuses is refused before anything is written.
   WANLITE_RETURN_IF_ERROR(CheckPassNames(recipe));
+  WANLITE_RETURN_IF_ERROR(CheckGauges(recipe, options));
   WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
   WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, folder.BuildView());
   WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), hollow, options.samples));
@@ -309,30 +404,32 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   for (int i = 0; i < run.state().stages_size(); ++i) {
     report.passes.push_back(ReportOf(run.state().stages(i), recipe.stages()[i]));
   }
-  const std::string last = folder_run.StagePath(stages - 1);
   if (published) {
     // Killed between the publication and the removal of the run folder?
-    const bool ours = run.state().stages_size() == stages && !env.FolderExists(last);
-    if (!ours) return free;
+    if (!folder_run.Complete()) return free;
+    const absl::StatusOr<std::string> result = folder_run.Result();
+    if (!result.ok() || env.FolderExists(*result)) return free;
   } else {
-    for (int stage = run.state().stages_size(); stage < stages; ++stage) {
+    while (!folder_run.Complete()) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(options.cancel));
-      ModelFolder input = folder;
-      if (stage > 0) {
-        WANLITE_ASSIGN_OR_RETURN(input, folder_run.OpenStage(stage - 1));
-      }
-      WANLITE_ASSIGN_OR_RETURN(PassReport pass, folder_run.RunStage(stage, input));
+      WANLITE_ASSIGN_OR_RETURN(PassReport pass, folder_run.Next());
       report.passes.push_back(std::move(pass));
     }
-    if (!env.FolderExists(last)) {
+    const absl::StatusOr<std::string> result = folder_run.Result();
+    if (!result.ok()) return Annotate(result.status(), run_dir);
+    if (!env.FolderExists(*result)) {
       return absl::FailedPreconditionError(absl::StrCat(
           run_dir, ": the run was complete and its result published, but it is not at ", out_dir,
           "; restart to run again"));
     }
     WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(out_dir)));
-    WANLITE_RETURN_IF_ERROR(
-        Annotate(env.Rename(last, out_dir), absl::StrCat("the compressed model is complete in ",
-                                                         last, " but cannot become ", out_dir)));
+    WANLITE_RETURN_IF_ERROR(Annotate(env.Rename(*result, out_dir),
+                                     absl::StrCat("the compressed model is complete in ", *result,
+                                                  " but cannot become ", out_dir)));
+  }
+  report.stopped = run.state().stopped();
+  for (size_t i = static_cast<size_t>(run.state().accepted()); i < report.passes.size(); ++i) {
+    report.passes[i].accepted = false;
   }
   WANLITE_RETURN_IF_ERROR(env.SyncFolder(Dirname(out_dir)));
   WANLITE_RETURN_IF_ERROR(
@@ -348,6 +445,11 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
         "CompressInMemory wants a model in memory, this one streams from files: call LoadAll() "
         "first");
   }
+  for (const RecipeStage& stage : recipe.stages()) {
+    if (!stage.floor.has_value()) continue;
+    return absl::UnimplementedError(
+        "a repeat with a floor runs over a folder only: in memory there is nothing to go back to");
+  }
   WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), model, options.samples));
   WANLITE_RETURN_IF_ERROR(Annotate(CheckInvariants(model, model.Tensors()), "input"));
   Env& env = PosixEnv();
@@ -355,7 +457,7 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
   for (size_t i = 0; i < recipe.stages().size(); ++i) {
     const Clock::time_point begin = Clock::now();
     const RecipeStage& recipe_stage = recipe.stages()[i];
-    PassContext context = ContextOf(env, recipe, options);
+    PassContext context = ContextOf(env, recipe_stage, options);
     if (!options.scratch_dir.empty()) {
       context.scratch = JoinPath(options.scratch_dir, absl::StrCat("pass-", i + 1));
       WANLITE_RETURN_IF_ERROR(env.CheckAbsent(context.scratch));

@@ -209,10 +209,13 @@ absl::Status RunDir::Discard() {
 absl::Status RunDir::BeginStage(int stage, absl::string_view pass) {
   const std::set<std::string> own{StageName(stage, pass), RecordsName(stage), ScratchName(stage)};
   const std::string input = stage > 0 ? state_.stages(stage - 1).folder() : "";
+  // What the run would go back to.
+  const std::string accepted =
+      state_.accepted() > 0 ? state_.stages(state_.accepted() - 1).folder() : "";
   const std::set<std::string> listed(state_.folders().begin(), state_.folders().end());
   std::set<std::string> kept;
   for (const std::string& name : listed) {
-    if (name == input || own.contains(name)) {
+    if (name == input || name == accepted || own.contains(name)) {
       kept.insert(name);
     } else {
       WANLITE_RETURN_IF_ERROR(env_.RemoveAll(JoinPath(path_, name)));
@@ -284,9 +287,19 @@ absl::Status RunDir::WriteRecord(int stage, size_t number, absl::string_view blo
                                   ResolvedText(record));
 }
 
-absl::Status RunDir::FinishStage(StageState stage) {
+absl::Status RunDir::WriteOriginalGauge(const std::string& gauge, double value) {
+  RunState next = state_;
+  (*next.mutable_original_gauges())[gauge] = value;
+  WANLITE_RETURN_IF_ERROR(WriteState(next));
+  state_ = std::move(next);
+  return absl::OkStatus();
+}
+
+absl::Status RunDir::FinishStage(StageState stage, int accepted, absl::string_view stopped) {
   RunState next = state_;
   *next.add_stages() = std::move(stage);
+  next.set_accepted(accepted);
+  next.set_stopped(std::string(stopped));
   WANLITE_RETURN_IF_ERROR(WriteState(next));
   state_ = std::move(next);
   return absl::OkStatus();

@@ -69,8 +69,10 @@ class RunDir {
   absl::Status WriteRecord(int stage, size_t number, absl::string_view block,
                            const Metrics& metrics);
 
-  // Records that the next stage is complete; durable when it returns.
-  absl::Status FinishStage(StageState stage);
+  // Records that the next stage is complete, how many may be published, and, unless empty, why none
+  // will follow. Durable when it returns.
+  absl::Status FinishStage(StageState stage, int accepted, absl::string_view stopped);
+  absl::Status WriteOriginalGauge(const std::string& gauge, double value);
   // The run is complete: removes what it made. Interrupted, it leaves a state that says so.
   absl::Status Remove();
 

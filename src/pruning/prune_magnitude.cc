@@ -119,6 +119,13 @@ class PruneMagnitude : public BlockPass {
     return absl::OkStatus();
   }
 
+  // Weights that are zero already count first, so a round prunes up to its share of the amount.
+  absl::StatusOr<std::unique_ptr<Pass>> AtRound(double from, double to) const override {
+    PruneMagnitudeOptions options = options_;
+    options.set_amount(options_.amount() * to);
+    return std::make_unique<PruneMagnitude>(std::move(options));
+  }
+
   void FinishMetrics(std::map<std::string, double>& metrics) const override {
     const auto weights = metrics.find("weights");
     if (weights == metrics.end() || weights->second == 0) return;

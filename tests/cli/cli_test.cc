@@ -165,6 +165,41 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
   CHECK(seconds.count() < 15);  // two processes on a busy machine
 }
 
+TEST_CASE(
+    "Rounds of a repeat are shown with their quality, and the one below the floor is not kept") {
+  const TempFolder temp;
+  Write(temp / "rounds.textproto",
+        "passes { repeat { rounds: 4 passes { prune_magnitude { amount: 0.8 } }\n"
+        "floor { gauge: 'weight-cosine' at_least: 0.9 } } }\n");
+  const Json plan =
+      RunWanliteJson({"plan", "--model", TinyModel(), "--recipe", temp / "rounds.textproto"});
+  REQUIRE(plan["passes"].size() == 4);
+  CHECK(plan["passes"][2]["label"] == "3/4 prune-magnitude");
+  CHECK(plan["passes"][2]["estimated"] == false);
+  CHECK(plan["passes"][0]["gflop_before"] == plan["passes"][3]["gflop_after"]);
+  const std::vector<std::string> compress{
+      "compress", "--model", TinyModel(), "--recipe", temp / "rounds.textproto", "--out"};
+  std::vector<std::string> to_json = compress;
+  to_json.push_back(temp / "a");
+  const Json report = RunWanliteJson(to_json);
+  const Json& passes = report["passes"];
+  REQUIRE(passes.size() >= 2);
+  REQUIRE(passes.size() <= 4);
+  for (size_t i = 0; i < passes.size(); ++i) {
+    const bool kept = passes[i]["gauge"].get<double>() >= 0.9;
+    CHECK(passes[i]["accepted"] == kept);
+    CHECK(kept == (i + 1 < passes.size()));
+  }
+  CHECK(absl::StrContains(report["stopped"].get<std::string>(), "below the floor of 0.9"));
+  std::vector<std::string> to_text = compress;
+  to_text.push_back(temp / "b");
+  const Outcome text = RunWanlite(to_text);
+  REQUIRE(text.code == 0);
+  CHECK(absl::StrContains(text.out, "1/4 prune-magnitude: "));
+  CHECK(absl::StrContains(text.out, "below the floor: not part of the result"));
+  CHECK(absl::StrContains(text.out, "stopped: "));
+}
+
 TEST_CASE("A model is compressed, inspected, run, evaluated and exported") {
   const TempFolder temp;
   Write(temp / "int8.textproto", "name: \"tiny\"\npasses { quantize_int8 { } }\n");

@@ -177,7 +177,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { distill { } }",
        "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
        "quantize_int8, "
-       "custom"},
+       "repeat, custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
        "r.textproto:1:36: passes[0].quantize_int8.rotation: unknown value 'CONVROTT', did you mean "
@@ -218,7 +218,39 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"", "r.textproto:1:1: passes: the recipe names no pass, write passes { NAME { … } }"},
       {"passes { quantize_int8 {} }\npasses { }",
        "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
-       "custom"},
+       "repeat, custom"},
+      // Repeats.
+      {"passes { repeat { passes { quantize_int8 {} } } }",
+       "r.textproto:1:10: passes[0].repeat.rounds: is missing; wanted the number of rounds, 1 or "
+       "more"},
+      {"passes { repeat { rounds: -2 passes { quantize_int8 {} } } }",
+       "r.textproto:1:27: passes[0].repeat.rounds: -2 is no number of rounds, wanted 1 or more"},
+      {"passes { repeat { rounds: 200 passes { quantize_int8 {} } passes { quantize_int8 {} } } }",
+       "r.textproto:1:27: passes[0].repeat.rounds: 200 rounds make 400 stages, at most 256 are "
+       "taken"},
+      {"passes { quantize_int8 {} } passes { repeat { rounds: 256 passes { quantize_int8 {} } } }",
+       "r.textproto:1:36: passes[1]: the passes and rounds up to here make 257 stages, at most 256 "
+       "are taken"},
+      {"passes { repeat { rounds: 2 } }",
+       "r.textproto:1:10: passes[0].repeat.passes: the repeat names no pass, write passes { NAME { "
+       "… } }"},
+      {"passes { repeat { rounds: 2 passes { repeat { rounds: 2 passes { quantize_int8 {} } } } } "
+       "}",
+       "r.textproto:1:45: passes[0].repeat.passes[0].repeat: a repeat cannot hold another one"},
+      {"passes { repeat { rounds: 2 passes { prune_magnitude { amount: 2 } } } }",
+       "r.textproto:1:64: passes[0].repeat.passes[0].prune_magnitude.amount: above 1"},
+      {"passes { repeat { rounds: 2 schedule: FAST passes { quantize_int8 {} } } }",
+       "r.textproto:1:39: passes[0].repeat.schedule: unknown value 'FAST', use one of LINEAR, "
+       "CUBIC"},
+      {"passes { repeat { rounds: 2 schedule: FAST\npasses { quantize_int8 {} } } }",
+       "r.textproto:1:39: passes[0].repeat.schedule: unknown value 'FAST', use one of LINEAR, "
+       "CUBIC"},
+      {"passes { repeat { rounds: 2 passes { quantize_int8 {} } floor { at_least: 1 } } }",
+       "r.textproto:1:57: passes[0].repeat.floor.gauge: is missing; wanted what measures the "
+       "quality"},
+      {"passes { repeat { rounds: 2 passes { quantize_int8 {} } floor { gauge: 'g' } } }",
+       "r.textproto:1:57: passes[0].repeat.floor.at_least: is missing; wanted what every round "
+       "must keep"},
       // What the pass itself refuses.
       {"passes {\n  prune_magnitude {\n    amount: 1.5\n  }\n}",
        "r.textproto:3:13: passes[0].prune_magnitude.amount: above 1"},
@@ -309,6 +341,29 @@ TEST_CASE("messages nested in each other through Any are counted") {
     bytes += {'\\', kDigits[byte >> 6], kDigits[byte >> 3 & 7], kDigits[byte & 7]};
   }
   CHECK(ErrorOf(bytes + "\" } }").find("messages are nested deeper than 64") != std::string::npos);
+}
+
+TEST_CASE("a repeat is resolved as any other field, and its text means the same") {
+  const std::string text =
+      "passes { repeat { rounds: 3 passes { quantize_int8 {} } floor { gauge: 'g' at_least: 0.5 } "
+      "} "
+      "}";
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe recipe, ParsedRecipe::Parse(text, "r", Passes()));
+  REQUIRE(recipe.stages().size() == 3);
+  // A pass without rounds of its own is the same in each.
+  CHECK(recipe.stages()[0].pass == recipe.stages()[2].pass);
+  for (const RecipeStage& stage : recipe.stages()) {
+    CHECK(stage.judged);
+    REQUIRE(stage.floor.has_value());
+    CHECK(stage.floor->gauge == "g");
+    CHECK(stage.floor->at_least == 0.5);
+    CHECK_FALSE(stage.floor->relative);
+  }
+  CHECK(recipe.resolved_text().find("schedule: LINEAR") != std::string::npos);
+  CHECK(recipe.resolved_text().find("rotation_group: 256") != std::string::npos);
+  ASSERT_OK_AND_ASSIGN(const ParsedRecipe again,
+                       ParsedRecipe::Parse(recipe.resolved_text(), "r", Passes()));
+  CHECK(again.Fingerprint() == recipe.Fingerprint());
 }
 
 TEST_CASE("a recipe of very many fields is refused, and a message quotes no whole recipe") {

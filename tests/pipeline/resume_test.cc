@@ -26,8 +26,10 @@ using testing::Tree;
 // Every kind of pass: with a decision before the first block, that gives widths, over one component
 // with a state of its own, with new formats by decision.
 ParsedRecipe EveryKind() {
-  return ToyRecipe("seed: 3 passes { prune_magnitude { amount: 0.3 scope: GLOBAL } }" +
-                   KeepStrongest(0.8) + Steps(3) + Int8Smallest());
+  return ToyRecipe(
+      "seed: 3 passes { prune_magnitude { amount: 0.3 scope: GLOBAL linears { components: "
+      "'toy' } } }" +
+      KeepStrongest(0.8) + Steps(3) + Int8Smallest());
 }
 
 using Files = std::map<std::string, std::string>;

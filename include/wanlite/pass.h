@@ -73,8 +73,10 @@ struct PassContext {
   // step before the last block runs: a component's rest that does nothing before its blocks, or one
   // without samples (whose blocks the pass then does not touch).
   ActivationStream* activations = nullptr;
-  ModelLibrary* models = nullptr;  // other models: teachers; null when not given
-  ProcessGroup* group = nullptr;   // the processes of this run; null when it is one
+  // Other models: teachers, the run's input, the model before this pass. Null in a run in memory
+  // that was given none.
+  ModelLibrary* models = nullptr;
+  ProcessGroup* group = nullptr;  // the processes of this run; null when it is one
   // Numbers for the lineage record. Counts and sums, never ratios: Decide() and every RunBlock()
   // start with an empty map, the pipeline keeps each block's numbers beside the block, adds them up
   // in block order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
@@ -102,6 +104,13 @@ class Pass {
   // durably, and is named by the message. Null, the default: nothing to decide.
   virtual absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Decide(
       ModelView& model, PassContext& context) const;
+  // Edits of the structure that reach beyond a block: ModelView::DropBlocks(), Rebuild(), and
+  // KeepUnits() of groups that are in several blocks. Done to the hollow model before ApplyPlan(),
+  // and to the model itself, which may be streaming, before RunBlock() or RunModel(): blocks are
+  // then those that are left, with values as edited. Reads no values. `decision` as of ApplyPlan().
+  // A ModelPass edits its components() alone. The default edits nothing.
+  virtual absl::Status Restructure(ModelView& model,
+                                   const google::protobuf::Message* decision) const;
   // Gives a hollow model the shapes, dtypes and weight formats (attributes included) that running
   // the pass would leave: SetLinearWeight() with weights made under a nn::HollowGuard, KeepUnits().
   // `decision`: of Decide(), or null where a plan is made before anything is decided (or there is

@@ -106,7 +106,7 @@ struct RunOptions {
   at::Device device = at::Device(at::kCPU);
   const SampleSet* samples = nullptr;
   ModelLibrary* models = nullptr;  // null over a folder: NewModelLibrary() of each stage
-  ProcessGroup* group = nullptr;
+  ProcessGroup* group = nullptr;   // whose rank 0 this is; others call AssistFolder()
 };
 
 struct CompressOptions : RunOptions {
@@ -140,6 +140,13 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ModelFolder& folder,
                                          const ArchitectureRegistry& architectures,
                                          const CompressOptions& options);
+
+// What the ranks above 0 of options.group do, in processes of their own, while rank 0 runs
+// CompressFolder() with the same recipe and folder on the same disk: they take part in the model
+// passes, which train together. Files are rank 0's. Returns when rank 0 is done; Unavailable when
+// it ended before.
+absl::Status AssistFolder(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
+                          const ArchitectureRegistry& architectures, const RunOptions& options);
 
 // Runs the recipe over a model in memory. After an error the model is undefined. Unimplemented for
 // a recipe with a floor: there is nothing to go back to.

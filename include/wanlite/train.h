@@ -152,11 +152,12 @@ struct TensorSelector {
   std::vector<std::string> include;     // globs over full paths; empty: all that train
   std::vector<std::string> exclude;
   bool muon = false;  // Muon for the matrices of linears that the topology does not call sensitive
+  double scale_rate = 1;  // of the learning rate, for scales of quantized weights that train
 };
 // Of a model in memory, by their full paths: the tensors of weights that say they train, and all
-// others of floating point. Biases, norms and other vectors do not decay. InvalidArgument for an
-// include pattern that fits nothing and for an empty selection; FailedPrecondition for a hollow
-// model.
+// others of floating point. Biases, norms, other vectors and scales do not decay. InvalidArgument
+// for an include pattern that fits nothing and for an empty selection; FailedPrecondition for a
+// hollow model.
 absl::StatusOr<std::vector<TrainedTensor>> TrainableTensors(const ModelView& model,
                                                             const TensorSelector& selector);
 

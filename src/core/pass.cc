@@ -26,6 +26,10 @@ absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Pass::Decide(
   return std::unique_ptr<google::protobuf::Message>();
 }
 
+absl::Status Pass::Restructure(ModelView& model, const google::protobuf::Message* decision) const {
+  return absl::OkStatus();
+}
+
 absl::Status Pass::ApplyPlan(ModelView& hollow, const google::protobuf::Message* decision) const {
   return absl::OkStatus();
 }

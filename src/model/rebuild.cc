@@ -284,7 +284,7 @@ class Rebuilder {
       }
       const std::string from = OldPath(path);
       nn::Linear* old = OldLinear(from);
-      if (old == nullptr || old->weight().format() == "dense") continue;
+      if (old == nullptr || old->weight().dense() != nullptr) continue;
       WANLITE_RETURN_IF_ERROR(MoveWeight(from, old, path, linear));
     }
     return absl::OkStatus();

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "wanlite/architecture.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -129,13 +130,70 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> TwinTree(const ModelView& mod
   return twins.at("");
 }
 
+// Built as the architecture builds it, where there is one: such a twin can be rebuilt like the
+// model.
+absl::StatusOr<std::shared_ptr<torch::nn::Module>> BuiltTwin(const Component& component,
+                                                             const std::string& config_json) {
+  at::NoGradGuard no_grad;
+  std::shared_ptr<torch::nn::Module> twin;
+  {
+    const nn::HollowGuard hollow;
+    WANLITE_ASSIGN_OR_RETURN(twin, component.definition->build(config_json));
+  }
+  if (twin == nullptr) {
+    return absl::InternalError(absl::StrCat(component.architecture, ": build gave no module"));
+  }
+  std::map<std::string, std::shared_ptr<torch::nn::Module>> twins;
+  for (const auto& item : twin->named_modules("", /*include_self=*/true)) {
+    twins[item.key()] = item.value();
+  }
+  for (const auto& item : component.module->named_modules("", /*include_self=*/true)) {
+    const auto found = twins.find(item.key());
+    if (found == twins.end()) {
+      return absl::InternalError(
+          absl::StrCat(component.architecture, ": its config builds no module '", item.key(), "'"));
+    }
+    const auto* linear = dynamic_cast<const nn::Linear*>(item.value().get());
+    auto* twin_linear = dynamic_cast<nn::Linear*>(found->second.get());
+    if (linear != nullptr && twin_linear != nullptr) {
+      WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> weight,
+                               HollowWeight(linear->weight()));
+      twin_linear->SetWeight(std::move(weight));
+    }
+    const auto tensors = found->second->named_parameters(/*recurse=*/false);
+    for (const auto& own : item.value()->named_parameters(/*recurse=*/false)) {
+      const at::Tensor* tensor = tensors.find(own.key());
+      if (tensor == nullptr || tensor->sizes() != own.value().sizes()) {
+        return absl::InternalError(absl::StrCat(component.architecture, ": its config does not ",
+                                                "give the sizes of ", item.key(), ".", own.key()));
+      }
+      if (tensor->scalar_type() != own.value().scalar_type()) {
+        at::Tensor handle = *tensor;
+        handle.set_data(Hollow(own.value()));
+      }
+    }
+  }
+  return twin;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelView> HollowTwin(const ModelView& model) {
   std::vector<Component> components = model.components();
   for (size_t i = 0; i < components.size(); ++i) {
-    absl::StatusOr<std::shared_ptr<torch::nn::Module>> module =
-        CatchTorch([&] { return TwinTree(model, model.components()[i]); });
+    const Component& component = model.components()[i];
+    const Architecture* definition = component.definition.get();
+    const bool built = definition != nullptr && definition->config_of;
+    if (built) {
+      WANLITE_ASSIGN_OR_RETURN(components[i].config_json, CatchTorch([&] {
+                                 return definition->config_of(component.config_json,
+                                                              *component.module);
+                               }));
+      components[i].resized = false;
+    }
+    absl::StatusOr<std::shared_ptr<torch::nn::Module>> module = CatchTorch([&] {
+      return built ? BuiltTwin(component, components[i].config_json) : TwinTree(model, component);
+    });
     if (!module.ok()) return Annotate(module.status(), "planning on a model in memory");
     components[i].module = *std::move(module);
   }

@@ -10,9 +10,9 @@
 
 namespace wanlite {
 
-// The same components, blocks, linears, groups, tensors, shapes, dtypes and weight formats, of
-// modules that stand for those of `model`: they have no forward. No more than one layer is copied
-// at a time.
+// The same components, blocks, linears, groups, tensors, shapes, dtypes and weight formats. Modules
+// are built by Component::definition; where there is none they stand for those of `model`, without
+// a forward. No more than one layer is copied at a time.
 absl::StatusOr<ModelView> HollowTwin(const ModelView& model);
 
 }  // namespace wanlite

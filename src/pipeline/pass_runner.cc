@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/model/dump.h"
+#include "src/pipeline/assist.h"
 #include "src/pipeline/block_streams.h"
 #include "src/pipeline/invariants.h"
 #include "src/pipeline/plan.h"
@@ -112,9 +114,23 @@ class PassRunner {
         absl::StrCat(pass_.name(), ": its decision changed the plan, which it called exact"));
   }
 
+  // Edits the model as its plan was, and notes what components that changes.
+  absl::Status Restructure(ModelView& model, const google::protobuf::Message* decision) {
+    const std::vector<Component> before = model.components();
+    WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&] { return pass_.Restructure(model, decision); })));
+    for (size_t i = 0; i < before.size(); ++i) {
+      const Component& now = model.components()[i];
+      if (now.module != before[i].module || now.resized != before[i].resized) {
+        restructured_.insert(now.name);
+      }
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status RunBlocks(const BlockPass& pass, const google::protobuf::Message* decision,
                          PassOutcome& outcome) {
     WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Model());
+    WANLITE_RETURN_IF_ERROR(Restructure(*model, decision));
     const std::vector<BlockInfo> blocks = model->blocks();
     std::vector<bool> touched(blocks.size()), done(blocks.size());
     std::vector<std::optional<Metrics>> published(blocks.size());
@@ -193,8 +209,11 @@ class PassRunner {
                                const std::string& block) {
     WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, model.BlockTensors(block)));
     const std::string& component = model.ComponentOf(block).name;
-    WANLITE_ASSIGN_OR_RETURN(const bool adopted, stage_.Adopt(component, block));
-    if (adopted) return Metrics();
+    // Files of a component whose structure was edited hold what it was before.
+    if (!restructured_.contains(component)) {
+      WANLITE_ASSIGN_OR_RETURN(const bool adopted, stage_.Adopt(component, block));
+      if (adopted) return Metrics();
+    }
     if (std::optional<Metrics> published = stage_.Published(number, block)) {
       resumed_ = true;
       return *std::move(published);
@@ -221,8 +240,11 @@ class PassRunner {
           absl::StrCat(pass_.name(), ": asks for the component '", name, "', which is not there"));
     }
     WANLITE_ASSIGN_OR_RETURN(ModelView* const model, stage_.Load(wanted));
+    WANLITE_RETURN_IF_ERROR(Restructure(*input, decision));
+    if (model != input) WANLITE_RETURN_IF_ERROR(Restructure(*model, decision));
     WANLITE_RETURN_IF_ERROR(Named(CheckFinite(model->Tensors()), "input"));
     PassContext context = NewContext();
+    WANLITE_RETURN_IF_ERROR(TellDecision(context.group, decision));
     WANLITE_RETURN_IF_ERROR(
         Named(CatchTorch([&] { return pass.RunModel(*model, decision, context); })));
     AddTo(outcome.metrics, context.metrics);
@@ -255,6 +277,7 @@ class PassRunner {
   ProgressSink& progress_;
   Stage& stage_;
   bool resumed_ = false;
+  std::set<std::string> restructured_;  // components
 };
 
 }  // namespace

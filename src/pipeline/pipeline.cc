@@ -15,6 +15,7 @@
 #include "src/checkpoint/folder_stamps.h"
 #include "src/core/catch_torch.h"
 #include "src/core/proto_text.h"
+#include "src/pipeline/assist.h"
 #include "src/pipeline/block_streams.h"
 #include "src/pipeline/pass_runner.h"
 #include "src/pipeline/plan.h"
@@ -22,6 +23,7 @@
 #include "src/pipeline/stages.h"
 #include "src/proto/manifest.pb.h"
 #include "wanlite/model_library.h"
+#include "wanlite/process_group.h"
 #include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
@@ -228,6 +230,9 @@ class FolderRun {
     const std::unique_ptr<ModelLibrary> models =
         NewModelLibrary(env_, architectures_, original_, input);
     if (context.models == nullptr) context.models = models.get();
+    if (dynamic_cast<const ModelPass*>(&pass) != nullptr) {
+      WANLITE_RETURN_IF_ERROR(TellStage(context.group, {number, input.dir(), context.scratch}));
+    }
     WANLITE_ASSIGN_OR_RETURN(PassOutcome outcome, RunPass(recipe_stage, context, stage));
     report.resumed = outcome.resumed;
     report.bytes_before = outcome.bytes_before;
@@ -374,6 +379,11 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
                                          const ArchitectureRegistry& architectures,
                                          const CompressOptions& options) {
   if (options.out_dir.empty()) return absl::InvalidArgumentError("out_dir is empty");
+  if (options.group != nullptr && options.group->rank() != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "rank ", options.group->rank(), " of a group cannot run a recipe: rank 0 does, and the ",
+        "others call AssistFolder()"));
+  }
   const std::string out_dir = WithoutTrailingSlashes(options.out_dir);
   const std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run")
                                                       : WithoutTrailingSlashes(options.run_dir);
@@ -415,6 +425,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
       WANLITE_ASSIGN_OR_RETURN(PassReport pass, folder_run.Next());
       report.passes.push_back(std::move(pass));
     }
+    WANLITE_RETURN_IF_ERROR(TellStage(options.group, {}));
     const absl::StatusOr<std::string> result = folder_run.Result();
     if (!result.ok()) return Annotate(result.status(), run_dir);
     if (!env.FolderExists(*result)) {
@@ -436,6 +447,43 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
       Annotate(run.Remove(),
                absl::StrCat(out_dir, " is complete, but the run folder could not be removed")));
   return report;
+}
+
+absl::Status AssistFolder(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
+                          const ArchitectureRegistry& architectures, const RunOptions& options) {
+  if (options.group == nullptr || options.group->rank() == 0) {
+    return absl::InvalidArgumentError("AssistFolder() is for the ranks of a group above 0");
+  }
+  while (true) {
+    WANLITE_ASSIGN_OR_RETURN(const AssistedStage told, HearStage(*options.group));
+    if (told.number < 0) return absl::OkStatus();
+    const auto stages = static_cast<int>(recipe.stages().size());
+    const ModelPass* pass =
+        told.number < stages
+            ? dynamic_cast<const ModelPass*>(recipe.stages()[told.number].pass.get())
+            : nullptr;
+    if (pass == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("rank 0 is at stage ", told.number + 1,
+                                                     ", which is no model pass of this recipe"));
+    }
+    ModelFolder input = folder;
+    if (told.input != folder.dir()) {
+      WANLITE_ASSIGN_OR_RETURN(input,
+                               ModelFolder::Open(env, told.input, OpenOptions(), architectures));
+    }
+    WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, input.BuildView());
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, pass->components(hollow));
+    WANLITE_ASSIGN_OR_RETURN(ModelView model, input.BuildView(wanted));
+    WANLITE_RETURN_IF_ERROR(model.LoadAll());
+    WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<google::protobuf::Message> decision,
+                             HearDecision(*options.group));
+    PassContext context = ContextOf(env, recipe.stages()[told.number], options);
+    context.scratch = told.scratch;
+    const std::unique_ptr<ModelLibrary> models = NewModelLibrary(env, architectures, folder, input);
+    if (context.models == nullptr) context.models = models.get();
+    WANLITE_RETURN_IF_ERROR(Annotate(
+        CatchTorch([&] { return pass->RunModel(model, decision.get(), context); }), pass->name()));
+  }
 }
 
 absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView& model,

@@ -54,7 +54,28 @@ std::string AttributeText(const std::string& json) {
       ")");
 }
 
-absl::StatusOr<Structure> StructureOf(const ModelView& model) {
+// What the blocks of a model are called, by what they were called in the first place.
+std::map<std::string, std::string> NamesByOrigin(const ModelView& model) {
+  std::map<std::string, std::string> names;
+  for (const BlockInfo& block : model.blocks()) names[block.origin] = block.path;
+  return names;
+}
+
+// names: of the model that this one was made of. Blocks have these, so that one that got another
+// number is still the same one.
+absl::StatusOr<Structure> StructureOf(const ModelView& model,
+                                      const std::map<std::string, std::string>& names) {
+  std::map<std::string, std::string> renamed;  // block -> its name before
+  for (const BlockInfo& block : model.blocks()) {
+    const auto name = names.find(block.origin);
+    if (name == names.end() || name->second == block.path) continue;
+    renamed[block.path] = name->second;
+  }
+  const auto name_of = [&](const std::string& path) {
+    const auto found = renamed.find(model.BlockOf(path));
+    if (found == renamed.end()) return path;
+    return absl::StrCat(found->second, path.substr(found->first.size()));
+  };
   Structure structure;
   std::set<std::string> of_weights;
   for (const LinearInfo& linear : model.linears()) {
@@ -71,13 +92,14 @@ absl::StatusOr<Structure> StructureOf(const ModelView& model) {
             : absl::StrCat(std::string(weight->format()), AttributeText(weight->attributes()));
     part.shape = absl::StrCat("[", weight->out_features(), ", ", weight->in_features(), "]");
     part.parameters = weight->out_features() * weight->in_features();
-    structure.Add(linear.path, std::move(part));
+    structure.Add(name_of(linear.path), std::move(part));
   }
   for (const NamedTensor& named : model.Tensors()) {
     if (of_weights.contains(named.name)) continue;
-    structure.Add(named.name, {DtypeName(named.tensor.scalar_type()),
-                               absl::StrCat("[", absl::StrJoin(named.tensor.sizes(), ", "), "]"),
-                               BytesOf(named.tensor), named.tensor.numel()});
+    structure.Add(name_of(named.name),
+                  {DtypeName(named.tensor.scalar_type()),
+                   absl::StrCat("[", absl::StrJoin(named.tensor.sizes(), ", "), "]"),
+                   BytesOf(named.tensor), named.tensor.numel()});
   }
   return structure;
 }
@@ -131,9 +153,11 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
                                   ModelView& hollow) {
   const auto plan_onto = [&]() -> absl::StatusOr<PassPlan> {
     WANLITE_ASSIGN_OR_RETURN(PassNotes notes, pass.Plan(hollow));
-    WANLITE_ASSIGN_OR_RETURN(const Structure before, StructureOf(hollow));
+    const std::map<std::string, std::string> names = NamesByOrigin(hollow);
+    WANLITE_ASSIGN_OR_RETURN(const Structure before, StructureOf(hollow, names));
+    WANLITE_RETURN_IF_ERROR(pass.Restructure(hollow, decision));
     WANLITE_RETURN_IF_ERROR(pass.ApplyPlan(hollow, decision));
-    WANLITE_ASSIGN_OR_RETURN(const Structure after, StructureOf(hollow));
+    WANLITE_ASSIGN_OR_RETURN(const Structure after, StructureOf(hollow, names));
     PassPlan plan;
     plan.pass = std::string(pass.name());
     plan.estimated = !notes.exact && decision == nullptr;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/pipeline/assist.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -33,18 +34,7 @@ absl::StatusOr<std::optional<Decision>> FolderStage::ReadDecision() {
   Decision decision;
   decision.metrics = Metrics(record->metrics().begin(), record->metrics().end());
   if (!record->type().empty()) {
-    const google::protobuf::Descriptor* type =
-        google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(record->type());
-    if (type == nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the unfinished run holds a decision of the type ", record->type(),
-                       ", which this program does not know"));
-    }
-    decision.message.reset(
-        google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
-    if (!decision.message->ParseFromString(record->value())) {
-      return absl::DataLossError(absl::StrCat("the stored decision is no ", record->type()));
-    }
+    WANLITE_ASSIGN_OR_RETURN(decision.message, ParseDecision(record->type(), record->value()));
   }
   return std::optional<Decision>(std::move(decision));
 }

@@ -33,8 +33,15 @@ absl::StatusOr<std::vector<TrainedTensor>> TrainableTensors(const ModelView& mod
     }
   }
   std::set<std::string> inner;  // matrices inside the networks
+  std::set<std::string> scales;
   for (const LinearInfo& linear : model.linears()) {
     if (!linear.sensitive) inner.insert(absl::StrCat(linear.path, ".weight"));
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
+    for (const WeightTensor& part : weight->State()) {
+      if (part.role == WeightTensor::Role::kScale) {
+        scales.insert(absl::StrCat(linear.path, ".", part.name));
+      }
+    }
   }
   std::vector<TrainedTensor> trained;
   std::vector<bool> fits(selector.include.size());
@@ -59,8 +66,9 @@ absl::StatusOr<std::vector<TrainedTensor>> TrainableTensors(const ModelView& mod
     const bool vector = tensor.dim() < 2 || tensor.numel() == tensor.size(0);
     const bool muon = selector.muon && tensor.dim() == 2 && tensor.size(0) > 1 &&
                       tensor.size(1) > 1 && inner.contains(named.name);
-    trained.push_back({named.name, tensor, /*rate_scale=*/1, /*decay=*/!vector,
-                       muon ? UpdateRule::kMuon : UpdateRule::kAdamW});
+    const bool scale = scales.contains(named.name);
+    trained.push_back({named.name, tensor, scale ? selector.scale_rate : 1,
+                       /*decay=*/!vector && !scale, muon ? UpdateRule::kMuon : UpdateRule::kAdamW});
   }
   for (size_t i = 0; i < fits.size(); ++i) {
     if (!fits[i]) {

@@ -35,8 +35,8 @@ TEST_CASE("a pass goes by one name: the recipe's field in kebab case, its option
       ParsedRecipe::Parse("passes { prune_magnitude { amount: 0.5 } } passes { quantize_int8 {} }",
                           "r", BuiltinPasses());
   REQUIRE_OK(recipe);
-  for (size_t i = 0; i < recipe->passes().size(); ++i) {
-    const Pass& pass = *recipe->passes()[i];
+  for (const RecipeStage& stage : recipe->stages()) {
+    const Pass& pass = *stage.pass;
     std::string kebab(pass.name());
     std::string camel = "wanlite.";
     bool upper = true;

@@ -99,7 +99,7 @@ TEST_CASE("Fine-tuning that was killed goes on to the same bytes") {
   REQUIRE_OK(Finetune(Run(*counting)));
   const std::map<std::string, std::string> expected = FilesOf(*whole, "/out");
   // Every write is tried by the tests of the pipeline and of the loop: here some.
-  for (int64_t fail_at = 3; fail_at < counting->writes(); fail_at += 23) {
+  for (int64_t fail_at = 3; fail_at < counting->writes(); fail_at += 41) {
     const std::unique_ptr<Env> disk = DiskWithClips(2);
     {
       const auto failing = NewFaultEnv(*disk, fail_at);

@@ -55,9 +55,15 @@ void CompareLinear(int64_t m, int64_t n, int64_t k, at::ScalarType dtype, int64_
   Check(Same(cuda, cpu), "int8_linear m=" + std::to_string(m) + " n=" + std::to_string(n) +
                              " k=" + std::to_string(k) + " dtype=" + c10::toString(dtype) +
                              " group=" + std::to_string(group));
-  const auto [q_cpu, s_cpu] = QuantizePerToken(x);
-  const auto [q_cuda, s_cuda] = QuantizePerToken(x.cuda());
-  Check(Same(q_cuda, q_cpu) && Same(s_cuda, s_cpu), "quantize_per_token k=" + std::to_string(k));
+  const auto [q_cpu, s_cpu] = QuantizePerToken(x, group);
+  const auto [q_cuda, s_cuda] = QuantizePerToken(x.cuda(), group);
+  Check(Same(q_cuda, q_cpu) && Same(s_cuda, s_cpu),
+        "quantize_per_token k=" + std::to_string(k) + " group=" + std::to_string(group));
+  Check(Same(Int8Gemm(q_cuda, s_cuda, weight.cuda(), scale.cuda(),
+                      has_bias ? std::optional<at::Tensor>(bias->cuda()) : std::nullopt, dtype),
+             cpu),
+        "int8_gemm m=" + std::to_string(m) + " n=" + std::to_string(n) + " k=" + std::to_string(k) +
+            " dtype=" + c10::toString(dtype));
   if (group != 0) {
     Check(Same(HadamardRotate(x.cuda(), group), HadamardRotate(x, group)),
           "hadamard_rotate group=" + std::to_string(group));

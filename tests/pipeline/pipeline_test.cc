@@ -240,6 +240,18 @@ TEST_CASE("blocks that no pass touches are adopted: the same file, neither read 
   REQUIRE_OK(ModelFolder::Open(*env, "/out", verify, testing::ToyArchitectures()));
 }
 
+TEST_CASE("a pass finds the run's input and the model before itself") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  REQUIRE_OK(Compress(*env, ToyRecipe(ScaleModel(2) + testing::Remember())));
+  ASSERT_OK_AND_ASSIGN(const at::Tensor before,
+                       LoadedView(*env, "/in").FindTensor("toy.head.bias"));
+  CHECK(LoadedView(*env, "/out").FindTensor("toy.head.bias")->equal(before * 3));
+  // In memory there are none but those that are given.
+  ModelView model = LoadedView(*env, "/in");
+  CHECK(CompressInMemory(ToyRecipe(testing::Remember()), model).status() ==
+        absl::FailedPreconditionError("remember: no models"));
+}
+
 // A disk without hard links.
 class NoLinks : public ForwardingEnv<Env> {
  public:

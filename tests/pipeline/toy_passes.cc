@@ -15,6 +15,7 @@
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
+#include "wanlite/model_library.h"
 #include "wanlite/status.h"
 
 namespace wanlite::testing {
@@ -29,6 +30,7 @@ using google::protobuf::ListValue;
 using google::protobuf::Message;
 using google::protobuf::StringValue;
 using google::protobuf::Struct;
+using google::protobuf::UInt32Value;
 
 std::string ConfigText(int64_t hidden) {
   return nlohmann::json({{"_class_name", "ToyModel"}, {"hidden", hidden}}).dump();
@@ -262,6 +264,33 @@ class StepsPass : public ToyPass<ModelPass> {
   const Int32Value steps_;
 };
 
+// Takes the head's bias of `toy` from other models: that of the run's input and the one before this
+// pass, added up.
+class RememberPass : public ToyPass<ModelPass> {
+ public:
+  explicit RememberPass(const UInt32Value& unused) : options_(unused) {}
+  absl::string_view name() const override { return "remember"; }
+  const Message& options() const override { return options_; }
+  absl::StatusOr<std::vector<std::string>> components(const ModelView& model) const override {
+    return std::vector<std::string>{"toy"};
+  }
+  absl::Status RunModel(ModelView& model, const Message* decision,
+                        PassContext& context) const override {
+    if (context.models == nullptr) return absl::FailedPreconditionError("no models");
+    at::Tensor sum = at::zeros({3});
+    for (const char* ref : {"input", "before"}) {
+      WANLITE_ASSIGN_OR_RETURN(ModelView other, context.models->Open(ref, {"toy"}));
+      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, other.Lease("toy"));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor bias, other.FindTensor("toy.head.bias"));
+      sum += bias.detach();
+    }
+    return model.SetTensor("toy.head.bias", sum);
+  }
+
+ private:
+  const UInt32Value options_;
+};
+
 class MisbehavePass : public ToyPass<BlockPass> {
  public:
   explicit MisbehavePass(const StringValue& rule) : rule_(rule) {}
@@ -356,6 +385,7 @@ PassRegistry ToyPasses() {
   AddPass<FloatValue, KeepStrongestPass>(registry);
   AddPass<BoolValue, Int8SmallestPass>(registry);
   AddPass<Int32Value, StepsPass>(registry);
+  AddPass<UInt32Value, RememberPass>(registry);
   return registry;
 }
 
@@ -379,6 +409,7 @@ std::string KeepStrongest(double share) { return Custom("FloatValue", absl::StrC
 std::string Int8Smallest() { return Custom("BoolValue", "true"); }
 std::string ScaleModel(double factor) { return Custom("DoubleValue", absl::StrCat(factor)); }
 std::string Steps(int steps) { return Custom("Int32Value", absl::StrCat(steps)); }
+std::string Remember() { return Custom("UInt32Value", "1"); }
 std::string Misbehave(const std::string& rule) {
   return Custom("StringValue", absl::StrCat("\"", rule, "\""));
 }

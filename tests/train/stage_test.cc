@@ -281,46 +281,22 @@ TEST_CASE("A recipe that trains, killed at any write, goes on to the same bytes"
   CHECK(fewest == 0);  // what was trained before a kill was not trained again
 }
 
-// What a process of rank > 0 does beside the one that runs the recipe: the same pass on the same
-// model, with nothing of its own on the disk.
-absl::Status Assist(Env& env, int steps, ProcessGroup& group) {
-  WANLITE_ASSIGN_OR_RETURN(const ModelFolder input, OpenToy(env, "/in"));
-  WANLITE_ASSIGN_OR_RETURN(const ModelFolder halved, OpenToy(env, "/halved"));
-  WANLITE_ASSIGN_OR_RETURN(ModelView view, halved.BuildView());
-  WANLITE_RETURN_IF_ERROR(view.LoadAll());
-  const std::unique_ptr<ModelLibrary> models = NewModelLibrary(env, Architectures(), input, halved);
-  PassContext context;
-  context.env = &env;
-  context.progress = &SilentProgress();
-  context.seed = 5;
-  context.scratch = "/nowhere";
-  context.models = models.get();
-  context.group = &group;
-  Int64Value value;
-  value.set_value(steps);
-  return DistillPass(value).RunModel(view, nullptr, context);
+// What a process of rank > 0 does beside the one that runs the recipe.
+absl::Status Assist(Env& env, const ParsedRecipe& recipe, ProcessGroup& group) {
+  WANLITE_ASSIGN_OR_RETURN(const ModelFolder folder, OpenToy(env, "/in"));
+  RunOptions options;
+  options.group = &group;
+  return AssistFolder(env, recipe, folder, Architectures(), options);
 }
 
 TEST_CASE("Two and three processes train inside the recipe as one does") {
   constexpr int kSteps = 5;
   const std::unique_ptr<Env> alone = Disk();
   REQUIRE_OK(Compress(*alone, kSteps));
-  // The input of the stage that trains.
-  const auto halved = [](Env& env) {
-    ASSERT_OK_AND_ASSIGN(
-        const ParsedRecipe recipe,
-        ParsedRecipe::Parse("passes { custom { [type.googleapis.com/google.protobuf.BoolValue] {} "
-                            "} }",
-                            "r.textproto", Passes()));
-    CompressOptions options;
-    options.out_dir = "/halved";
-    REQUIRE_OK(CompressFolder(env, recipe, Open(env, "/in"), Architectures(), options));
-  };
   const testing::TempFolder temp;
   const ParsedRecipe recipe = Recipe(kSteps);
   for (const int ranks : {2, 3}) {
     const std::unique_ptr<Env> disk = Disk();
-    halved(*disk);
     std::vector<absl::Status> results(ranks);
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank) {
@@ -328,11 +304,12 @@ TEST_CASE("Two and three processes train inside the recipe as one does") {
         auto group = JoinLocalGroup(temp / absl::StrCat("group", ranks), rank, ranks, 60);
         results[rank] = !group.ok() ? group.status()
                         : rank == 0 ? Compress(*disk, recipe, group->get())
-                                    : Assist(*disk, kSteps, **group);
+                                    : Assist(*disk, recipe, **group);
       });
     }
     for (std::thread& thread : threads) thread.join();
     for (const absl::Status& result : results) REQUIRE_OK(result);
+    CHECK_FALSE(disk->FolderExists("/out.run"));
     // Sums of several pieces are rounded before they meet: the same up to that, in bf16.
     ASSERT_OK_AND_ASSIGN(ModelView one, Open(*alone, "/out").BuildView());
     ASSERT_OK_AND_ASSIGN(ModelView many, Open(*disk, "/out").BuildView());
@@ -346,6 +323,28 @@ TEST_CASE("Two and three processes train inside the recipe as one does") {
                          kTolerance));
     }
   }
+}
+
+TEST_CASE("Rank 0 runs the recipe; when it fails, those who assist end too") {
+  const testing::TempFolder temp;
+  const ParsedRecipe recipe = Recipe(4);
+  const std::unique_ptr<Env> disk = Disk();
+  const auto failing = NewFaultEnv(*disk, 40);
+  std::vector<absl::Status> results(2);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto group = JoinLocalGroup(temp / "group", rank, 2, 60);
+      results[rank] = !group.ok() ? group.status()
+                      : rank == 0 ? Compress(*failing, recipe, group->get())
+                                  : Assist(*disk, recipe, **group);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_FALSE(results[0].ok());
+  CHECK(absl::IsUnavailable(results[1]));
+  const std::unique_ptr<ProcessGroup> alone = AloneGroup();
+  CHECK(Assist(*disk, recipe, *alone).code() == absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

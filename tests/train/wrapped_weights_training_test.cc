@@ -155,5 +155,26 @@ TEST_CASE("a model that was trained under fake quantization is the int8 model, t
   }
 }
 
+TEST_CASE("scales that learn their step are trained at a rate of their own, without decay") {
+  const auto model = MakeToyModel(2);
+  WrapHidden(*model, [](std::unique_ptr<LinearWeight> base) {
+    return MakeFakeInt8Weight(std::move(base), 4, /*learned=*/true);
+  });
+  std::vector<Component> components{testing::ToyComponent(model)};
+  ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));
+  TensorSelector selector;
+  selector.scale_rate = 0.25;
+  ASSERT_OK_AND_ASSIGN(const std::vector<TrainedTensor> tensors, TrainableTensors(view, selector));
+  int scales = 0;
+  for (const TrainedTensor& trained : tensors) {
+    INFO(trained.name);
+    const bool scale = trained.name.find("scale") != std::string::npos;
+    scales += scale;
+    CHECK(trained.rate_scale == (scale ? 0.25 : 1.0));
+    if (scale) CHECK_FALSE(trained.decay);
+  }
+  CHECK(scales == 6);
+}
+
 }  // namespace
 }  // namespace wanlite::train

@@ -101,6 +101,7 @@ absl::Status Run(const std::string& out_dir) {
   auto regressor = std::make_shared<Regressor>(std::vector<int64_t>{256, 256, 256});
   regressor->Randomize(/*seed=*/1);
   wanlite::ArchitectureRegistry architectures;
+  architectures.weight_formats() = wanlite::BuiltinWeightFormats();
   WANLITE_RETURN_IF_ERROR(architectures.Register(Regressor::Definition()));
   std::vector<wanlite::Component> components;
   components.push_back(

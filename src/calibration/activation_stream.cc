@@ -153,7 +153,11 @@ absl::StatusOr<Values> ActivationStream::Rep::ValuesBefore(Kind kind, size_t ste
     if (reader == nullptr) {
       WANLITE_ASSIGN_OR_RETURN(reader, ActivationReader::Open(env, JoinPath(dir, name)));
     }
-    WANLITE_RETURN_IF_ERROR(reader->Read(sample, values));
+    const absl::Status read = reader->Read(sample, values);
+    if (!read.ok()) {
+      readers.erase(name);  // it keeps what it has seen of the folder
+      return read;
+    }
   }
   return values;
 }

@@ -23,11 +23,11 @@ TEST_CASE("every pass that recipes can name is registered") {
       *PassSpec::descriptor()->FindOneofByName("pass");
   for (int i = 0; i < passes.field_count(); ++i) {
     const google::protobuf::FieldDescriptor& field = *passes.field(i);
-    if (field.name() == "custom") continue;
+    if (field.name() == "custom" || field.name() == "repeat") continue;  // no passes of their own
     INFO(field.name());
     CHECK(std::count(types.begin(), types.end(), field.message_type()->full_name()) == 1);
   }
-  CHECK(types.size() == static_cast<size_t>(passes.field_count()) - 1);
+  CHECK(types.size() == static_cast<size_t>(passes.field_count()) - 2);
 }
 
 TEST_CASE("a pass goes by one name: the recipe's field in kebab case, its options in camel case") {

@@ -28,6 +28,7 @@ using testing::ReadTree;
 ArchitectureRegistry Transformers() {
   ArchitectureRegistry registry;
   REQUIRE_OK(registry.Register(wan::DitArchitecture()));
+  registry.weight_formats() = testing::Toys().weight_formats();
   return registry;
 }
 

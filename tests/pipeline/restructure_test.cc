@@ -128,6 +128,7 @@ const ArchitectureRegistry& EditableNetworks() {
   static const ArchitectureRegistry& registry = *[] {
     auto* list = new ArchitectureRegistry;
     REQUIRE_OK(list->Register(testing::ToyArchitecture()));
+    list->weight_formats() = BuiltinWeightFormats();
     return list;
   }();
   return registry;

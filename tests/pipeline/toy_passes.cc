@@ -22,6 +22,7 @@ namespace wanlite::testing {
 namespace {
 
 using google::protobuf::BoolValue;
+using google::protobuf::BytesValue;
 using google::protobuf::DoubleValue;
 using google::protobuf::FloatValue;
 using google::protobuf::Int32Value;
@@ -30,7 +31,6 @@ using google::protobuf::ListValue;
 using google::protobuf::Message;
 using google::protobuf::StringValue;
 using google::protobuf::Struct;
-using google::protobuf::UInt32Value;
 
 std::string ConfigText(int64_t hidden) {
   return nlohmann::json({{"_class_name", "ToyModel"}, {"hidden", hidden}}).dump();
@@ -268,7 +268,7 @@ class StepsPass : public ToyPass<ModelPass> {
 // pass, added up.
 class RememberPass : public ToyPass<ModelPass> {
  public:
-  explicit RememberPass(const UInt32Value& unused) : options_(unused) {}
+  explicit RememberPass(const BytesValue& unused) : options_(unused) {}
   absl::string_view name() const override { return "remember"; }
   const Message& options() const override { return options_; }
   absl::StatusOr<std::vector<std::string>> components(const ModelView& model) const override {
@@ -288,7 +288,7 @@ class RememberPass : public ToyPass<ModelPass> {
   }
 
  private:
-  const UInt32Value options_;
+  const BytesValue options_;
 };
 
 class MisbehavePass : public ToyPass<BlockPass> {
@@ -385,7 +385,7 @@ PassRegistry ToyPasses() {
   AddPass<FloatValue, KeepStrongestPass>(registry);
   AddPass<BoolValue, Int8SmallestPass>(registry);
   AddPass<Int32Value, StepsPass>(registry);
-  AddPass<UInt32Value, RememberPass>(registry);
+  AddPass<BytesValue, RememberPass>(registry);
   return registry;
 }
 
@@ -409,7 +409,7 @@ std::string KeepStrongest(double share) { return Custom("FloatValue", absl::StrC
 std::string Int8Smallest() { return Custom("BoolValue", "true"); }
 std::string ScaleModel(double factor) { return Custom("DoubleValue", absl::StrCat(factor)); }
 std::string Steps(int steps) { return Custom("Int32Value", absl::StrCat(steps)); }
-std::string Remember() { return Custom("UInt32Value", "1"); }
+std::string Remember() { return Custom("BytesValue", "'x'"); }
 std::string Misbehave(const std::string& rule) {
   return Custom("StringValue", absl::StrCat("\"", rule, "\""));
 }

@@ -27,7 +27,7 @@ const ArchitectureRegistry& ToyArchitectures();
 //   BoolValue    int8-smallest: decides from the values which linears become INT8
 //   DoubleValue  scale-model: multiplies every tensor, model scope
 //   Int32Value   steps: N steps on component toy, model scope, with a state in the scratch folder
-//   UInt32Value  remember: reads the run's input and the model before itself, model scope
+//   BytesValue   remember: reads the run's input and the model before itself, model scope
 //   StringValue  misbehave: breaks the rule that the text names, in block toy.blocks.1: "nan",
 //                "error", "throw", "unplanned", "untouched", "metric", "decide-edits", "inexact";
 //                "" keeps them all

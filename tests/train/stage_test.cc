@@ -157,7 +157,6 @@ const ArchitectureRegistry& Architectures() {
       const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
       return std::make_shared<ProgramToy>(8, config.value("hidden", int64_t{12}));
     };
-    toy.to_diffusers = [](absl::string_view, const std::string& name) { return name; };
     toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
       return std::string(text);
     };
@@ -168,6 +167,7 @@ const ArchitectureRegistry& Architectures() {
     toy.recognizes = [](const std::vector<std::string>&) { return false; };
     auto* list = new ArchitectureRegistry;
     REQUIRE_OK(list->Register(std::move(toy)));
+    list->weight_formats() = BuiltinWeightFormats();
     return list;
   }();
   return registry;

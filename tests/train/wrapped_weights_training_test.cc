@@ -7,6 +7,7 @@
 #include "src/quant/weight_int8.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
+#include "wanlite/model_view.h"
 #include "wanlite/train.h"
 #include "wanlite/wrapped_weights.h"
 
@@ -16,22 +17,16 @@ namespace {
 using testing::MakeToyModel;
 using testing::ToyModel;
 
-// Brings a toy model's output to that of another one, training whatever takes gradients.
+// Brings a toy model's output to that of another one, training whatever its weights say trains.
 class Imitation : public Objective {
  public:
-  explicit Imitation(std::shared_ptr<ToyModel> model, bool muon = false)
-      : model_(std::move(model)), muon_(muon) {}
-  std::vector<TrainedTensor> Parameters() override {
-    std::vector<TrainedTensor> parameters;
-    for (const auto& item : model_->named_parameters()) {
-      if (!item.value().requires_grad()) continue;
-      TrainedTensor trained{item.key(), item.value()};
-      trained.decay = item.value().dim() == 2;
-      if (muon_ && trained.decay) trained.rule = UpdateRule::kMuon;
-      parameters.push_back(std::move(trained));
-    }
-    return parameters;
+  explicit Imitation(const std::shared_ptr<ToyModel>& model, bool muon = false) : model_(model) {
+    ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create({testing::ToyComponent(model)}));
+    TensorSelector selector;
+    selector.muon = muon;
+    ASSERT_OK_AND_ASSIGN(parameters_, TrainableTensors(view, selector));
   }
+  std::vector<TrainedTensor> Parameters() override { return parameters_; }
   Terms Loss(int64_t step, int part, int parts) override {
     const at::Tensor x =
         at::randn({32, 4}, at::detail::createCPUGenerator(100 + step)).slice(0, part, 32, parts);
@@ -45,7 +40,7 @@ class Imitation : public Objective {
 
  private:
   std::shared_ptr<ToyModel> model_;
-  bool muon_;
+  std::vector<TrainedTensor> parameters_;
   std::shared_ptr<ToyModel> teacher_ = MakeToyModel(1);
 };
 
@@ -66,7 +61,7 @@ std::pair<double, double> TrainToy(const std::shared_ptr<ToyModel>& model, bool 
   run.env = env.get();
   run.what = "toy";
   run.state_dir = "state";
-  REQUIRE_OK(Train(options, objective, run).status());
+  REQUIRE_OK(Train(options, objective, run));
   return {before, objective.Loss(0, 0, 1).total.item<double>()};
 }
 

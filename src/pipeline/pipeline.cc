@@ -477,6 +477,8 @@ absl::Status AssistFolder(Env& env, const ParsedRecipe& recipe, const ModelFolde
     WANLITE_RETURN_IF_ERROR(model.LoadAll());
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<google::protobuf::Message> decision,
                              HearDecision(*options.group));
+    WANLITE_RETURN_IF_ERROR(Annotate(
+        CatchTorch([&] { return pass->Restructure(model, decision.get()); }), pass->name()));
     PassContext context = ContextOf(env, recipe.stages()[told.number], options);
     context.scratch = told.scratch;
     const std::unique_ptr<ModelLibrary> models = NewModelLibrary(env, architectures, folder, input);

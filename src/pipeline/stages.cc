@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/checkpoint/block_files.h"
+#include "src/checkpoint/model_folder_rep.h"
 #include "src/pipeline/assist.h"
 #include "wanlite/status.h"
 
@@ -26,6 +28,24 @@ absl::StatusOr<ModelView*> FolderStage::Load(const std::vector<std::string>& com
   WANLITE_RETURN_IF_ERROR(view.LoadAll());
   loaded_.emplace(std::move(view));
   return &*loaded_;
+}
+
+// Networks may be cut into other blocks than when the checkpoint was written, and a file of that
+// time may hold more than the block.
+absl::StatusOr<bool> FolderStage::HoldsBlock(const std::string& component,
+                                             const std::string& block) {
+  WANLITE_ASSIGN_OR_RETURN(const ModelView* const model, Model());
+  WANLITE_ASSIGN_OR_RETURN(const std::string file, BlockFile(component, block));
+  Env& env = *input_.rep().env;
+  const std::string path = JoinPath(JoinPath(input_.dir(), component), file);
+  if (!env.FileExists(path)) return false;
+  WANLITE_ASSIGN_OR_RETURN(const auto source, OpenSafetensors(env, path));
+  const std::vector<NamedTensor> tensors = model->BlockTensors(block);
+  for (const NamedTensor& named : tensors) {
+    const std::string inside = PathInside(component, named.name).value_or(named.name);
+    if (source->Find(inside) == nullptr) return false;
+  }
+  return source->tensors().size() == tensors.size();
 }
 
 absl::StatusOr<std::optional<Decision>> FolderStage::ReadDecision() {
@@ -66,6 +86,8 @@ std::optional<Metrics> FolderStage::Published(size_t number, const std::string& 
 }
 
 absl::StatusOr<bool> FolderStage::Adopt(const std::string& component, const std::string& block) {
+  WANLITE_ASSIGN_OR_RETURN(const bool fits, HoldsBlock(component, block));
+  if (!fits) return false;
   return writer_.AdoptBlock(component, block, input_);
 }
 

@@ -34,6 +34,9 @@ class FolderStage : public Stage {
                        const std::vector<NamedTensor>& tensors, const Metrics* metrics) override;
 
  private:
+  // Whether the input has a file of just this block.
+  absl::StatusOr<bool> HoldsBlock(const std::string& component, const std::string& block);
+
   const ModelFolder& input_;
   RunDir& run_;
   const int number_;

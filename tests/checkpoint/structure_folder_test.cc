@@ -32,8 +32,8 @@ ArchitectureRegistry Transformers() {
   return registry;
 }
 
-// A transformer of four small blocks at m/, the third with quantized layers.
-ModelFolder FourBlocks(Env& env) {
+// A transformer of four small blocks at m/, the third with quantized layers unless `dense`.
+ModelFolder FourBlocks(Env& env, bool dense = false) {
   const std::string config = nlohmann::json({{"_class_name", "WanTransformer3DModel"},
                                              {"num_attention_heads", 2},
                                              {"attention_head_dim", 8},
@@ -56,6 +56,7 @@ ModelFolder FourBlocks(Env& env) {
   Component component{"transformer", dit.role, dit.name, normal, module};
   ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({component}));
   for (const char* leaf : {"ffn.0", "cross_attn.k"}) {
+    if (dense) continue;
     const std::string path = absl::StrCat("transformer.blocks.2.", leaf);
     ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, view.Weight(path));
     REQUIRE_OK(view.SetLinearWeight(path, QuantizeToy(weight->Dequantize())));
@@ -126,6 +127,31 @@ TEST_CASE("an edited structure is written as it streams, and opened again bit by
   REQUIRE(last.blocks().size() == 2);
   CHECK(last.blocks()[1].origin == "transformer.blocks.2");
   CHECK(shallow.manifest()->components(0).block_origin().at("blocks.0") == "blocks.2");
+}
+
+TEST_CASE("a group through all blocks is cut as the model streams, and opens with its own width") {
+  const auto env = NewMemEnv();
+  const ModelFolder folder = FourBlocks(*env, /*dense=*/true);
+  ASSERT_OK_AND_ASSIGN(ModelView streamed, folder.BuildView());
+  ASSERT_OK_AND_ASSIGN(ModelView loaded, folder.BuildView());
+  REQUIRE_OK(loaded.LoadAll());
+  const at::Tensor keep = at::tensor({0, 1, 2, 5, 7, 8, 9, 12, 15}, at::kLong);
+  for (ModelView* view : {&streamed, &loaded}) {
+    REQUIRE_OK(view->KeepUnits("transformer.width", keep));
+    REQUIRE_OK(view->DropBlocks({"transformer.blocks.3", "transformer.blocks.0"}));
+    REQUIRE_OK(view->KeepUnits("transformer.width", at::arange(1, 7, at::kLong)));
+  }
+  WriteStreamed(*env, "streamed", streamed, folder);
+  REQUIRE_OK(SaveCheckpoint(*env, "loaded", loaded, &folder));
+  CHECK(ReadTree(*env, "streamed") == ReadTree(*env, "loaded"));
+  ASSERT_OK_AND_ASSIGN(const ModelFolder again,
+                       ModelFolder::Open(*env, "streamed", {}, Transformers()));
+  ASSERT_OK_AND_ASSIGN(const ModelView view, again.BuildView());
+  CHECK(view.FindTensor("transformer.time_projection.1.weight")->sizes() ==
+        at::IntArrayRef({36, 6}));
+  CHECK(view.FindTensor("transformer.blocks.1.cross_attn.k.weight")->sizes() ==
+        at::IntArrayRef({16, 16}));
+  CHECK(absl::StrContains(view.components()[0].config_json, "\"wanlite_dim\": 6"));
 }
 
 TEST_CASE("a view that streams is based on the blocks that were written of it") {

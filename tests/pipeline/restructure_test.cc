@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Passes that edit the structure beyond a block, in recipes with others.
+#include <google/protobuf/empty.pb.h>
 #include <google/protobuf/wrappers.pb.h>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,7 @@ namespace wanlite {
 namespace {
 
 using google::protobuf::BytesValue;
+using google::protobuf::Empty;
 using google::protobuf::Message;
 using google::protobuf::UInt64Value;
 using testing::EditableToy;
@@ -81,12 +83,42 @@ class DropWeakest : public BlockPass {
   const UInt64Value blocks_;
 };
 
+// Drops the first block of component toy and doubles what is left of it, as a whole.
+class DropAndDouble : public ModelPass {
+ public:
+  explicit DropAndDouble(const Empty& options) : options_(options) {}
+  absl::string_view name() const override { return "drop-and-double"; }
+  const Message& options() const override { return options_; }
+  absl::StatusOr<PassNotes> Plan(const ModelView&) const override { return PassNotes(); }
+  absl::StatusOr<std::vector<std::string>> components(const ModelView&) const override {
+    return std::vector<std::string>{"toy"};
+  }
+  absl::Status Restructure(ModelView& model, const Message*) const override {
+    return model.DropBlocks({"toy.blocks.0"});
+  }
+  absl::Status RunModel(ModelView& model, const Message*, PassContext&) const override {
+    for (const NamedTensor& named : model.Tensors()) {
+      if (model.ComponentOf(named.name).name != "toy") continue;
+      named.tensor.set_data(named.tensor.detach() * 2);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const Empty options_;
+};
+
 PassRegistry PassesWithDrop() {
   PassRegistry registry = testing::ToyPasses();
   REQUIRE_OK(registry.Register(UInt64Value::descriptor()->full_name(),
                                [](const Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
                                  return std::make_unique<DropWeakest>(
                                      static_cast<const UInt64Value&>(options));
+                               }));
+  REQUIRE_OK(registry.Register(Empty::descriptor()->full_name(),
+                               [](const Message& options) -> absl::StatusOr<std::unique_ptr<Pass>> {
+                                 return std::make_unique<DropAndDouble>(
+                                     static_cast<const Empty&>(options));
                                }));
   return registry;
 }
@@ -179,6 +211,51 @@ TEST_CASE("a pass drops blocks by their values, and later passes see those that 
   ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, want.Weight("toy.blocks.1.up"));
   CHECK(weight->format() == "int8");
   CHECK(weight->out_features() == 8);
+}
+
+TEST_CASE("a pass over a whole component may drop blocks of it too") {
+  const ParsedRecipe recipe =
+      RecipeWithDrop("passes { custom { [type.googleapis.com/google.protobuf.Empty] {} } }\n");
+  const std::unique_ptr<Env> env = EditableDisk();
+  REQUIRE_OK(RunEditable(*env, recipe).status());
+  ASSERT_OK_AND_ASSIGN(const ModelFolder folder,
+                       ModelFolder::Open(*env, "/out", {}, EditableNetworks()));
+  ASSERT_OK_AND_ASSIGN(ModelView view, folder.BuildView());
+  CHECK(view.blocks().size() == (1 + 4) + (1 + 5));
+  REQUIRE_OK(view.LoadAll());
+  ModelView before = TwoDeepToys();
+  ModelView want = TwoDeepToys();
+  REQUIRE_OK(CompressInMemory(recipe, want).status());
+  for (const NamedTensor& named : want.Tensors()) {
+    CAPTURE(named.name);
+    CHECK(named.tensor.equal(*view.FindTensor(named.name)));
+  }
+  CHECK(want.FindTensor("toy.blocks.0.norm")
+            ->equal(before.FindTensor("toy.blocks.1.norm")->detach() * 2));
+  CHECK(want.FindTensor("toy_2.blocks.0.norm")->equal(*before.FindTensor("toy_2.blocks.0.norm")));
+}
+
+// The toy as a build that knew no blocks of it has written it.
+class FlatToy : public ToyModel {
+ public:
+  FlatToy() : ToyModel(8, std::vector<int64_t>{12, 10, 8, 14, 9}) { Randomize(5); }
+  void Describe(TopologyBuilder&) const override {}
+};
+
+TEST_CASE("files that hold more than a block are not taken over for it") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  ASSERT_OK_AND_ASSIGN(const ModelView flat,
+                       ModelView::Create({EditableToy(std::make_shared<FlatToy>()),
+                                          EditableToy(std::make_shared<FlatToy>(), "toy_2")}));
+  REQUIRE(flat.blocks().size() == 2);
+  REQUIRE_OK(SaveCheckpoint(*env, "/in", flat));
+  REQUIRE_OK(RunEditable(*env, RecipeWithDrop(DropText(1))).status());
+  ASSERT_OK_AND_ASSIGN(const ModelFolder folder,
+                       ModelFolder::Open(*env, "/out", {}, EditableNetworks()));
+  ASSERT_OK_AND_ASSIGN(ModelView view, folder.BuildView());
+  CHECK(view.blocks().size() == (1 + 4) + (1 + 5));
+  REQUIRE_OK(view.LoadAll());
+  CHECK(view.FindTensor("toy_2.blocks.4.norm")->equal(*flat.FindTensor("toy_2.blocks.4.norm")));
 }
 
 TEST_CASE("a plan names dropped blocks as they were, and nothing of those that get other numbers") {

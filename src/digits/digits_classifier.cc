@@ -79,13 +79,14 @@ absl::StatusOr<std::shared_ptr<DigitsClassifier>> DigitsClassifier::Load(Env& en
 
 ClassifierObjective::ClassifierObjective(DigitsClassifier& classifier, const DigitScans& scans,
                                          const ClipGeometry& geometry, int64_t batch, uint64_t seed,
-                                         bool muon)
+                                         bool muon, double third_weight)
     : classifier_(classifier),
       scans_(scans),
       geometry_(geometry),
       batch_(batch),
       seed_(seed),
-      muon_(muon) {}
+      muon_(muon),
+      third_weight_(third_weight) {}
 
 std::vector<train::TrainedTensor> ClassifierObjective::Parameters() {
   return NetworkParameters(classifier_, "", muon_);
@@ -99,21 +100,25 @@ train::Objective::Terms ClassifierObjective::Loss(int64_t step, int part, int pa
     directions.push_back(static_cast<int64_t>(spec.direction));
     colours.push_back(static_cast<int64_t>(spec.colour));
   }
-  const int64_t frames = batch.video.size(2), third = ThirdOf(frames);
-  Random random(MixSeed(
-      seed_, {kReaderWindow, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
-  const at::Tensor window = batch.video.narrow(2, random.Below(frames - third + 1), third);
   const DigitsLogits logits = classifier_.forward(batch.video);
   const at::Tensor digit = at::cross_entropy_loss(logits.digit, at::tensor(digits));
-  const at::Tensor of_window =
-      at::cross_entropy_loss(classifier_.forward(window).digit, at::tensor(digits));
   const at::Tensor direction = at::cross_entropy_loss(logits.direction, at::tensor(directions));
   const at::Tensor colour = at::cross_entropy_loss(logits.colour, at::tensor(colours));
-  return {digit + of_window + direction + colour,
-          {{"digit", digit.item<double>()},
-           {"digit of a third", of_window.item<double>()},
-           {"direction", direction.item<double>()},
-           {"colour", colour.item<double>()}}};
+  Terms terms{digit + direction + colour,
+              {{"digit", digit.item<double>()},
+               {"direction", direction.item<double>()},
+               {"colour", colour.item<double>()}}};
+  if (third_weight_ > 0) {
+    const int64_t frames = batch.video.size(2), third = ThirdOf(frames);
+    Random random(MixSeed(
+        seed_, {kReaderWindow, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
+    const at::Tensor window = batch.video.narrow(2, random.Below(frames - third + 1), third);
+    const at::Tensor of_third =
+        at::cross_entropy_loss(classifier_.forward(window).digit, at::tensor(digits));
+    terms.total = terms.total + third_weight_ * of_third;
+    terms.named.push_back({"digit of a third", of_third.item<double>()});
+  }
+  return terms;
 }
 
 ReadingAccuracy Read(const DigitsClassifier& classifier, const at::Tensor& video,

@@ -272,7 +272,8 @@ class Trainer {
     DigitsClassifier classifier(options.width());
     classifier.InitParameters(Seed(kClassifierInit));
     ClassifierObjective objective(classifier, scans_, geometry_, options.loop().batch(),
-                                  Seed(kClassifierData), options.loop().muon());
+                                  Seed(kClassifierData), options.loop().muon(),
+                                  options.third_weight());
     WANLITE_ASSIGN_OR_RETURN(const train::TrainRun loop, LoopRun("classifier"));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report,
                              train::Train(train::LoopOf(options.loop()), objective, loop));

@@ -102,6 +102,10 @@ absl::Status CheckDigitsOptions(const DigitsTrainOptions& options,
         Annotate(VideoTrunk::CheckWidth(options.classifier().width()), "classifier"));
     WANLITE_RETURN_IF_ERROR(
         train::CheckLoopOptions(train::LoopOf(options.classifier().loop()), "classifier.loop"));
+    const double third = options.classifier().third_weight();
+    if (!(third >= 0 && third <= 100)) {
+      return BadOption("classifier.third_weight", third, "0 to 100");
+    }
   }
   if (any({"check"}) && options.check().prompts_per_language() < 1) {
     return BadOption("check.prompts_per_language",

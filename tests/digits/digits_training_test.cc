@@ -79,6 +79,7 @@ DigitsTrainOptions TinyOptions() {
   dit.set_sample_guidance(2);
   SetLoop(options.mutable_classifier()->mutable_loop(), 2, 4);
   options.mutable_classifier()->set_width(4);
+  options.mutable_classifier()->set_third_weight(0.5);
   SetLoop(options.mutable_clip()->mutable_loop(), 2, 4);
   options.mutable_clip()->set_width(4);
   options.mutable_clip()->set_embed_dim(8);
@@ -251,6 +252,22 @@ TEST_CASE("Shifting a noise level and back is the identity") {
   REQUIRE(train::ShiftSigma(0.5, 3) == Approx(0.75));
 }
 
+TEST_CASE("A reader learns from thirds of clips when asked to") {
+  ASSERT_OK_AND_ASSIGN(const DigitScans scans, DigitScans::Load(PosixEnv(), kScansPath));
+  DigitsClassifier classifier(4);
+  classifier.InitParameters(1);
+  ClipGeometry geometry;
+  const auto loss = [&](double third_weight) {
+    return ClassifierObjective(classifier, scans, geometry, 4, 5, false, third_weight)
+        .Loss(0, 0, 1);
+  };
+  const auto whole = loss(0), both = loss(2);
+  CHECK(whole.named.size() == 3);
+  REQUIRE(both.named.size() == 4);
+  CHECK(both.named[3].second > 0);
+  CHECK(both.total.item<double>() == Approx(whole.total.item<double>() + 2 * both.named[3].second));
+}
+
 TEST_CASE("A saved classifier comes back with the same logits") {
   const auto env = NewMemEnv();
   DigitsClassifier classifier(4);
@@ -318,6 +335,8 @@ TEST_CASE("Bad options of training are refused with the place and the name") {
   refused([](DigitsTrainOptions& o) { o.mutable_dit()->set_num_layers(5000); }, "num_layers");
   refused([](DigitsTrainOptions& o) { o.mutable_dit()->set_text_length(4); }, "dit.text_length");
   refused([](DigitsTrainOptions& o) { o.mutable_classifier()->set_width(3); }, "classifier: width");
+  refused([](DigitsTrainOptions& o) { o.mutable_classifier()->set_third_weight(-1); },
+          "classifier.third_weight");
   refused([](DigitsTrainOptions& o) { o.mutable_classifier()->mutable_loop()->set_workers(9); },
           "classifier.loop.workers");
   refused([](DigitsTrainOptions& o) { o.mutable_check()->set_prompts_per_language(0); },

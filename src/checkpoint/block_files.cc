@@ -7,14 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/checkpoint/safetensors_format.h"
+#include "src/model/rest_block.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
 
-// What ModelView calls the rest of a component with an empty name.
-constexpr absl::string_view kRootBlock = "root";
+// File of a component's rest.
 constexpr absl::string_view kRest = "rest";
 
 }  // namespace
@@ -31,8 +31,7 @@ std::optional<std::string> PathInside(absl::string_view component, absl::string_
 }
 
 absl::StatusOr<std::string> BlockFile(absl::string_view component, absl::string_view block) {
-  if (block == (component.empty() ? kRootBlock : component))
-    return absl::StrCat(kRest, ".safetensors");
+  if (block == RestBlock(component)) return absl::StrCat(kRest, ".safetensors");
   const std::optional<std::string> inside = PathInside(component, block);
   if (!inside.has_value()) {
     return absl::InvalidArgumentError(

@@ -16,6 +16,7 @@
 #include "src/checkpoint/safetensors_reader.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"

@@ -19,6 +19,7 @@
 #include "src/core/strict_json.h"
 #include "src/model/derived_source.h"
 #include "src/model/dump.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -222,23 +223,29 @@ absl::Status ApplyFormats(const OpenedComponent& opened, const WeightFormatRegis
 
 }  // namespace
 
+std::string ClassNameOf(const nlohmann::json& config) {
+  if (!config.is_object()) return "";
+  if (const auto name = config.find("_class_name"); name != config.end() && name->is_string()) {
+    return name->get<std::string>();
+  }
+  const auto list = config.find("architectures");
+  if (list != config.end() && list->is_array() && !list->empty() && list->front().is_string()) {
+    return list->front().get<std::string>();
+  }
+  return "";
+}
+
 absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path) {
   ConfigText config;
   config.path = path;
   WANLITE_ASSIGN_OR_RETURN(config.text, env.ReadFile(path));
   WANLITE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseStrictJson(config.text, path));
   const auto name = json.find("_class_name");
-  const auto architectures = json.find("architectures");
   if (name != json.end() && !name->is_string()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": _class_name is ", name->type_name(), ", wanted a string"));
   }
-  if (name != json.end()) {
-    config.class_name = name->get<std::string>();
-  } else if (architectures != json.end() && architectures->is_array() && !architectures->empty() &&
-             architectures->front().is_string()) {
-    config.class_name = architectures->front().get<std::string>();
-  }
+  config.class_name = ClassNameOf(json);
   return config;
 }
 

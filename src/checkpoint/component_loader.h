@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,8 @@ struct ConfigText {
   bool given = false;      // by OpenOptions, not by the folder
 };
 absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path);
+// "_class_name" of diffusers' configs, "architectures"[0] of transformers'; empty without either.
+std::string ClassNameOf(const nlohmann::json& config);
 
 // What is known about a component before its architecture is.
 struct ComponentCandidate {

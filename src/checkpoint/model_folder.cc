@@ -17,6 +17,7 @@
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"
 #include "src/model/derived_source.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

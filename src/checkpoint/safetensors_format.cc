@@ -65,8 +65,4 @@ std::string JoinFew(const std::vector<std::string>& items) {
   return text;
 }
 
-std::string ShapeText(absl::Span<const int64_t> shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
-
 }  // namespace wanlite

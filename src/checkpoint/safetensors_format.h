@@ -30,10 +30,8 @@ std::optional<absl::string_view> SafetensorsDtypeName(at::ScalarType dtype);
 // All names, for error messages.
 std::string SafetensorsDtypeList();
 
-// "[2, 3]"
 // "a, b, c, d, e, … (7 more)": what an error says of many names. Quote those that files give.
 std::string JoinFew(const std::vector<std::string>& items);
-std::string ShapeText(absl::Span<const int64_t> shape);
 
 }  // namespace wanlite
 

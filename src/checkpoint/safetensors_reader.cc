@@ -18,6 +18,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 

@@ -13,6 +13,7 @@
 #include "src/checkpoint/safetensors_format.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"

@@ -1,3 +1,4 @@
+WANLITE_ASSIGN_OR_RETURN(const Turn turn, RunInTurn(candidate, request, run, run_original));
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "src/evaluate/evaluate.h"
@@ -340,6 +341,29 @@ class Evaluation {
     return FinishOriginal(scorer);
   }
 
+  struct Turn {
+    GenerateResult original;  // empty when it did not run
+    GenerateResult candidate;
+  };
+
+  // Both once, or the candidate alone. They take turns at being first, so that what warms or slows
+  // the machine meets both alike. Runs from 0 are timed, run -1 warms up.
+  absl::StatusOr<Turn> RunInTurn(Contender& candidate, const GenerateRequest& request, int64_t run,
+                                 bool run_original) {
+    Turn turn;
+    const auto original = [&]() -> absl::Status {
+      GenerateRequest observed = request;
+      if (run == -1 && first()) Observe(observed);
+      WANLITE_ASSIGN_OR_RETURN(turn.original, wanlite::Run(original_, observed, run >= 0));
+      return absl::OkStatus();
+    };
+    const bool original_first = run % 2 == 0;
+    if (run_original && original_first) WANLITE_RETURN_IF_ERROR(original());
+    WANLITE_ASSIGN_OR_RETURN(turn.candidate, wanlite::Run(candidate, request, run >= 0));
+    if (run_original && !original_first) WANLITE_RETURN_IF_ERROR(original());
+    return turn;
+  }
+
   absl::Status EvaluateCandidate(const std::string& dir) {
     WANLITE_ASSIGN_OR_RETURN(Contender candidate,
                              OpenContender(env_, architectures_, dir, options_.runner));
@@ -390,19 +414,20 @@ class Evaluation {
       WANLITE_RETURN_IF_ERROR(b.status());
       progress().Update(run + 2, "");
       if (run == -1) {
-        if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, *a, request));
-        WANLITE_RETURN_IF_ERROR(CountContender(candidate, *b, request));
+        if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, turn.original, request));
+        WANLITE_RETURN_IF_ERROR(CountContender(candidate, turn.candidate, request));
         continue;
       }
       if (run_original) ratios.push_back(candidate.seconds.back() / original_.seconds.back());
       if (!needed) continue;
       if (first()) {
-        WANLITE_RETURN_IF_ERROR(TakeOriginal(index, std::move(earlier), *a,
+        WANLITE_RETURN_IF_ERROR(TakeOriginal(index, std::move(earlier), turn.original,
                                              original_scorer ? &*original_scorer : nullptr));
       }
-      WANLITE_RETURN_IF_ERROR(Compare(kept_[static_cast<size_t>(index)], *b, result.paired));
-      if (scorer) WANLITE_RETURN_IF_ERROR(scorer->Add(b->frames));
-      AddExample(index, b->frames, result.examples);
+      WANLITE_RETURN_IF_ERROR(
+          Compare(kept_[static_cast<size_t>(index)], turn.candidate, result.paired));
+      if (scorer) WANLITE_RETURN_IF_ERROR(scorer->Add(turn.candidate.frames));
+      AddExample(index, turn.candidate.frames, result.examples);
     }
     progress().End();
     const double n = static_cast<double>(result.paired.cases);

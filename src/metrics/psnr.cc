@@ -5,18 +5,14 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/frames.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/metrics.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-std::string ShapeText(const at::Tensor& tensor) {
-  return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
-}
 
 at::Tensor ToUnitRange(const at::Tensor& clip) {
   const at::Tensor values = clip.to(at::kCPU, at::kDouble);
@@ -29,12 +25,12 @@ absl::StatusOr<std::pair<at::Tensor, at::Tensor>> ComparableClips(const at::Tens
                                                                   const at::Tensor& b) {
   if (!a.defined() || !b.defined() || a.sizes() != b.sizes()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "clips to compare have different shapes: ", a.defined() ? ShapeText(a) : "none", " and ",
-        b.defined() ? ShapeText(b) : "none"));
+        "clips to compare have different shapes: ", a.defined() ? ShapeText(a.sizes()) : "none",
+        " and ", b.defined() ? ShapeText(b.sizes()) : "none"));
   }
   if (a.numel() == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("clips to compare are empty, shape ", ShapeText(a)));
+        absl::StrCat("clips to compare are empty, shape ", ShapeText(a.sizes())));
   }
   std::pair<at::Tensor, at::Tensor> clips{ToUnitRange(a), ToUnitRange(b)};
   if (!at::isfinite(clips.first).all().item<bool>() ||

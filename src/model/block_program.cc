@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/model/rest_block.h"
 #include "wanlite/topology.h"
 
 namespace wanlite {
@@ -19,7 +20,7 @@ const BlockProgram* ProgramOf(const Component& component) {
 }
 
 std::string BlockPath(const Component& component, const BlockProgram::Step& step) {
-  if (step.block.empty()) return component.name.empty() ? "root" : component.name;
+  if (step.block.empty()) return RestBlock(component.name);
   return component.name.empty() ? step.block : absl::StrCat(component.name, ".", step.block);
 }
 

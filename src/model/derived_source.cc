@@ -15,6 +15,7 @@
 #include "src/model/checked_cast.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -32,7 +33,7 @@ absl::StatusOr<TensorInfo> InfoOf(const DerivedSource::Piece& piece) {
     if (dim < 0 || dim >= static_cast<int64_t>(result.shape.size()) || !index.defined() ||
         index.dim() != 1 || index.scalar_type() != at::kLong || index.numel() == 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat(QuoteName(piece.name), " ", SizesText(info->shape),
+          absl::StrCat(QuoteName(piece.name), " ", ShapeText(info->shape),
                        ": indices of dimension ", dim, " must be a non-empty int64 vector"));
     }
     int64_t& size = result.shape[static_cast<size_t>(dim)];
@@ -40,7 +41,7 @@ absl::StatusOr<TensorInfo> InfoOf(const DerivedSource::Piece& piece) {
     const int64_t high = index.max().item<int64_t>();
     if (low < 0 || high >= size) {
       return absl::InvalidArgumentError(absl::StrCat(QuoteName(piece.name), " ",
-                                                     SizesText(info->shape), " has no index ",
+                                                     ShapeText(info->shape), " has no index ",
                                                      low < 0 ? low : high, " in dimension ", dim));
     }
     size = index.numel();
@@ -74,8 +75,8 @@ absl::StatusOr<TensorInfo> InfoOf(const DerivedSource::Entry& entry) {
     }
     if (!fits) {
       return absl::InvalidArgumentError(absl::StrCat(
-          QuoteName(entry.name), ": ", DtypeName(result.dtype), " ", SizesText(result.shape),
-          " and ", DtypeName(piece.dtype), " ", SizesText(piece.shape),
+          QuoteName(entry.name), ": ", DtypeName(result.dtype), " ", ShapeText(result.shape),
+          " and ", DtypeName(piece.dtype), " ", ShapeText(piece.shape),
           " cannot be put together along dimension ", entry.cat_dim));
     }
     result.shape[dim] += piece.shape[dim];
@@ -192,7 +193,7 @@ class SelectedWeight final : public TensorSource {
           state.tensor.scalar_type() != info->dtype) {
         return absl::NotFoundError(absl::StrCat("no tensor ", QuoteName(name), " ",
                                                 DtypeName(state.tensor.scalar_type()), " ",
-                                                SizesText(state.tensor.sizes())));
+                                                ShapeText(state.tensor.sizes())));
       }
     }
     WANLITE_ASSIGN_OR_RETURN(const auto cut, Cut());

@@ -14,6 +14,7 @@
 #include "src/model/checked_cast.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -26,9 +27,9 @@ absl::Status CheckStored(const NamedTensor& wanted, at::ScalarType dtype, at::In
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(wanted.name, " is ", DtypeName(dtype), " ",
-                                                 SizesText(shape), " in the file, the model wants ",
+                                                 ShapeText(shape), " in the file, the model wants ",
                                                  DtypeName(wanted.tensor.scalar_type()), " ",
-                                                 SizesText(wanted.tensor.sizes())));
+                                                 ShapeText(wanted.tensor.sizes())));
 }
 
 }  // namespace

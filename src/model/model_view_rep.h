@@ -97,8 +97,6 @@ absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string
 std::string JoinTensorPath(absl::string_view prefix, absl::string_view path);
 // The path of the module that a tensor of this path is registered in.
 absl::string_view ParentPath(absl::string_view path);
-// "[2, 3]"
-std::string SizesText(at::IntArrayRef shape);
 
 }  // namespace wanlite
 

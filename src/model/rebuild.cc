@@ -17,6 +17,7 @@
 #include "src/model/derived_source.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/architecture.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
@@ -432,9 +433,9 @@ class Rebuilder {
       if (named.tensor.sizes() != at::IntArrayRef(info.shape) ||
           (dtype != info.dtype && !(at::isFloatingType(dtype) && at::isFloatingType(info.dtype)))) {
         return absl::InvalidArgumentError(absl::StrCat(
-            Inside(named.name), " is ", DtypeName(dtype), " ", SizesText(named.tensor.sizes()),
+            Inside(named.name), " is ", DtypeName(dtype), " ", ShapeText(named.tensor.sizes()),
             " by the edited config, what it comes from gives ", DtypeName(info.dtype), " ",
-            SizesText(info.shape)));
+            ShapeText(info.shape)));
       }
       if (dtype == info.dtype) continue;
       WANLITE_RETURN_IF_ERROR(

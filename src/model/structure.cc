@@ -12,6 +12,7 @@
 #include "src/model/derived_source.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -93,7 +94,7 @@ absl::StatusOr<UnitCut> MakeCut(const TopologyIndex& index, const AxisGroup& gro
     }
     if (ref.dim >= entry.value.dim() || entry.value.size(ref.dim) != want) {
       return absl::InternalError(absl::StrCat(group.name, ": ", ref.tensor, " is ",
-                                              SizesText(entry.value.sizes()), ", declared ", want,
+                                              ShapeText(entry.value.sizes()), ", declared ", want,
                                               " along dim ", ref.dim));
     }
     entry.value = SelectIndices(entry.value, ref.dim, indices);
@@ -269,10 +270,10 @@ absl::Status ModelView::SetTensor(absl::string_view path, const at::Tensor& valu
   if (!value.defined() || value.sizes() != tensor.sizes() ||
       value.scalar_type() != tensor.scalar_type()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, " is ", DtypeName(tensor.scalar_type()), " ", SizesText(tensor.sizes()),
+        path, " is ", DtypeName(tensor.scalar_type()), " ", ShapeText(tensor.sizes()),
         ", the new value ",
         value.defined()
-            ? absl::StrCat(DtypeName(value.scalar_type()), " ", SizesText(value.sizes()))
+            ? absl::StrCat(DtypeName(value.scalar_type()), " ", ShapeText(value.sizes()))
             : "undefined"));
   }
   return CatchTorch([&] {

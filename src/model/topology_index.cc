@@ -5,20 +5,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
+#include "src/model/rest_block.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-constexpr absl::string_view kRootBlock = "root";
 
 // True when `path` is `prefix` or lies below it.
 bool IsUnder(absl::string_view path, absl::string_view prefix) {
@@ -58,10 +56,6 @@ absl::string_view ParentPath(absl::string_view path) {
   return dot == absl::string_view::npos ? absl::string_view() : path.substr(0, dot);
 }
 
-std::string SizesText(at::IntArrayRef shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
-
 absl::string_view ComponentRoleName(ComponentRole role) {
   switch (role) {
     case ComponentRole::kDenoiser:
@@ -87,7 +81,7 @@ absl::StatusOr<TopologyIndex> TopologyIndex::Build(const std::vector<Component>&
 }
 
 absl::Status TopologyIndex::Describe(const Component& component) {
-  const std::string rest = component.name.empty() ? std::string(kRootBlock) : component.name;
+  const std::string rest = RestBlock(component.name);
   blocks.push_back({rest, /*removable=*/false, /*origin=*/rest});
   const size_t first_block = blocks.size();
   std::map<std::string, LinearInfo> described;
@@ -256,7 +250,7 @@ const std::string& TopologyIndex::BlockOf(absl::string_view path) const {
     prefix = prefix.substr(0, dot);
   }
   const std::string& component = component_names[ComponentOf(path)];
-  const auto it = block_index.find(component.empty() ? kRootBlock : absl::string_view(component));
+  const auto it = block_index.find(RestBlock(component));
   return blocks[it->second].path;
 }
 
@@ -303,7 +297,7 @@ absl::StatusOr<ModelView> ModelView::Create(std::vector<Component> components) {
       return absl::InvalidArgumentError(
           absl::StrCat("component '", component.name, "' has no module"));
     }
-    if (component.name.find('.') != std::string::npos || component.name == kRootBlock) {
+    if (component.name.find('.') != std::string::npos || component.name == RestBlock("")) {
       return absl::InvalidArgumentError(
           absl::StrCat("a component cannot be named '", component.name, "'"));
     }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/model/rest_block.h"
 #include "wanlite/sample_set.h"
 #include "wanlite/status.h"
 
@@ -56,8 +57,7 @@ absl::StatusOr<BlockStreams> BlockStreams::Open(const BlockPass& pass, const Mod
   for (const wanlite::Component& part : model.components()) {
     if (context.samples->size(part.name) == 0) continue;
     Component component;
-    const std::string dir =
-        JoinPath(scratch, absl::StrCat("activations-", part.name.empty() ? "root" : part.name));
+    const std::string dir = JoinPath(scratch, absl::StrCat("activations-", RestBlock(part.name)));
     WANLITE_ASSIGN_OR_RETURN(
         component.stream,
         ActivationStream::Open(*context.env, dir, model, *context.samples, part.name, *options));

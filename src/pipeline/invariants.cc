@@ -7,21 +7,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
-#include "src/model/dump.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/pipeline.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-std::string Describe(const at::Tensor& tensor) {
-  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "),
-                      "]");
-}
 
 // Index of the first value whose exponent bits are all set (NaN or infinity); -1 when there is
 // none. In pieces, so that the inner loop has no exit and compiles to vector code.
@@ -80,7 +74,7 @@ absl::Status CheckFinite(const std::vector<NamedTensor>& tensors) {
       const int64_t index = FirstNonFinite(named.tensor);
       if (index < 0) continue;
       const double value = named.tensor.flatten()[index].to(at::kDouble).item<double>();
-      return absl::InvalidArgumentError(absl::StrCat(named.name, " (", Describe(named.tensor),
+      return absl::InvalidArgumentError(absl::StrCat(named.name, " (", TensorText(named.tensor),
                                                      ") holds ", value, " at flat index ", index,
                                                      "; every value must be finite"));
     }
@@ -100,8 +94,9 @@ absl::Status CheckInvariants(const ModelView& model, const std::vector<NamedTens
     }
     if (known->sizes() != named.tensor.sizes() ||
         known->scalar_type() != named.tensor.scalar_type()) {
-      return absl::InternalError(absl::StrCat("tensor ", named.name, " is ", Describe(named.tensor),
-                                              ", the model has ", Describe(*known)));
+      return absl::InternalError(absl::StrCat("tensor ", named.name, " is ",
+                                              TensorText(named.tensor), ", the model has ",
+                                              TensorText(*known)));
     }
     if (nn::IsHollow(named.tensor)) {
       return absl::InternalError(absl::StrCat("tensor ", named.name, " was left without values"));
@@ -119,19 +114,20 @@ absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned,
     const auto it = left.find(named.name);
     if (it == left.end()) {
       return absl::InternalError(absl::StrCat("the plan has ", named.name, " ",
-                                              Describe(named.tensor), ", the pass left none"));
+                                              TensorText(named.tensor), ", the pass left none"));
     }
     if (it->second.sizes() != named.tensor.sizes() ||
         it->second.scalar_type() != named.tensor.scalar_type()) {
       return absl::InternalError(absl::StrCat("the pass left ", named.name, " as ",
-                                              Describe(it->second), ", its plan says ",
-                                              Describe(named.tensor)));
+                                              TensorText(it->second), ", its plan says ",
+                                              TensorText(named.tensor)));
     }
     left.erase(it);
   }
   if (!left.empty()) {
     return absl::InternalError(absl::StrCat("the pass left ", left.begin()->first, " ",
-                                            Describe(left.begin()->second), ", its plan has none"));
+                                            TensorText(left.begin()->second),
+                                            ", its plan has none"));
   }
   for (const LinearInfo& linear : model.linears()) {
     if (linear.block != block) continue;

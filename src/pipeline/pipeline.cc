@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/pipeline.h"
+#include "src/checkpoint/manifest_json.h"
+#include "src/core/stopwatch.h"
 
 #include <google/protobuf/message.h>
 
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -29,14 +30,6 @@
 
 namespace wanlite {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr char kManifestFile[] = "wanlite.json";
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 PassContext ContextOf(Env& env, const RecipeStage& stage, const RunOptions& options) {
   PassContext context;
@@ -130,7 +123,7 @@ class FolderRun {
   }
 
   absl::StatusOr<PassReport> RunStage(int number, const ModelFolder& input) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch time;
     const RecipeStage& recipe_stage = recipe_.stages()[number];
     PassReport report;
     report.pass = std::string(recipe_stage.pass->name());
@@ -162,7 +155,7 @@ class FolderRun {
       }
     }
     WANLITE_RETURN_IF_ERROR(run_.FinishStage(std::move(state), accepted, stopped));
-    report.seconds = SecondsSince(begin);
+    report.seconds = time.Seconds();
     return report;
   }
 
@@ -505,7 +498,7 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
   Env& env = PosixEnv();
   RunReport report;
   for (size_t i = 0; i < recipe.stages().size(); ++i) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch time;
     const RecipeStage& recipe_stage = recipe.stages()[i];
     PassContext context = ContextOf(env, recipe_stage, options);
     if (!options.scratch_dir.empty()) {
@@ -526,7 +519,7 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
     entry.bytes_before = outcome->bytes_before;
     entry.bytes_after = outcome->bytes_after;
     entry.metrics = std::move(outcome->metrics);
-    entry.seconds = SecondsSince(begin);
+    entry.seconds = time.Seconds();
     report.passes.push_back(std::move(entry));
   }
   return report;

@@ -8,12 +8,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
 #include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/core/quote_name.h"
-#include "src/model/dump.h"
+#include "src/model/tensor_text.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
 #include "wanlite/nn.h"
@@ -25,11 +24,6 @@ namespace {
 // Weights expanded to fp32 at a time while quantizing: 4 MiB, and about 20 MiB with the scratch of
 // the error's sums.
 constexpr int64_t kChunkWeights = int64_t{1} << 20;
-
-std::string ShapeText(const at::Tensor& tensor) {
-  return absl::StrCat(DtypeName(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "),
-                      "]");
-}
 
 class Int8Weight : public LinearWeight {
  public:
@@ -215,7 +209,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
   if (!dense.defined() || dense.dim() != 2 || !dense.is_floating_point() || !dense.is_cpu()) {
     return absl::InvalidArgumentError(
         absl::StrCat("an int8 weight is made from a floating-point CPU matrix [out, in], not from ",
-                     dense.defined() ? ShapeText(dense) : "nothing"));
+                     dense.defined() ? TensorText(dense) : "nothing"));
   }
   WANLITE_RETURN_IF_ERROR(CheckRotationGroup(rotation_group, dense.size(1)));
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
@@ -243,7 +237,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
         const int64_t row = bad.flatten().to(at::kInt).argmax().item<int64_t>();
         const at::Tensor values = dense.select(0, begin + row).detach().to(at::kFloat);
         return absl::InvalidArgumentError(
-            absl::StrCat("the weight ", ShapeText(dense), " holds ",
+            absl::StrCat("the weight ", TensorText(dense), " holds ",
                          values.isfinite().all().item<bool>()
                              ? absl::StrCat(values.abs().max().item<float>(),
                                             ", too large for int8 with scales in fp32,")
@@ -292,12 +286,12 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(const WeightSt
   const at::Tensor& scale = state.at("weight_scale");
   if (weight.dim() != 2 || weight.scalar_type() != at::kChar) {
     return absl::InvalidArgumentError(
-        absl::StrCat("weight must be int8 [out, in], found ", ShapeText(weight)));
+        absl::StrCat("weight must be int8 [out, in], found ", TensorText(weight)));
   }
   if (scale.dim() != 2 || scale.size(0) != weight.size(0) || scale.size(1) != 1 ||
       scale.scalar_type() != at::kFloat) {
     return absl::InvalidArgumentError(absl::StrCat("weight_scale must be fp32 [", weight.size(0),
-                                                   ", 1], found ", ShapeText(scale)));
+                                                   ", 1], found ", TensorText(scale)));
   }
   if (weight.size(1) > ops::kMaxInt8Features) {
     return absl::InvalidArgumentError(absl::StrCat("an int8 weight of ", weight.size(1),

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/checkpoint/component_loader.h"
 #include "src/checkpoint/confined_env.h"
 #include "src/checkpoint/weight_files.h"
 #include "src/core/libtorch.h"
@@ -19,16 +20,9 @@
 namespace wanlite {
 namespace {
 
-// "_class_name" of diffusers' configs, "architectures"[0] of transformers'.
 std::string ClassName(const nlohmann::json& config) {
-  if (!config.is_object()) return "";
-  if (const auto name = config.find("_class_name"); name != config.end() && name->is_string()) {
-    return name->get<std::string>();
-  }
-  const auto list = config.find("architectures");
-  if (list != config.end() && list->is_array() && !list->empty() && list->front().is_string()) {
-    return list->front().get<std::string>();
-  }
+  const std::string named = ClassNameOf(config);
+  if (!named.empty() || !config.is_object()) return named;
   // A config that names no class: by the sizes that only one kind of config gives.
   const std::pair<const char*, std::vector<const char*>> kinds[] = {
       {"WanModel", {"dim", "ffn_dim", "num_heads", "num_layers"}},

@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/runner.h"
-
-#include <chrono>
+#include "src/core/stopwatch.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -17,16 +16,6 @@
 
 namespace wanlite {
 namespace {
-
-class Stopwatch {
- public:
-  double Seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 template <typename Value>
 absl::StatusOr<Value> OneOf(absl::string_view what, absl::string_view name,

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/tensor_text.h"
 #include "src/runner/runner_rep.h"
 
 namespace wanlite {
@@ -19,11 +20,6 @@ struct InputSpec {
   bool any_type = false;
   bool required = true;
 };
-
-std::string Describe(const at::Tensor& tensor) {
-  return absl::StrCat(at::toString(tensor.scalar_type()), " [", absl::StrJoin(tensor.sizes(), ", "),
-                      "]");
-}
 
 absl::Status CheckInputs(absl::string_view component, const Tensors& inputs,
                          const std::vector<InputSpec>& specs) {
@@ -46,12 +42,13 @@ absl::Status CheckInputs(absl::string_view component, const Tensors& inputs,
     const bool dim_fits =
         std::find(spec.dims.begin(), spec.dims.end(), tensor.dim()) != spec.dims.end();
     if (!type_fits || !dim_fits || tensor.numel() == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          component, ": input '", spec.name, "' is ", Describe(tensor), ", wanted is a not empty ",
-          spec.any_type   ? "number"
-          : spec.floating ? "floating"
-                          : "integer",
-          " tensor of ", absl::StrJoin(spec.dims, " or "), " axes"));
+      return absl::InvalidArgumentError(absl::StrCat(component, ": input '", spec.name, "' is ",
+                                                     TensorText(tensor), ", wanted is a not empty ",
+                                                     spec.any_type   ? "number"
+                                                     : spec.floating ? "floating"
+                                                                     : "integer",
+                                                     " tensor of ",
+                                                     absl::StrJoin(spec.dims, " or "), " axes"));
     }
   }
   for (const auto& [name, tensor] : inputs) {

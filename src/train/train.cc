@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/train.h"
+#include "src/core/stopwatch.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -25,7 +25,6 @@
 namespace wanlite::train {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using NamedValues = std::vector<std::pair<std::string, double>>;
 constexpr size_t kLossWindow = 100;
 
@@ -132,12 +131,12 @@ class Loop {
   absl::StatusOr<TrainReport> Run() {
     WANLITE_RETURN_IF_ERROR(Continue());
     report_.first_step = record_.step;
-    const Clock::time_point start = Clock::now();
+    const Stopwatch time;
     const absl::Status status = Steps();
     progress().End();
     WANLITE_RETURN_IF_ERROR(status);
     optimizer_.TakeAverage();
-    report_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    report_.seconds = time.Seconds();
     report_.steps = record_.step;
     report_.skipped = record_.skipped;
     return report_;

@@ -15,6 +15,7 @@
 #include "tests/testing/temp_folder.h"
 #include "wanlite/block_program.h"
 #include "wanlite/pipeline.h"
+#include "wanlite/registry.h"
 #include "wanlite/sample_set.h"
 #include "wanlite/status.h"
 
@@ -29,7 +30,7 @@ using testing::ToyArchitectures;
 using testing::Tree;
 
 ParsedRecipe GridRecipe(const std::string& type, int value) {
-  PassRegistry registry = testing::ToyPasses();
+  PassRegistry registry = BuiltinPasses();
   REQUIRE_OK(testing::RegisterToyGptq(registry));
   ASSERT_OK_AND_ASSIGN(
       ParsedRecipe recipe,

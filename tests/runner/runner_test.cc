@@ -105,10 +105,11 @@ TEST_CASE("Requests that cannot be are refused with what would fit") {
                r.prompt_embeds = at::zeros({1, 16, 16});
              }),
              "negative_prompt_embeds"));
-  refused([](auto& r) {
-    r.frames = 16381;
-    r.height = r.width = 16384;
-  });
+  CHECK(Says(refused([](auto& r) {
+               r.frames = 16381;
+               r.height = r.width = 16384;
+             }),
+             "16381 frames of 16384x16384"));
 }
 
 TEST_CASE("A second guidance that would be dropped is refused") {

@@ -6,23 +6,17 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
-#include <sstream>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/tensor_text.h"
 #include "wanlite/status.h"
 
 namespace wanlite::wan {
 namespace {
-
-std::string ShapeText(const at::Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
 
 absl::Status CheckOptions(const SampleOptions& options) {
   for (const double guidance :
@@ -98,18 +92,18 @@ absl::Status CheckInputs(const std::vector<SampleStep>& steps, const Denoiser& h
     }
   }
   if (!latents.defined() || latents.dim() != 5 || !latents.is_floating_point()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("sampler: latents are ", latents.defined() ? ShapeText(latents) : "missing",
-                     ", wanted floating [batch, channels, frames, height, width]"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sampler: latents are ", latents.defined() ? ShapeText(latents.sizes()) : "missing",
+        ", wanted floating [batch, channels, frames, height, width]"));
   }
   const auto check_text = [&](absl::string_view what, const at::Tensor& value) -> absl::Status {
     if (value.defined() && value.dim() == 3 && value.size(0) == latents.size(0) &&
         value.is_floating_point()) {
       return absl::OkStatus();
     }
-    return absl::InvalidArgumentError(
-        absl::StrCat("sampler: ", what, " is ", value.defined() ? ShapeText(value) : "missing",
-                     ", wanted floating [", latents.size(0), ", tokens, text_dim]"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sampler: ", what, " is ", value.defined() ? ShapeText(value.sizes()) : "missing",
+        ", wanted floating [", latents.size(0), ", tokens, text_dim]"));
   };
   WANLITE_RETURN_IF_ERROR(check_text("the text embedding", text));
   return negative.has_value() ? check_text("the negative text embedding", *negative)

@@ -26,6 +26,7 @@
 #include "wanlite/sample_set.h"
 #include "wanlite/status.h"
 #include "wanlite/train.h"
+#include "wanlite/visit_blocks.h"
 
 namespace {
 
@@ -56,40 +57,25 @@ class PruneByActivation final : public wanlite::BlockPass {
     return wanlite::PassNotes();
   }
 
-  // One block in memory at a time, all samples. The decision: the units to keep, by group.
+  // The decision: the units to keep, by group. One block is in memory at a time.
   absl::StatusOr<std::unique_ptr<pb::Message>> Decide(
       wanlite::ModelView& model, wanlite::PassContext& context) const override {
-    const at::NoGradGuard no_grad;
     auto decision = std::make_unique<pb::Struct>();
-    for (const wanlite::Component& component : model.components()) {
-      const wanlite::BlockProgram* program = wanlite::ProgramOf(component);
-      if (program == nullptr) continue;
-      std::vector<wanlite::Values> samples(context.samples->size(component.name));
-      for (size_t i = 0; i < samples.size(); ++i) {
-        WANLITE_ASSIGN_OR_RETURN(samples[i], context.samples->Read(component.name, i));
-      }
-      const std::vector<wanlite::BlockProgram::Step> steps = program->Steps();
-      for (size_t step = 0; step < steps.size(); ++step) {
-        WANLITE_RETURN_IF_ERROR(wanlite::CheckCancelled(context.cancel));
-        WANLITE_ASSIGN_OR_RETURN(const wanlite::BlockLease lease,
-                                 model.Lease(wanlite::BlockPath(component, steps[step])));
-        Energy energy;
-        WANLITE_ASSIGN_OR_RETURN(const wanlite::TapGuard tap,
-                                 wanlite::TapLinears(model, lease.block(), energy));
-        for (wanlite::Values& values : samples) program->RunStep(step, values);
-        for (const wanlite::AxisGroup& group : model.groups()) {
-          if (group.block != lease.block()) continue;
-          WANLITE_ASSIGN_OR_RETURN(const at::Tensor scores, Scores(model, group, energy));
-          pb::ListValue& units = *(*decision->mutable_fields())[group.name].mutable_list_value();
-          const at::Tensor best = std::get<0>(scores.topk(Kept(group)));
-          for (int64_t unit = 0; unit < group.units; ++unit) {
-            if (units.values_size() == Kept(group)) break;
-            if (scores[unit].item<double>() < best[-1].item<double>()) continue;
-            units.add_values()->set_number_value(static_cast<double>(unit));
+    Energy energy;
+    WANLITE_RETURN_IF_ERROR(wanlite::VisitBlocks(
+        model, context, energy, [&](const wanlite::BlockLease& lease) -> absl::Status {
+          for (const wanlite::AxisGroup& group : model.groups()) {
+            if (group.block != lease.block()) continue;
+            WANLITE_ASSIGN_OR_RETURN(const at::Tensor scores, Scores(model, group, energy));
+            const at::Tensor best = std::get<1>(scores.topk(Kept(group)));
+            const at::Tensor units = std::get<0>(best.sort());
+            pb::ListValue& kept = *(*decision->mutable_fields())[group.name].mutable_list_value();
+            for (int64_t i = 0; i < units.size(0); ++i) {
+              kept.add_values()->set_number_value(units[i].item<double>());
+            }
           }
-        }
-      }
-    }
+          return absl::OkStatus();
+        }));
     return decision;
   }
 

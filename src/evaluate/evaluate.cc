@@ -1,4 +1,3 @@
-WANLITE_ASSIGN_OR_RETURN(const Turn turn, RunInTurn(candidate, request, run, run_original));
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "src/evaluate/evaluate.h"
@@ -400,18 +399,7 @@ class Evaluation {
       std::optional<KeptClip> earlier;
       if (first()) earlier = EarlierClip(run, index);
       const bool run_original = (first() && !earlier.has_value()) || run < options_.repeats;
-      absl::StatusOr<GenerateResult> a = GenerateResult{}, b;
-      const bool original_first = run % 2 == 0;
-      const auto run_a = [&] {
-        GenerateRequest observed = request;
-        if (run == -1 && first()) Observe(observed);
-        a = wanlite::Run(original_, observed, run >= 0);
-      };
-      if (original_first && run_original) run_a();
-      if (a.ok()) b = wanlite::Run(candidate, request, run >= 0);
-      if (!original_first && run_original && b.ok()) run_a();
-      WANLITE_RETURN_IF_ERROR(a.status());
-      WANLITE_RETURN_IF_ERROR(b.status());
+      WANLITE_ASSIGN_OR_RETURN(const Turn turn, RunInTurn(candidate, request, run, run_original));
       progress().Update(run + 2, "");
       if (run == -1) {
         if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, turn.original, request));

@@ -70,6 +70,9 @@ class QualityGauge {
   virtual ~QualityGauge();
   // What recipes call it: "weight-cosine".
   virtual absl::string_view name() const = 0;
+  // Whether Measure() wants context.samples. A run without them is then refused before anything is
+  // written, and their fingerprint belongs to the run.
+  virtual bool needs_samples() const;
   // Higher is better. `now` is what the passes so far have made of `original`, or the original
   // itself. The same for the same models. May throw c10::Error.
   virtual absl::StatusOr<double> Measure(const ModelFolder& original, const ModelFolder& now,
@@ -80,6 +83,10 @@ class QualityGauge {
 // has none) and the original's, taken as one vector. Cheap, and blind to what weights do. For
 // models whose layers keep their shapes.
 const QualityGauge& WeightCosineGauge();
+// "output-cosine": the cosine between what the denoisers (the other networks, when no denoiser has
+// samples) make of recorded inputs and what the original's make of them, the mean over samples by
+// their weight. For models of any structure; loads one network after the other.
+const QualityGauge& OutputCosineGauge();
 
 struct PassReport {
   std::string pass;
@@ -116,7 +123,7 @@ struct CompressOptions : RunOptions {
   std::string run_dir;
   // Discard an unfinished run instead of continuing it.
   bool restart = false;
-  // For floors of repeats, beside WeightCosineGauge(). Not owned.
+  // For floors of repeats, beside those above. Not owned.
   std::vector<const QualityGauge*> gauges;
 };
 

@@ -18,17 +18,22 @@ bool NeedSamples(const std::vector<const Pass*>& passes) {
                      [](const Pass* pass) { return pass->needs_samples(); });
 }
 
+absl::Status CheckSamplesFor(absl::string_view who, const ModelView& hollow,
+                             const SampleSet* samples) {
+  if (samples == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        who,
+        ": needs recorded inputs of the model: make them with wanlite record and give their folder "
+        "(wanlite compress --samples)"));
+  }
+  return Annotate(samples->CheckFits(hollow), who);
+}
+
 absl::Status CheckSamples(const std::vector<const Pass*>& passes, const ModelView& hollow,
                           const SampleSet* samples) {
   for (const Pass* pass : passes) {
     if (!pass->needs_samples()) continue;
-    if (samples == nullptr) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          pass->name(),
-          ": needs recorded inputs of the model: make them with wanlite record and give their "
-          "folder (wanlite compress --samples)"));
-    }
-    WANLITE_RETURN_IF_ERROR(Annotate(samples->CheckFits(hollow), pass->name()));
+    WANLITE_RETURN_IF_ERROR(CheckSamplesFor(pass->name(), hollow, samples));
     const auto* block_pass = dynamic_cast<const BlockPass*>(pass);
     if (block_pass == nullptr || !block_pass->activations().has_value()) continue;
     for (const BlockInfo& block : hollow.blocks()) {

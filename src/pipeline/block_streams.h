@@ -18,6 +18,9 @@
 
 namespace wanlite {
 
+// FailedPrecondition when there are no samples or they do not fit the model; `who` needs them.
+absl::Status CheckSamplesFor(absl::string_view who, const ModelView& hollow,
+                             const SampleSet* samples);
 // FailedPrecondition when a pass of these needs samples and there are none, when the samples do not
 // fit the model, or when a pass that wants activations changes a component that has no samples.
 // `hollow`: the model before the first pass.

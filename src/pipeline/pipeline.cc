@@ -59,6 +59,7 @@ absl::StatusOr<const QualityGauge*> FindGauge(const std::string& name,
                                               const CompressOptions& options) {
   std::vector<const QualityGauge*> known = options.gauges;
   known.push_back(&WeightCosineGauge());
+  known.push_back(&OutputCosineGauge());
   std::vector<std::string> names;
   for (const QualityGauge* gauge : known) {
     if (gauge->name() == name) return gauge;
@@ -69,12 +70,19 @@ absl::StatusOr<const QualityGauge*> FindGauge(const std::string& name,
                    "', which is not known here; there are: ", absl::StrJoin(names, ", ")));
 }
 
-absl::Status CheckGauges(const ParsedRecipe& recipe, const CompressOptions& options) {
+// True when a gauge of the recipe needs samples.
+absl::StatusOr<bool> CheckGauges(const ParsedRecipe& recipe, const ModelView& hollow,
+                                 const CompressOptions& options) {
+  bool samples = false;
   for (const RecipeStage& stage : recipe.stages()) {
     if (!stage.floor.has_value()) continue;
-    WANLITE_RETURN_IF_ERROR(FindGauge(stage.floor->gauge, options).status());
+    WANLITE_ASSIGN_OR_RETURN(const QualityGauge* const gauge,
+                             FindGauge(stage.floor->gauge, options));
+    if (!gauge->needs_samples()) continue;
+    samples = true;
+    WANLITE_RETURN_IF_ERROR(CheckSamplesFor(gauge->name(), hollow, options.samples));
   }
-  return absl::OkStatus();
+  return samples;
 }
 
 // Runs the passes of a recipe over a folder, each over the checkpoint that the one before left.
@@ -388,13 +396,15 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
 
   // Whatever the plan refuses is refused before anything is written.
   WANLITE_RETURN_IF_ERROR(CheckPassNames(recipe));
-  WANLITE_RETURN_IF_ERROR(CheckGauges(recipe, options));
-  WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
   WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, folder.BuildView());
+  WANLITE_ASSIGN_OR_RETURN(const bool gauges_need_samples, CheckGauges(recipe, hollow, options));
+  WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
   WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), hollow, options.samples));
   if (!published) WANLITE_RETURN_IF_ERROR(CheckPublishable(env, out_dir, run_dir));
   RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}, ""};
-  if (NeedSamples(PassesOf(recipe))) identity.samples_fingerprint = options.samples->fingerprint();
+  if (gauges_need_samples || NeedSamples(PassesOf(recipe))) {
+    identity.samples_fingerprint = options.samples->fingerprint();
+  }
   WANLITE_ASSIGN_OR_RETURN(identity.model_files, StampsOf(env, folder));
   absl::StatusOr<std::unique_ptr<RunDir>> opened =
       RunDir::Open(env, run_dir, identity, options.restart);

@@ -73,6 +73,7 @@ class WeightCosine : public QualityGauge {
 }  // namespace
 
 QualityGauge::~QualityGauge() = default;
+bool QualityGauge::needs_samples() const { return false; }
 
 const QualityGauge& WeightCosineGauge() {
   static const WeightCosine& gauge = *new WeightCosine;

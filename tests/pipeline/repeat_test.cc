@@ -9,7 +9,9 @@
 #include "src/proto/manifest.pb.h"
 #include "tests/pipeline/toy_passes.h"
 #include "tests/testing/catch.h"
+#include "wanlite/block_program.h"
 #include "wanlite/pipeline.h"
+#include "wanlite/sample_set.h"
 
 namespace wanlite {
 namespace {
@@ -275,6 +277,80 @@ TEST_CASE("weight-cosine is 1 for equal weights and falls as they go") {
   REQUIRE_OK(Compress(*env, ToyRecipe(testing::KeepUnits(6))));
   CHECK(gauge.Measure(in, OpenFolder(*env, "/out"), context).status().code() ==
         StatusCode::kUnimplemented);
+}
+
+// Of the first component alone, with weights 1, 2, 3.
+SampleSet GaugeSamples(Env& env, const std::string& dir, uint64_t seed) {
+  ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(env, dir, {}));
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  std::vector<NamedTensor> tensors;
+  std::vector<SampleInfo> samples;
+  for (int i = 0; i < 3; ++i) {
+    SampleInfo sample;
+    sample.component = "toy";
+    sample.weight = 1 + i;
+    sample.values["input"] = absl::StrCat("rows.", i);
+    tensors.push_back({sample.values["input"], at::randn({5, 4}, generator)});
+    samples.push_back(sample);
+  }
+  REQUIRE_OK(writer->WriteFile("rows", tensors));
+  REQUIRE_OK(writer->Finish(samples));
+  ASSERT_OK_AND_ASSIGN(const SampleSet set, SampleSet::Open(env, dir));
+  return set;
+}
+
+TEST_CASE("output-cosine compares what two models make of samples, whatever their structure") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const ModelFolder in = OpenFolder(*env, "/in");
+  const SampleSet samples = GaugeSamples(*env, "/samples", 1);
+  PassContext context;
+  context.progress = &SilentProgress();
+  const QualityGauge& gauge = OutputCosineGauge();
+  CHECK(gauge.Measure(in, in, context).status().code() == StatusCode::kFailedPrecondition);
+  context.samples = &samples;
+  CHECK(*gauge.Measure(in, in, context) == Approx(1).epsilon(1e-12));
+
+  REQUIRE_OK(Compress(*env, ToyRecipe(testing::KeepUnits(6))));
+  const ModelFolder out = OpenFolder(*env, "/out");
+  ModelView before = *in.BuildView(), after = *out.BuildView();
+  REQUIRE_OK(before.LoadAll());
+  REQUIRE_OK(after.LoadAll());
+  const at::NoGradGuard no_grad;
+  double wanted = 0;
+  for (int i = 0; i < 3; ++i) {
+    const Values values = *samples.Read("toy", i);
+    const at::Tensor a = ProgramOf(*before.FindComponent("toy"))->Run(values).flatten(),
+                     b = ProgramOf(*after.FindComponent("toy"))->Run(values).flatten();
+    wanted += (1 + i) / 6.0 * (a.dot(b) / (a.norm() * b.norm())).item<double>();
+  }
+  CHECK(wanted < 0.99);
+  CHECK(*gauge.Measure(in, out, context) == Approx(wanted).epsilon(1e-5));
+}
+
+TEST_CASE("a floor of output-cosine needs samples, which belong to the run") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const ParsedRecipe recipe =
+      ToyRecipe(Repeat(4, kPrune, "floor { gauge: 'output-cosine' at_least: 0.9 }"));
+  const absl::Status status = Compress(*env, recipe).status();
+  CHECK(status.code() == StatusCode::kFailedPrecondition);
+  CHECK(std::string(status.message()).find("wanlite record") != std::string::npos);
+  CHECK(*env->ListFolder("/") == std::vector<std::string>{"in"});
+
+  const SampleSet samples = GaugeSamples(*env, "/samples", 1);
+  const SampleSet others = GaugeSamples(*env, "/others", 2);
+  CompressOptions options;
+  options.samples = &samples;
+  const auto dying = NewFaultEnv(*env, 20);
+  REQUIRE_FALSE(Compress(*dying, recipe, options).ok());
+  options.samples = &others;
+  CHECK(Compress(*env, recipe, options).status().code() == StatusCode::kFailedPrecondition);
+  options.samples = &samples;
+  ASSERT_OK_AND_ASSIGN(const RunReport report, Compress(*env, recipe, options));
+  CHECK_FALSE(report.stopped.empty());
+  const std::vector<PassReport>& rounds = report.passes;
+  REQUIRE(rounds.size() >= 2);
+  CHECK(*rounds[rounds.size() - 2].gauge >= 0.9);
+  CHECK(*rounds.back().gauge < 0.9);
 }
 
 }  // namespace

@@ -234,7 +234,7 @@ TEST_CASE("a gauge that nobody brought is refused before anything is written") {
   const absl::Status status = Compress(*env, recipe).status();
   CHECK(status ==
         absl::InvalidArgumentError("the recipe has a floor of the gauge 'beauty', which is not "
-                                   "known here; there are: weight-cosine"));
+                                   "known here; there are: weight-cosine, output-cosine"));
   CHECK(*env->ListFolder("/") == std::vector<std::string>{"in"});
   ModelView model = *OpenFolder(*env, "/in").BuildView();
   REQUIRE_OK(model.LoadAll());

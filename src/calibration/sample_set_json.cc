@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/core/object_reader.h"
 #include "src/core/quote_name.h"
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"
@@ -24,12 +25,10 @@ using OrderedSampleJson = nlohmann::ordered_json;
 constexpr int kSampleSetVersion = 1;
 constexpr char kFingerprint[] = "fingerprint";
 
-// Reads the fields of one object; the first error stays.
-class SampleFields {
+// Every field must be there.
+class SampleFields : public ObjectReader {
  public:
-  SampleFields(const SampleJson& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json.is_object()) Fail(absl::StrCat("is ", json.type_name(), ", wanted an object"));
-  }
+  using ObjectReader::ObjectReader;
 
   std::string Text(const char* field) {
     const SampleJson* value = Get(field, "a string", &SampleJson::is_string);
@@ -64,42 +63,18 @@ class SampleFields {
     return value == nullptr ? empty : *value;
   }
 
-  void Fail(const std::string& message) {
-    if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(where_, " ", message));
-  }
-  void Keep(const absl::Status& status) {
-    if (status_.ok()) status_ = status;
-  }
-  // Refuses fields that nobody asked for, too.
-  absl::Status Finish() {
-    if (!status_.ok() || !json_.is_object()) return status_;
-    for (const auto& [key, unused] : json_.items()) {
-      if (!known_.contains(key)) Fail(absl::StrCat("has the unknown field ", QuoteName(key)));
-    }
-    return status_;
-  }
-
  private:
   const SampleJson* Get(const char* field, const char* wanted,
                         bool (SampleJson::*is)() const noexcept) {
-    known_.insert(field);
-    if (!json_.is_object()) return nullptr;
-    const auto found = json_.find(field);
-    if (found == json_.end()) {
-      Fail(absl::StrCat("has no field ", field));
+    const SampleJson* found = Field(field);
+    if (found == nullptr) {
+      if (is_object()) Fail(absl::StrCat("has no field ", field));
       return nullptr;
     }
-    if (((*found).*is)()) return &*found;
-    Fail(absl::StrCat("has ", field, " = ",
-                      QuoteName(found->dump(-1, ' ', true, SampleJson::error_handler_t::replace)),
-                      ", wanted ", wanted));
+    if ((found->*is)()) return found;
+    Wrong(field, *found, wanted);
     return nullptr;
   }
-
-  const SampleJson& json_;
-  const std::string where_;
-  std::set<std::string> known_;
-  absl::Status status_;
 };
 
 OrderedSampleJson FilesJson(const std::vector<SampleSetFile>& files) {

@@ -223,6 +223,20 @@ absl::Status ApplyFormats(const OpenedComponent& opened, const WeightFormatRegis
 
 }  // namespace
 
+std::string RoleFolder(ComponentRole role) {
+  switch (role) {
+    case ComponentRole::kDenoiser:
+      return "transformer";
+    case ComponentRole::kTextEncoder:
+      return "text_encoder";
+    case ComponentRole::kAutoencoder:
+      return "vae";
+    case ComponentRole::kOther:
+      return "";
+  }
+  return "";
+}
+
 std::string ClassNameOf(const nlohmann::json& config) {
   if (!config.is_object()) return "";
   if (const auto name = config.find("_class_name"); name != config.end() && name->is_string()) {

@@ -50,6 +50,8 @@ struct ConfigText {
   bool given = false;      // by OpenOptions, not by the folder
 };
 absl::StatusOr<ConfigText> ReadConfig(Env& env, const std::string& path);
+// The folder that the libraries give a network of this role; empty for kOther.
+std::string RoleFolder(ComponentRole role);
 // "_class_name" of diffusers' configs, "architectures"[0] of transformers'; empty without either.
 std::string ClassNameOf(const nlohmann::json& config);
 

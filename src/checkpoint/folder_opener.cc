@@ -73,20 +73,6 @@ absl::StatusOr<std::string> ExpertOfFile(const std::string& where, absl::string_
       high ? "\"high\"" : "\"low\""));
 }
 
-std::string RoleFolder(ComponentRole role) {
-  switch (role) {
-    case ComponentRole::kDenoiser:
-      return "transformer";
-    case ComponentRole::kTextEncoder:
-      return "text_encoder";
-    case ComponentRole::kAutoencoder:
-      return "vae";
-    case ComponentRole::kOther:
-      return "";
-  }
-  return "";
-}
-
 // The one group of a component's folder. Of several, that with the name the libraries give.
 absl::StatusOr<const WeightFileGroup*> ChooseGroup(const std::string& dir,
                                                    const WeightFiles& files) {

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/checkpoint/safetensors_format.h"
+#include "src/core/object_reader.h"
 #include "src/core/strict_json.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
@@ -42,12 +43,11 @@ OrderedJson FilesToJson(const Files& files) {
   return json;
 }
 
-// Reads the fields of one object; the first error wins and later reads do nothing.
-class ObjectReader {
+// Fields may be missing, as protobuf's JSON leaves out what has its default; after an error later
+// reads do nothing.
+class ManifestReader : public ObjectReader {
  public:
-  ObjectReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json_.is_object()) Fail(absl::StrCat("is ", json_.type_name(), ", wanted an object"));
-  }
+  using ObjectReader::ObjectReader;
 
   std::string String(const char* field) {
     const Json* value = Field(field);
@@ -76,7 +76,7 @@ class ObjectReader {
     const Json* value = Field(field);
     if (value == nullptr) return;
     if (!value->is_array()) return Wrong(field, *value, "a list");
-    for (size_t i = 0; i < value->size() && status_.ok(); ++i) status_ = read((*value)[i], i);
+    for (size_t i = 0; i < value->size() && status().ok(); ++i) Keep(read((*value)[i], i));
   }
 
   void EachKey(const char* field,
@@ -85,42 +85,10 @@ class ObjectReader {
     if (value == nullptr) return;
     if (!value->is_object()) return Wrong(field, *value, "an object");
     for (const auto& [key, item] : value->items()) {
-      if (!status_.ok()) return;
-      status_ = read(key, item);
+      if (!status().ok()) return;
+      Keep(read(key, item));
     }
   }
-
-  const std::string& where() const { return where_; }
-
-  // Also refuses fields nobody asked for.
-  absl::Status Finish() {
-    if (!status_.ok() || !json_.is_object()) return status_;
-    for (const auto& [key, unused] : json_.items()) {
-      if (!known_.contains(key)) Fail(absl::StrCat("has the unknown field ", QuoteName(key)));
-    }
-    return status_;
-  }
-
- private:
-  const Json* Field(const char* field) {
-    known_.insert(field);
-    if (!json_.is_object()) return nullptr;
-    const auto it = json_.find(field);
-    return it == json_.end() ? nullptr : &*it;
-  }
-  void Fail(const std::string& message) {
-    if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(where_, " ", message));
-  }
-  void Wrong(const char* field, const Json& found, absl::string_view wanted) {
-    Fail(absl::StrCat("has ", field, " = ",
-                      QuoteName(found.dump(-1, ' ', true, Json::error_handler_t::replace)),
-                      ", wanted ", wanted));
-  }
-
-  const Json& json_;
-  std::string where_;
-  std::set<std::string> known_;
-  absl::Status status_;
 };
 
 bool IsSha256(const std::string& text) {
@@ -128,7 +96,7 @@ bool IsSha256(const std::string& text) {
 }
 
 absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry* entry) {
-  ObjectReader reader(json, where);
+  ManifestReader reader(json, where);
   entry->set_path(reader.String("path"));
   const uint64_t bytes = reader.Unsigned("bytes");
   entry->set_sha256(reader.String("sha256"));
@@ -151,7 +119,7 @@ absl::Status ReadFileEntry(const Json& json, const std::string& where, FileEntry
 }
 
 template <typename Files>
-void ReadFiles(ObjectReader& reader, const std::string& where, Files* files) {
+void ReadFiles(ManifestReader& reader, const std::string& where, Files* files) {
   std::set<std::string> paths;
   reader.Each("files", [&](const Json& item, size_t i) -> absl::Status {
     FileEntry* file = files->Add();
@@ -165,13 +133,13 @@ void ReadFiles(ObjectReader& reader, const std::string& where, Files* files) {
 }
 
 absl::Status ReadComponent(const Json& json, const std::string& where, ComponentEntry* entry) {
-  ObjectReader reader(json, where);
+  ManifestReader reader(json, where);
   entry->set_name(reader.String("name"));
   entry->set_architecture(reader.String("architecture"));
   entry->set_role(reader.String("role"));
   ReadFiles(reader, where, entry->mutable_files());
   reader.EachKey("weights", [&](const std::string& layer, const Json& item) -> absl::Status {
-    ObjectReader format(item, absl::StrCat(where, ".weights[", QuoteName(layer), "]"));
+    ManifestReader format(item, absl::StrCat(where, ".weights[", QuoteName(layer), "]"));
     WeightFormat& out = (*entry->mutable_weights())[layer];
     out.set_format(format.String("format"));
     out.set_attributes_json(format.String("attributes_json"));
@@ -197,7 +165,7 @@ absl::Status ReadComponent(const Json& json, const std::string& where, Component
 }
 
 absl::Status ReadLineage(const Json& json, const std::string& where, LineageEntry* entry) {
-  ObjectReader reader(json, where);
+  ManifestReader reader(json, where);
   entry->set_pass(reader.String("pass"));
   entry->set_options_type(reader.String("options_type"));
   entry->set_options_text(reader.String("options_text"));
@@ -282,7 +250,7 @@ absl::StatusOr<Manifest> ManifestFromJson(absl::string_view text, absl::string_v
         ", this build of wanlite reads ", kManifestFormatVersion));
   }
   Manifest manifest;
-  ObjectReader reader(json, std::string(what));
+  ManifestReader reader(json, std::string(what));
   manifest.set_format_version(static_cast<int32_t>(reader.Unsigned("format_version")));
   manifest.set_writer(reader.String("writer"));
   std::set<std::string> names;

@@ -128,7 +128,7 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
   }
   if (session.json) {
     session.PrintJson(Json{{"written", written},
-                           {"settings", SettingsJson(result.settings)},
+                           {"settings", AllSettingsJson(result.settings)},
                            {"seed", request.seed},
                            {"calls", result.calls},
                            {"warnings", result.warnings},

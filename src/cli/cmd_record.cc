@@ -51,7 +51,7 @@ absl::Status RunRecord(const RecordArgs& options, Session& session) {
                            {"bytes", report.bytes},
                            {"fingerprint", report.fingerprint},
                            {"resumed", report.resumed},
-                           {"settings", SettingsJson(report.settings)},
+                           {"settings", AllSettingsJson(report.settings)},
                            {"seed", request.generate.seed},
                            {"warnings", report.warnings},
                            {"peak_rss_bytes", PeakRssBytes()}});

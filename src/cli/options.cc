@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "src/core/libtorch.h"
 #include "src/evaluate/protocols.h"
+#include "src/runner/generate_settings.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -246,18 +247,11 @@ Json OpsJson(const ForwardOps& ops) {
               {"int8", ops.total().int8 / kGiga}};
 }
 
-Json SettingsJson(const GenerateSettings& settings) {
-  return Json{{"steps", settings.steps},
-              {"frames", settings.frames},
-              {"height", settings.height},
-              {"width", settings.width},
-              {"guidance", settings.guidance},
-              {"guidance_2", settings.guidance_2},
-              {"shift", settings.shift},
-              {"sampler", std::string(SamplerName(settings.sampler))},
-              {"boundary_ratio", settings.boundary_ratio},
-              {"fps", settings.fps},
-              {"negative_prompt", settings.negative_prompt}};
+Json AllSettingsJson(const GenerateSettings& settings) {
+  Json json = SettingsJson(settings);
+  json["fps"] = settings.fps;
+  json["negative_prompt"] = settings.negative_prompt;
+  return json;
 }
 
 }  // namespace wanlite::cli

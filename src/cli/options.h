@@ -77,7 +77,7 @@ absl::StatusOr<std::vector<std::string>> AllPrompts(Session& session,
 
 // One forward in GFLOP.
 Json OpsJson(const ForwardOps& ops);
-Json SettingsJson(const GenerateSettings& settings);
+Json AllSettingsJson(const GenerateSettings& settings);
 
 }  // namespace wanlite::cli
 

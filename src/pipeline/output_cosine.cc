@@ -33,19 +33,24 @@ class OutputCosine : public QualityGauge {
     double sum = 0, weights = 0;
     int64_t done = 0;
     for (const std::string& component : components) {
-      WANLITE_ASSIGN_OR_RETURN(const std::vector<at::Tensor> before,
-                               Outputs(original, component, context, done));
-      WANLITE_ASSIGN_OR_RETURN(const std::vector<at::Tensor> after,
-                               Outputs(now, component, context, done));
-      for (size_t i = 0; i < before.size(); ++i) {
-        if (before[i].sizes() != after[i].sizes()) {
+      std::vector<at::Tensor> before;
+      const auto keep = [&](at::Tensor output, double) {
+        before.push_back(std::move(output));
+        return absl::OkStatus();
+      };
+      size_t next = 0;
+      const auto compare = [&](const at::Tensor& output, double weight) -> absl::Status {
+        const at::Tensor wanted = std::move(before[next++]);
+        if (wanted.sizes() != output.sizes()) {
           return absl::FailedPreconditionError(
               absl::StrCat(component, " gives another shape than the original's"));
         }
-        const double weight = samples.sample(component, static_cast<int64_t>(i)).weight;
-        sum += weight * Cosine(before[i], after[i]);
+        sum += weight * Cosine(wanted, output);
         weights += weight;
-      }
+        return absl::OkStatus();
+      };
+      WANLITE_RETURN_IF_ERROR(RunSamples(original, component, context, done, keep));
+      WANLITE_RETURN_IF_ERROR(RunSamples(now, component, context, done, compare));
     }
     context.progress->End();
     if (!(weights > 0)) return absl::FailedPreconditionError("the samples have no weight");
@@ -62,11 +67,10 @@ class OutputCosine : public QualityGauge {
     return denoisers.empty() ? others : denoisers;
   }
 
-  // fp64, flat, of each sample.
-  static absl::StatusOr<std::vector<at::Tensor>> Outputs(const ModelFolder& folder,
-                                                         const std::string& component,
-                                                         const PassContext& context,
-                                                         int64_t& done) {
+  // Calls take(output, weight) with each sample's output, fp64 and flat.
+  template <typename Take>
+  static absl::Status RunSamples(const ModelFolder& folder, const std::string& component,
+                                 const PassContext& context, int64_t& done, const Take& take) {
     const at::NoGradGuard no_grad;
     WANLITE_ASSIGN_OR_RETURN(const ModelFolder alone, folder.OpenAlone(component));
     WANLITE_ASSIGN_OR_RETURN(ModelView view, alone.BuildView());
@@ -75,14 +79,15 @@ class OutputCosine : public QualityGauge {
     if (program == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(component, " declares no block program"));
     }
-    std::vector<at::Tensor> outputs;
     for (int64_t i = 0; i < context.samples->size(component); ++i) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_ASSIGN_OR_RETURN(Values values, context.samples->Read(component, i));
-      outputs.push_back(program->Run(std::move(values)).to(at::kDouble).flatten());
+      const double weight = context.samples->sample(component, i).weight;
+      WANLITE_RETURN_IF_ERROR(
+          take(program->Run(std::move(values)).to(at::kDouble).flatten(), weight));
       context.progress->Update(++done, component);
     }
-    return outputs;
+    return absl::OkStatus();
   }
 
   // Two outputs of zeros are equal.

@@ -172,4 +172,16 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
   return settings;
 }
 
+nlohmann::ordered_json SettingsJson(const GenerateSettings& settings) {
+  return {{"steps", settings.steps},
+          {"frames", settings.frames},
+          {"height", settings.height},
+          {"width", settings.width},
+          {"guidance", settings.guidance},
+          {"guidance_2", settings.guidance_2},
+          {"shift", settings.shift},
+          {"sampler", std::string(SamplerName(settings.sampler))},
+          {"boundary_ratio", settings.boundary_ratio}};
+}
+
 }  // namespace wanlite

@@ -5,6 +5,8 @@
 #ifndef WANLITE_SRC_RUNNER_GENERATE_SETTINGS_H_
 #define WANLITE_SRC_RUNNER_GENERATE_SETTINGS_H_
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "absl/status/statusor.h"
 #include "src/model/wan/flow_scheduler.h"
 #include "wanlite/runner.h"
@@ -33,6 +35,9 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
 absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
                                                  const GenerateSettings& defaults,
                                                  const LatentGeometry& geometry);
+
+// What is set by number or name, in the order of GenerateSettings; not the texts and not the rate.
+nlohmann::ordered_json SettingsJson(const GenerateSettings& settings);
 
 }  // namespace wanlite
 

@@ -38,20 +38,6 @@ std::string ClassName(const nlohmann::json& config) {
   return "";
 }
 
-std::string ComponentName(ComponentRole role) {
-  switch (role) {
-    case ComponentRole::kDenoiser:
-      return "transformer";
-    case ComponentRole::kTextEncoder:
-      return "text_encoder";
-    case ComponentRole::kAutoencoder:
-      return "vae";
-    case ComponentRole::kOther:
-      break;
-  }
-  return "model";
-}
-
 // What weights of this network are usually stored in, unless its config says.
 absl::StatusOr<at::ScalarType> StoredDtype(const nlohmann::json& config, ComponentRole role) {
   for (const char* key : {"torch_dtype", "dtype"}) {
@@ -91,7 +77,8 @@ absl::StatusOr<Component> ComponentOfConfig(Env& env, const std::string& path, s
         at::Tensor(tensor).set_data(nn::NewTensor(tensor.sizes(), dtype));
       }
     }
-    if (name.empty()) name = ComponentName(architecture->role);
+    if (name.empty()) name = RoleFolder(architecture->role);
+    if (name.empty()) name = "model";
     return Component{std::move(name), architecture->role, architecture->name, std::move(config),
                      std::move(module)};
   };

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/runner/generate_settings.h"
 #include "src/runner/select_forwards.h"
 #include "wanlite/status.h"
 
@@ -83,21 +84,12 @@ class Recording {
   SampleSetInfo Info() const {
     const GenerateSettings& settings = report_.settings;
     const RunnerOptions& options = runner_.options();
-    nlohmann::ordered_json json{
-        {"steps", settings.steps},
-        {"frames", settings.frames},
-        {"height", settings.height},
-        {"width", settings.width},
-        {"guidance", settings.guidance},
-        {"guidance_2", settings.guidance_2},
-        {"shift", settings.shift},
-        {"sampler", std::string(SamplerName(settings.sampler))},
-        {"boundary_ratio", settings.boundary_ratio},
-        {"negative_prompt", settings.negative_prompt},
-        {"samples", request_.samples},
-        {"device", options.device.str()},
-        {"dtype", std::string(c10::toString(options.dtype))},
-        {"numerics", options.numerics == wan::Numerics::kOfficial ? "official" : "diffusers"}};
+    nlohmann::ordered_json json = SettingsJson(settings);
+    json["negative_prompt"] = settings.negative_prompt;
+    json["samples"] = request_.samples;
+    json["device"] = options.device.str();
+    json["dtype"] = std::string(c10::toString(options.dtype));
+    json["numerics"] = options.numerics == wan::Numerics::kOfficial ? "official" : "diffusers";
     return {runner_.folder().fingerprint(), request_.generate.seed,
             json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), prompts_};
   }

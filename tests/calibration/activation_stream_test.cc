@@ -9,6 +9,7 @@
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"
+#include "tests/testing/sample_sets.h"
 #include "tests/testing/tiny_wan.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/architecture.h"
@@ -21,24 +22,7 @@
 namespace wanlite {
 namespace {
 
-SampleSet StreamSet(Env& env, const std::string& component, const std::vector<Values>& inputs) {
-  ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(env, "/samples", {}));
-  std::vector<NamedTensor> tensors;
-  std::vector<SampleInfo> samples;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    SampleInfo sample;
-    sample.component = component;
-    for (const auto& [name, value] : inputs[i]) {
-      sample.values[name] = absl::StrCat(i, ".", name);
-      tensors.push_back({sample.values[name], value});
-    }
-    samples.push_back(sample);
-  }
-  REQUIRE_OK(writer->WriteFile("all", tensors));
-  REQUIRE_OK(writer->Finish(samples));
-  ASSERT_OK_AND_ASSIGN(const SampleSet set, SampleSet::Open(env, "/samples"));
-  return set;
-}
+using testing::WriteSampleSet;
 
 std::vector<Values> ToyInputs(int count) {
   at::Generator generator = at::detail::createCPUGenerator(5);
@@ -116,7 +100,7 @@ TEST_CASE("a streamed forward is the forward, bit for bit") {
       ModelView view = TinyWan(*env);
       REQUIRE(view.streaming());
       REQUIRE_OK(env->RemoveAll("/samples"));
-      const SampleSet set = StreamSet(*env, wan.component, wan.inputs);
+      const SampleSet set = WriteSampleSet(*env, "/samples", wan.component, wan.inputs);
       REQUIRE_OK(set.CheckFits(view));
       StreamOptions options;
       options.memory_bytes = memory;
@@ -143,7 +127,7 @@ TEST_CASE("between blocks only what changes is written, and constants once") {
   const auto env = NewMemEnv();
   ModelView view = TinyWan(*env);
   const WanCase wan = WanCases().front();
-  const SampleSet set = StreamSet(*env, wan.component, wan.inputs);
+  const SampleSet set = WriteSampleSet(*env, "/samples", wan.component, wan.inputs);
   ASSERT_OK_AND_ASSIGN(const auto stream,
                        ActivationStream::Open(*env, "/stream", view, set, wan.component));
   const auto names = [&](const std::string& folder) {
@@ -209,7 +193,7 @@ TEST_CASE(
   const at::NoGradGuard no_grad;
   const auto env = NewMemEnv();
   const std::vector<Values> inputs = ToyInputs(3);
-  const SampleSet set = StreamSet(*env, "toy", inputs);
+  const SampleSet set = WriteSampleSet(*env, "/samples", "toy", inputs);
   ModelView view = ToyView(/*streaming=*/true);
   // The same edits on a model in memory.
   ModelView edited = ToyView(false), original = ToyView(false);
@@ -260,7 +244,7 @@ TEST_CASE("a tap sees what a streamed block gets") {
   const at::NoGradGuard no_grad;
   const auto env = NewMemEnv();
   const std::vector<Values> inputs = ToyInputs(2);
-  const SampleSet set = StreamSet(*env, "toy", inputs);
+  const SampleSet set = WriteSampleSet(*env, "/samples", "toy", inputs);
   ModelView view = ToyView(true);
   ASSERT_OK_AND_ASSIGN(const auto stream,
                        ActivationStream::Open(*env, "/stream", view, set, "toy"));
@@ -323,14 +307,15 @@ TEST_CASE("a stream killed at any write continues to the bytes of an unbroken on
   };
   std::map<std::string, at::Tensor> seen;
   const auto unbroken = NewMemEnv();
-  REQUIRE_OK(CompressToy(*unbroken, StreamSet(*unbroken, "toy", ToyInputs(3)), &seen));
+  REQUIRE_OK(
+      CompressToy(*unbroken, WriteSampleSet(*unbroken, "/samples", "toy", ToyInputs(3)), &seen));
   CHECK(seen.size() == 9);
   const auto expected = contents(*unbroken);
   int64_t kill = 0;
   for (;; ++kill) {
     INFO("killed at write " << kill);
     const auto disk = NewMemEnv();
-    const SampleSet set = StreamSet(*disk, "toy", ToyInputs(3));
+    const SampleSet set = WriteSampleSet(*disk, "/samples", "toy", ToyInputs(3));
     const absl::Status killed = CompressToy(*NewFaultEnv(*disk, kill), set, &seen);
     if (killed.ok()) break;
     REQUIRE(absl::IsResourceExhausted(killed));
@@ -344,7 +329,7 @@ TEST_CASE("values that go from block to block may be rounded in files") {
   const at::NoGradGuard no_grad;
   const auto env = NewMemEnv();
   const std::vector<Values> inputs = ToyInputs(2);
-  const SampleSet set = StreamSet(*env, "toy", inputs);
+  const SampleSet set = WriteSampleSet(*env, "/samples", "toy", inputs);
   ModelView view = ToyView(false);
   StreamOptions options;
   options.dtype = at::kBFloat16;
@@ -379,7 +364,7 @@ class StrangeProgram : public testing::ToyModel {
 TEST_CASE("a program is streamed when each block runs once, and the rest before or behind them") {
   const auto open = [](const std::vector<std::string>& order) {
     const auto env = NewMemEnv();
-    const SampleSet set = StreamSet(*env, "toy", ToyInputs(1));
+    const SampleSet set = WriteSampleSet(*env, "/samples", "toy", ToyInputs(1));
     ASSERT_OK_AND_ASSIGN(
         const ModelView view,
         ModelView::Create({testing::ToyComponent(std::make_shared<StrangeProgram>(order))}));
@@ -406,7 +391,7 @@ TEST_CASE("a program is streamed when each block runs once, and the rest before 
 TEST_CASE("a stream is misused with a clear error") {
   const at::NoGradGuard no_grad;
   const auto env = NewMemEnv();
-  const SampleSet set = StreamSet(*env, "toy", ToyInputs(2));
+  const SampleSet set = WriteSampleSet(*env, "/samples", "toy", ToyInputs(2));
   ModelView view = ToyView(false);
   CHECK(absl::IsNotFound(ActivationStream::Open(*env, "/stream", view, set, "other").status()));
   ASSERT_OK_AND_ASSIGN(const auto stream,
@@ -457,7 +442,7 @@ TEST_CASE("a stream is misused with a clear error") {
   // What the first step says of a sample that does not fit names the sample.
   const SampleSet wrong = [&] {
     REQUIRE_OK(env->RemoveAll("/samples"));
-    return StreamSet(*env, "toy", {{{"input", at::zeros({2, 5})}}});
+    return WriteSampleSet(*env, "/samples", "toy", {{{"input", at::zeros({2, 5})}}});
   }();
   ASSERT_OK_AND_ASSIGN(const auto bad, ActivationStream::Open(*env, "/bad", view, wrong, "toy"));
   REQUIRE_OK(bad->Enter("toy"));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/files_of.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"
@@ -16,6 +17,8 @@
 
 namespace wanlite {
 namespace {
+
+using testing::FilesOf;
 
 SampleSetInfo ToyInfo() { return {"abc", 7, R"({"steps": 4})", {"a red digit", "ein Ö"}}; }
 
@@ -50,15 +53,6 @@ absl::Status WriteToySet(Env& env, const std::string& dir) {
     WANLITE_RETURN_IF_ERROR(writer->WriteFile("b", {{"input.3", InputOf(3)}}));
   }
   return writer->Finish(ToySamples());
-}
-
-std::map<std::string, std::string> Files(Env& env, const std::string& dir) {
-  std::map<std::string, std::string> files;
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, env.ListFolder(dir));
-  for (const std::string& name : names) {
-    ASSERT_OK_AND_ASSIGN(files[name], env.ReadFile(JoinPath(dir, name)));
-  }
-  return files;
 }
 
 TEST_CASE("a sample set gives back what was written, by component") {
@@ -111,7 +105,7 @@ TEST_CASE("the fingerprint of a sample set is of all that is in it") {
 TEST_CASE("a sample set killed at any write continues to the same bytes") {
   const auto unbroken = NewMemEnv();
   REQUIRE_OK(WriteToySet(*unbroken, "/s"));
-  const auto expected = Files(*unbroken, "/s");
+  const auto expected = FilesOf(*unbroken, "/s");
   CHECK(expected.size() == 3);
   int64_t kill = 0;
   for (;; ++kill) {
@@ -125,7 +119,7 @@ TEST_CASE("a sample set killed at any write continues to the same bytes") {
     // Complete, or no sample set.
     if (!disk->FileExists("/s/samples.json")) REQUIRE_FALSE(half.ok());
     REQUIRE_OK(WriteToySet(*disk, "/s"));
-    REQUIRE(Files(*disk, "/s") == expected);
+    REQUIRE(FilesOf(*disk, "/s") == expected);
   }
   CHECK(kill > 15);
 }

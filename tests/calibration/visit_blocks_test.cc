@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/sample_sets.h"
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/architecture.h"
 #include "wanlite/block_program.h"
@@ -35,23 +36,12 @@ struct VisitSetUp {
     options.layers = 3;
     REQUIRE_OK(testing::WriteTinyWan(*env, "/model", options));
     at::Generator generator = at::detail::createCPUGenerator(3);
-    ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(*env, "/samples", {}));
-    std::vector<NamedTensor> tensors;
-    std::vector<SampleInfo> samples;
     for (int64_t i = 0; i < 3; ++i) {
       inputs.push_back({{"hidden_states", at::randn({1, 4, 1 + i, 4, 6}, generator)},
                         {"timestep", at::full({1}, 640 - i, at::kLong)},
                         {"encoder_hidden_states", at::randn({1, 16, 16}, generator)}});
-      SampleInfo sample;
-      sample.component = "transformer";
-      for (const auto& [name, value] : inputs.back()) {
-        sample.values[name] = absl::StrCat(i, ".", name);
-        tensors.push_back({sample.values[name], value});
-      }
-      samples.push_back(sample);
     }
-    REQUIRE_OK(writer->WriteFile("all", tensors));
-    REQUIRE_OK(writer->Finish(samples));
+    testing::WriteSampleSet(*env, "/samples", "transformer", inputs);
   }
 
   ModelView View() const {

@@ -6,12 +6,14 @@
 #include <map>
 
 #include "tests/finetune/clips.h"
+#include "tests/testing/files_of.h"
 #include "wanlite/checkpoint.h"
 
 namespace wanlite::finetune {
 namespace {
 
 using testing::DiskWithClips;
+using testing::FilesOf;
 
 FinetuneRun Run(Env& env) {
   FinetuneRun run;
@@ -29,20 +31,6 @@ FinetuneRun Run(Env& env) {
   loop.set_state_every(2);
   run.options.set_caption_dropout(0.1);
   return run;
-}
-
-std::map<std::string, std::string> FilesOf(Env& env, const std::string& dir) {
-  std::map<std::string, std::string> files;
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, env.ListFolder(dir));
-  for (const std::string& name : names) {
-    const std::string path = JoinPath(dir, name);
-    if (env.FolderExists(path)) {
-      for (const auto& [below, bytes] : FilesOf(env, path)) files[JoinPath(name, below)] = bytes;
-    } else {
-      ASSERT_OK_AND_ASSIGN(files[name], env.ReadFile(path));
-    }
-  }
-  return files;
 }
 
 std::map<std::string, at::Tensor> TensorsOf(Env& env, const std::string& dir) {

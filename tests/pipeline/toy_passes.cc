@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/toy_architecture.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/model_library.h"
 #include "wanlite/status.h"
@@ -31,10 +32,6 @@ using google::protobuf::ListValue;
 using google::protobuf::Message;
 using google::protobuf::StringValue;
 using google::protobuf::Struct;
-
-std::string ConfigText(int64_t hidden) {
-  return nlohmann::json({{"_class_name", "ToyModel"}, {"hidden", hidden}}).dump();
-}
 
 // A plan without words of its own.
 template <typename Base>
@@ -353,27 +350,7 @@ void AddToTree(Env& env, const std::string& dir, const std::string& prefix,
 }  // namespace
 
 const ArchitectureRegistry& ToyArchitectures() {
-  static const ArchitectureRegistry& registry = *[] {
-    Architecture toy;
-    toy.name = "ToyModel";
-    toy.role = ComponentRole::kDenoiser;
-    toy.build = [](absl::string_view text) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
-      const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
-      return std::make_shared<ToyModel>(8, config.value("hidden", int64_t{12}));
-    };
-    toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
-      return std::string(text);
-    };
-    toy.config_of = [](absl::string_view,
-                       const torch::nn::Module& module) -> absl::StatusOr<std::string> {
-      return ConfigText(dynamic_cast<const ToyModel&>(module).blocks[0]->up->out_features());
-    };
-    toy.recognizes = [](const std::vector<std::string>&) { return false; };
-    auto* list = new ArchitectureRegistry;
-    REQUIRE_OK(list->Register(std::move(toy)));
-    list->weight_formats() = BuiltinWeightFormats();
-    return list;
-  }();
+  static const auto& registry = *new ArchitectureRegistry(UniformToys<ToyModel>("ToyModel"));
   return registry;
 }
 
@@ -418,7 +395,7 @@ std::unique_ptr<Env> DiskWithModel(uint64_t seed) {
   std::vector<Component> components;
   for (const char* name : {"toy", "toy_2"}) {
     components.push_back(ToyComponent(MakeToyModel(seed++), name));
-    components.back().config_json = ConfigText(12);
+    components.back().config_json = UniformToyConfig("ToyModel", 12);
   }
   ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));
   std::unique_ptr<Env> env = NewMemEnv();

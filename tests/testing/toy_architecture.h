@@ -13,9 +13,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "tests/testing/catch.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/architecture.h"
 #include "wanlite/status.h"
+#include "wanlite/weight_formats.h"
 
 namespace wanlite::testing {
 
@@ -72,6 +74,36 @@ inline Component EditableToy(std::shared_ptr<ToyModel> model, std::string name =
   component.config_json =
       *component.definition->config_of(component.config_json, *component.module);
   return component;
+}
+
+// Toys whose blocks are all as wide: {"_class_name": "ToyModel", "hidden": 12}.
+inline std::string UniformToyConfig(const std::string& name, int64_t hidden) {
+  return nlohmann::json({{"_class_name", name}, {"hidden", hidden}}).dump();
+}
+
+// A registry of one of them, Model being a ToyModel, with the built-in weight formats.
+template <typename Model>
+ArchitectureRegistry UniformToys(const std::string& name) {
+  Architecture toy;
+  toy.name = name;
+  toy.role = ComponentRole::kDenoiser;
+  toy.build = [](absl::string_view text) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+    const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
+    return std::make_shared<Model>(8, config.value("hidden", int64_t{12}));
+  };
+  toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
+    return std::string(text);
+  };
+  toy.config_of = [name](absl::string_view,
+                         const torch::nn::Module& module) -> absl::StatusOr<std::string> {
+    const auto& model = dynamic_cast<const Model&>(module);
+    return UniformToyConfig(name, model.blocks[0]->up->out_features());
+  };
+  toy.recognizes = [](const std::vector<std::string>&) { return false; };
+  ArchitectureRegistry registry;
+  REQUIRE_OK(registry.Register(std::move(toy)));
+  registry.weight_formats() = BuiltinWeightFormats();
+  return registry;
 }
 
 }  // namespace wanlite::testing

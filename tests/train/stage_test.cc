@@ -13,7 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/files_of.h"
 #include "tests/testing/temp_folder.h"
+#include "tests/testing/toy_architecture.h"
 #include "tests/train/program_toy.h"
 #include "wanlite/architecture.h"
 #include "wanlite/checkpoint.h"
@@ -28,8 +30,11 @@ namespace {
 
 using google::protobuf::Int64Value;
 using google::protobuf::Message;
+using testing::FilesOf;
 using testing::LineData;
 using testing::ProgramToy;
+using testing::UniformToyConfig;
+using testing::UniformToys;
 
 std::atomic<int>& StepsTaken() {
   static std::atomic<int>& steps = *new std::atomic<int>{0};
@@ -144,32 +149,8 @@ ParsedRecipe Recipe(int steps) {
   return recipe;
 }
 
-std::string Config(int64_t hidden) {
-  return nlohmann::json({{"_class_name", "ProgramToy"}, {"hidden", hidden}}).dump();
-}
-
 const ArchitectureRegistry& Architectures() {
-  static const ArchitectureRegistry& registry = *[] {
-    Architecture toy;
-    toy.name = "ProgramToy";
-    toy.role = ComponentRole::kDenoiser;
-    toy.build = [](absl::string_view text) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
-      const auto config = nlohmann::json::parse(std::string(text), nullptr, false);
-      return std::make_shared<ProgramToy>(8, config.value("hidden", int64_t{12}));
-    };
-    toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
-      return std::string(text);
-    };
-    toy.config_of = [](absl::string_view,
-                       const torch::nn::Module& module) -> absl::StatusOr<std::string> {
-      return Config(dynamic_cast<const ProgramToy&>(module).blocks[0]->up->out_features());
-    };
-    toy.recognizes = [](const std::vector<std::string>&) { return false; };
-    auto* list = new ArchitectureRegistry;
-    REQUIRE_OK(list->Register(std::move(toy)));
-    list->weight_formats() = BuiltinWeightFormats();
-    return list;
-  }();
+  static const auto& registry = *new ArchitectureRegistry(UniformToys<ProgramToy>("ProgramToy"));
   return registry;
 }
 
@@ -179,7 +160,8 @@ std::unique_ptr<Env> Disk() {
   for (const char* name : {"toy", "other"}) {
     auto toy = std::make_shared<ProgramToy>();
     toy->Randomize(name[0]);
-    components.push_back({name, ComponentRole::kDenoiser, "ProgramToy", Config(12), toy});
+    components.push_back(
+        {name, ComponentRole::kDenoiser, "ProgramToy", UniformToyConfig("ProgramToy", 12), toy});
   }
   ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create(std::move(components)));
   REQUIRE_OK(view.Cast(at::kBFloat16));
@@ -205,20 +187,6 @@ absl::Status Compress(Env& env, const ParsedRecipe& recipe, ProcessGroup* group 
   return CompressFolder(env, recipe, folder, Architectures(), options).status();
 }
 absl::Status Compress(Env& env, int steps) { return Compress(env, Recipe(steps)); }
-
-std::map<std::string, std::string> FilesOf(Env& env, const std::string& dir) {
-  std::map<std::string, std::string> files;
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, env.ListFolder(dir));
-  for (const std::string& name : names) {
-    const std::string path = JoinPath(dir, name);
-    if (env.FolderExists(path)) {
-      for (const auto& [below, bytes] : FilesOf(env, path)) files[JoinPath(name, below)] = bytes;
-    } else {
-      ASSERT_OK_AND_ASSIGN(files[name], env.ReadFile(path));
-    }
-  }
-  return files;
-}
 
 // |student - teacher|^2 on points that were not trained on.
 double ErrorOf(Env& env, const std::string& dir) {

@@ -15,10 +15,13 @@
 #include "src/core/libtorch.h"
 #include "src/train/state_files.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/files_of.h"
 #include "wanlite/checkpoint.h"
 
 namespace wanlite::train {
 namespace {
+
+using testing::FilesOf;
 
 LoopOptions Options(int64_t steps) {
   LoopOptions options;
@@ -64,15 +67,6 @@ class Regression : public Objective {
   CancellationToken* cancel = nullptr;
 };
 
-std::map<std::string, std::string> Files(Env& env, const std::string& dir) {
-  std::map<std::string, std::string> files;
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, env.ListFolder(dir));
-  for (const std::string& name : names) {
-    ASSERT_OK_AND_ASSIGN(files[name], env.ReadFile(JoinPath(dir, name)));
-  }
-  return files;
-}
-
 TrainRun Run(Env& env) {
   TrainRun run;
   run.env = &env;
@@ -108,7 +102,7 @@ TEST_CASE("A run that was cancelled and continued ends with the bits of an unbro
   REQUIRE(report.first_step == 18);
   REQUIRE(at::equal(second.weight, whole.weight));
   REQUIRE(at::equal(second.bias, whole.bias));
-  REQUIRE(Files(*env, "state") == Files(*broken_env, "state"));
+  REQUIRE(FilesOf(*env, "state") == FilesOf(*broken_env, "state"));
 }
 
 TEST_CASE("A run killed at any write continues to the bits of an unbroken one") {
@@ -343,7 +337,7 @@ TEST_CASE("A state holds no average where there is none, and its files have boun
   run.max_shard_bytes = 40;  // weight: 24 bytes, bias: 8
   REQUIRE_OK(Train(options, objective, run));
   int shards = 0;
-  for (const auto& [name, bytes] : Files(*env, "state")) {
+  for (const auto& [name, bytes] : FilesOf(*env, "state")) {
     if (name == "state.json") continue;
     ++shards;
     ASSERT_OK_AND_ASSIGN(const auto source, OpenSafetensors(*env, JoinPath("state", name)));
@@ -366,7 +360,7 @@ TEST_CASE("A shard whose tensors did not change is not written again") {
   b.fill_(2);
   REQUIRE_OK(files.Write({2, 0, {}}, {{"a", a}, {"b", b}}));
   CHECK(files.shards_written() == 3);
-  CHECK(Files(*env, "state").size() == 3);  // two shards and the record
+  CHECK(FilesOf(*env, "state").size() == 3);  // two shards and the record
   StateFiles again(*env, "state", 32);
   ASSERT_OK_AND_ASSIGN(const std::optional<StateRecord> record, again.ReadRecord());
   REQUIRE(record.has_value());
@@ -385,7 +379,7 @@ TEST_CASE("A damaged state is told, and nobody else's file in its folder is touc
   Regression objective;
   REQUIRE_OK(Train(Options(12), objective, Run(*env)));
   CHECK(env->FileExists("state/shard-mine.safetensors"));
-  for (const auto& [name, bytes] : Files(*env, "state")) {
+  for (const auto& [name, bytes] : FilesOf(*env, "state")) {
     if (name == "state.json" || name == "shard-mine.safetensors") continue;
     const std::string path = JoinPath("state", name);
     std::string changed = bytes;

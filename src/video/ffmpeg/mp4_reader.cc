@@ -14,6 +14,7 @@ extern "C" {
 }
 
 #include "src/video/ffmpeg/colour_matrix.h"
+#include "src/video/ffmpeg/libav_deleters.h"
 #include "src/video/ffmpeg/mp4_abi.h"
 
 namespace {
@@ -57,26 +58,8 @@ int64_t SeekMemory(void* opaque, int64_t offset, int whence) {
   return file->position;
 }
 
-struct IoDeleter {
-  void operator()(AVIOContext* io) const {
-    av_freep(&io->buffer);
-    avio_context_free(&io);
-  }
-};
 struct FormatDeleter {
   void operator()(AVFormatContext* format) const { avformat_close_input(&format); }
-};
-struct CodecDeleter {
-  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
-};
-struct FrameDeleter {
-  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
-};
-struct PacketDeleter {
-  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
-};
-struct ScaleDeleter {
-  void operator()(SwsContext* scale) const { sws_freeContext(scale); }
 };
 
 // Frames in libav's pixel format to the receiver in RGB.

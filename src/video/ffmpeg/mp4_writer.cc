@@ -12,6 +12,7 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include "src/video/ffmpeg/libav_deleters.h"
 #include "src/video/ffmpeg/mp4_abi.h"
 
 namespace {
@@ -53,26 +54,8 @@ int64_t SeekMemory(void* opaque, int64_t offset, int whence) {
   return base + offset;
 }
 
-struct IoDeleter {
-  void operator()(AVIOContext* io) const {
-    av_freep(&io->buffer);
-    avio_context_free(&io);
-  }
-};
 struct FormatDeleter {
   void operator()(AVFormatContext* format) const { avformat_free_context(format); }
-};
-struct CodecDeleter {
-  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
-};
-struct FrameDeleter {
-  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
-};
-struct PacketDeleter {
-  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
-};
-struct ScaleDeleter {
-  void operator()(SwsContext* scale) const { sws_freeContext(scale); }
 };
 
 struct Video {

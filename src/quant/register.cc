@@ -3,7 +3,7 @@
 #include "src/quant/register.h"
 
 #include "src/proto/quant.pb.h"
-#include "src/quant/quantize_int8.h"
+#include "src/quant/quantize_weights.h"
 
 namespace wanlite {
 

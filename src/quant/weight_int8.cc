@@ -199,10 +199,6 @@ absl::StatusOr<int64_t> ParseRotation(const JsonFields& attributes) {
   return group;
 }
 
-double QuantizationError::Relative() const {
-  return squared_weight > 0 ? std::sqrt(squared_error / squared_weight) : 0;
-}
-
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& dense,
                                                              int64_t rotation_group,
                                                              QuantizationError* error) {

@@ -20,17 +20,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/core/json_fields.h"
+#include "src/quant/weight_quantizer.h"
 #include "wanlite/weight_formats.h"
 
 namespace wanlite {
-
-// Sums of squares over the weights of one layer, for reports.
-struct QuantizationError {
-  double squared_error = 0;
-  double squared_weight = 0;
-  // |W - Q| / |W| in the Frobenius norm, 0 for a matrix of zeros.
-  double Relative() const;
-};
 
 // Quantizes a dense matrix: scale = max|row| / 127, round half to even, clamp to +-127; a row of
 // zeros has scale 0. dense: fp32, bf16 or fp16 [out, in] on the CPU; expanded to fp32 a few rows at

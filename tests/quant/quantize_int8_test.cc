@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include "src/quant/quantize_int8.h"
+#include "src/quant/quantize_weights.h"
 
 #include <cmath>
 

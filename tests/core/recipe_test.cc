@@ -163,7 +163,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:4:5: passes[1].quantize_int8.rotaton: unknown field, did you mean 'rotation'?"},
       {"passes { quantize_int8 { colour: 3 } }",
        "r.textproto:1:26: passes[0].quantize_int8.colour: unknown field, use one of rotation, "
-       "rotation_group, linears"},
+       "rotation_group, linears, activations, calibration, embeddings"},
       {"nam: \"x\"", "r.textproto:1:1: nam: unknown field, did you mean 'name'?"},
       {"passes { prune-magnitude { amount: 0.3 } }",
        "r.textproto:1:10: passes[0].prune-magnitude: unknown field, did you mean "
@@ -176,7 +176,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "'quantize_int8'?"},
       {"passes { distill { } }",
        "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
-       "quantize_int8, "
+       "quantize_int8, cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
        "repeat, custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
@@ -218,6 +218,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"", "r.textproto:1:1: passes: the recipe names no pass, write passes { NAME { … } }"},
       {"passes { quantize_int8 {} }\npasses { }",
        "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
+       "cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
        "repeat, custom"},
       // Repeats.
       {"passes { repeat { passes { quantize_int8 {} } } }",

@@ -37,6 +37,9 @@ class FileMapping {
   // Hint: the pages of [offset, offset+length) may leave memory; they come back when touched, and
   // private changes to them are lost.
   virtual void Release(uint64_t offset, uint64_t length) const = 0;
+  // Hint: the bytes [offset, offset+length) will be read soon. May wait for the disk. The default
+  // does nothing.
+  virtual void Prefetch(uint64_t offset, uint64_t length) const {}
   // The bytes [offset, offset+length) of the file mapped once more, apart from this mapping and
   // from all others: changes to either are not seen by the other. OutOfRange beyond the file's end.
   // On a disk it costs memory only for what is changed.

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -100,8 +101,11 @@ class ModelView {
   // What runs beside the linears, as declared, for counts of operations.
   const std::vector<AttentionInfo>& attentions() const;
   const std::vector<ElementwiseInfo>& elementwise() const;
-  // Tensors of which each token reads one row.
-  const std::vector<std::string>& lookups() const;
+  // Tables of which each token reads one row (nn::Embedding), described as linears of the kind
+  // "embedding". Not among linears(), since nothing is multiplied by them.
+  const std::vector<LinearInfo>& embeddings() const;
+  // Whatever Weight() knows: linears(), then embeddings().
+  std::vector<LinearInfo> weights() const;
   const LinearInfo* FindLinear(absl::string_view path) const;
   // Block of a linear or tensor.
   const std::string& BlockOf(absl::string_view path) const;
@@ -115,6 +119,7 @@ class ModelView {
   // Whether a tensor must stay fp32 under a lower compute dtype.
   bool KeepsFloat32(absl::string_view tensor_path) const;
 
+  // Of a linear or an embedding; SetLinearWeight() exchanges those of both.
   absl::StatusOr<const LinearWeight*> Weight(absl::string_view linear) const;
 
   // Edits. Each checks everything first and changes nothing on an error.
@@ -150,6 +155,10 @@ class ModelView {
   bool streaming() const;
   // Fills the block's tensors from the source (no-op for a model in memory). One lease per block.
   absl::StatusOr<BlockLease> Lease(absl::string_view block);
+  // What brings the block's values nearer (TensorSource::Prefetch), for a block that is leased
+  // next. May be called on another thread while the model is used. Does nothing for a model in
+  // memory.
+  std::function<void()> ReadAhead(absl::string_view block) const;
   // Fills everything for good: the model is in memory from here on.
   absl::Status LoadAll();
 

@@ -88,6 +88,19 @@ class Linear : public torch::nn::Module {
   const TapPoint* tap_ = nullptr;
 };
 
+// A table [rows, dim] of which each token reads one row. Its weight can be exchanged as that of a
+// linear layer with `rows` outputs, which is what forward() applies (an output tied to the table).
+class Embedding : public Linear {
+ public:
+  // A dense table made by NewTensor(); not initialised.
+  Embedding(int64_t rows, int64_t dim, at::ScalarType dtype = at::kFloat);
+
+  // ids: int64 [...], each in [0, rows) -> [..., dim], in the table's own dtype when it is dense,
+  // else in `dtype`: only the rows that are read are expanded. Throws c10::Error for other ids.
+  at::Tensor Lookup(const at::Tensor& ids, at::ScalarType dtype) const;
+  at::Device device() const;
+};
+
 // A module that says how its tensors hang together. Implemented by every module of a model that
 // passes may change structurally; a plain module needs nothing for layer-wise passes.
 class Describable {

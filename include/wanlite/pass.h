@@ -43,8 +43,12 @@ class ProcessGroup;
 // What a pass says of itself before it runs. Bytes, parameters and new shapes are not among it:
 // they are found by comparing the hollow model before and after ApplyPlan().
 struct PassNotes {
-  // What running the pass needs beside the program itself, estimated.
+  // What running the pass needs beside the program itself, estimated. A BlockPass says the next
+  // field instead.
   int64_t peak_memory_bytes = 0;
+  // What RunBlock() takes at once beside the tensors of its block, as it finds and as it leaves
+  // them: the pipeline knows those.
+  int64_t block_scratch_bytes = 0;
   std::vector<std::string> notes;  // "zeros save no time without a sparse kernel"
   // What only changes values, which no comparison of shapes shows: "29 of 96 weights to zero" by
   // path of the tensor, linear or group, in forward order.

@@ -26,21 +26,26 @@ struct LinearFilter {
   };
   std::vector<std::string> include = {}, exclude = {}, kinds = {}, components = {};
   std::vector<Blocks> blocks = {};
+  bool skip_outer_blocks = false;
+  // Embeddings too, which no filter takes otherwise: of the components, kinds and paths that are
+  // asked for; `blocks` and `skip_outer_blocks` say nothing of them.
+  bool embeddings = false;
 };
 LinearFilter FilterOf(const LinearSelector& selector);
 
 struct LinearSelection {
   // In forward order; never empty.
   std::vector<LinearInfo> linears;
-  // For the plan: exclude patterns that fit nothing.
+  // For the plan: what is left alone beside what patterns say.
   std::vector<std::string> notes;
 
   // Those of one block.
   std::vector<LinearInfo> InBlock(absl::string_view block) const;
 };
 
-// InvalidArgument for a pattern that fits nothing, exclude aside, a range without blocks, and an
-// empty selection; as OptionError() of the field `field` of the pass's options.
+// InvalidArgument for a pattern that fits nothing, a range without blocks, components that
+// `skip_outer_blocks` leaves nothing of, `embeddings` where there are none, and an empty selection;
+// as OptionError() of the field `field` of the pass's options.
 absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const LinearFilter& filter,
                                               absl::string_view field = "linears");
 

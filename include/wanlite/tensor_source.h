@@ -45,6 +45,10 @@ class TensorSource {
   // Hint that the pages behind tensor `name` may leave memory. Only call when no tensor of
   // Read(name) is in use.
   virtual void Release(absl::string_view name) const = 0;
+  // Hint that tensor `name` will be read soon: what lies on a disk is brought into the system's
+  // cache, which takes none of this process's memory. May wait for the disk. The default does
+  // nothing.
+  virtual void Prefetch(absl::string_view name) const {}
 };
 
 }  // namespace wanlite

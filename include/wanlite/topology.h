@@ -115,8 +115,6 @@ class TopologyBuilder {
   void OnOutput(absl::string_view linear, ElementwiseOp op);
   // A norm by its weight [channels], on one sequence.
   void Norm(absl::string_view weight, ElementwiseOp op, TokenStream stream);
-  // A tensor of which each token reads one row: the table of a vocabulary.
-  void Lookup(absl::string_view path);
   // Tensors that stay fp32 when a model is cast to a lower compute dtype (prefix match on whole
   // path segments).
   void KeepFloat32(absl::string_view path);
@@ -126,7 +124,6 @@ class TopologyBuilder {
   const std::vector<AxisGroup>& groups() const { return groups_; }
   const std::vector<AttentionInfo>& attentions() const { return attentions_; }
   const std::vector<ElementwiseInfo>& elementwise() const { return elementwise_; }
-  const std::vector<std::string>& lookups() const { return lookups_; }
   const std::vector<std::string>& float32_paths() const { return float32_paths_; }
 
  private:
@@ -137,7 +134,6 @@ class TopologyBuilder {
   std::vector<AxisGroup> groups_;
   std::vector<AttentionInfo> attentions_;
   std::vector<ElementwiseInfo> elementwise_;
-  std::vector<std::string> lookups_;
   std::vector<std::string> float32_paths_;
 };
 

@@ -48,7 +48,7 @@ absl::StatusOr<std::string> BlockFile(absl::string_view component, absl::string_
 absl::StatusOr<std::map<std::string, const LinearWeight*>> QuantizedLinears(
     const ModelView& view, const Component& component) {
   std::map<std::string, const LinearWeight*> result;
-  for (const LinearInfo& linear : view.linears()) {
+  for (const LinearInfo& linear : view.weights()) {
     if (&view.ComponentOf(linear.path) != &component) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(linear.path));
     if (weight->dense() != nullptr) continue;

@@ -404,7 +404,7 @@ absl::Status Exporter::WriteWanlite(const std::string& out_dir) {
   WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                            CheckpointWriter::Create(env_, out_dir));
   std::set<std::string> kept;  // tensors of weights that keep their dtype, by full path
-  for (const LinearInfo& linear : view_.linears()) {
+  for (const LinearInfo& linear : view_.weights()) {
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view_.Weight(linear.path));
     for (const WeightTensor& state : weight->State()) {
       if (state.role == WeightTensor::Role::kParameter) continue;

@@ -460,6 +460,12 @@ void SafetensorsFile::Release(absl::string_view name) const {
   mapping_->Release(offsets_[*index], static_cast<uint64_t>(infos_[*index].bytes()));
 }
 
+void SafetensorsFile::Prefetch(absl::string_view name) const {
+  const std::optional<size_t> index = IndexOf(name);
+  if (!index.has_value()) return;
+  mapping_->Prefetch(offsets_[*index], static_cast<uint64_t>(infos_[*index].bytes()));
+}
+
 absl::StatusOr<std::shared_ptr<const TensorSource>> OpenSafetensors(Env& env,
                                                                     absl::string_view path) {
   WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const SafetensorsFile> file,

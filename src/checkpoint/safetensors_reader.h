@@ -30,6 +30,7 @@ class SafetensorsFile final : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const override;
   void Release(absl::string_view name) const override;
+  void Prefetch(absl::string_view name) const override;
 
   const std::string& path() const { return path_; }
   int64_t file_bytes() const { return static_cast<int64_t>(mapping_->data().size()); }

@@ -24,8 +24,9 @@ struct InspectArgs {
 
 struct Summary {
   int64_t parameters = 0, bytes = 0, tensors = 0, blocks = 0, linears = 0;
-  std::map<std::string, int64_t> dtypes;   // tensors by dtype
-  std::map<std::string, int64_t> formats;  // linears by weight format
+  std::map<std::string, int64_t> dtypes;      // tensors by dtype
+  std::map<std::string, int64_t> formats;     // linears by weight format
+  std::map<std::string, int64_t> embeddings;  // the same of tables
 };
 
 absl::StatusOr<Summary> Summarize(const ModelView& view, const Component& component) {
@@ -48,6 +49,11 @@ absl::StatusOr<Summary> Summarize(const ModelView& view, const Component& compon
     ++summary.linears;
     ++summary.formats[std::string(weight->format())];
   }
+  for (const LinearInfo& table : view.embeddings()) {
+    if (&view.ComponentOf(table.path) != &component) continue;
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(table.path));
+    ++summary.embeddings[std::string(weight->format())];
+  }
   return summary;
 }
 
@@ -55,6 +61,16 @@ std::string CountsText(const std::map<std::string, int64_t>& counts) {
   return absl::StrJoin(counts, ", ", [](std::string* out, const auto& entry) {
     absl::StrAppend(out, entry.second, " ", entry.first);
   });
+}
+
+// "82 int8", "168 int8 + 1 int8 embedding"
+std::string LayersText(const Summary& summary) {
+  std::vector<std::string> parts;
+  if (!summary.formats.empty()) parts.push_back(CountsText(summary.formats));
+  for (const auto& [format, count] : summary.embeddings) {
+    parts.push_back(absl::StrCat(count, " ", format, " embedding", count == 1 ? "" : "s"));
+  }
+  return absl::StrJoin(parts, " + ");
 }
 
 absl::Status RunInspect(const InspectArgs& options, Session& session) {
@@ -89,10 +105,11 @@ absl::Status RunInspect(const InspectArgs& options, Session& session) {
                                       {"blocks", summary.blocks},
                                       {"linears", summary.linears},
                                       {"formats", summary.formats},
+                                      {"embeddings", summary.embeddings},
                                       {"dtypes", summary.dtypes}});
     rows.push_back({component.name, component.architecture, FormatCount(summary.parameters),
-                    FormatBytes(summary.bytes), absl::StrCat(summary.blocks),
-                    CountsText(summary.formats), CountsText(summary.dtypes)});
+                    FormatBytes(summary.bytes), absl::StrCat(summary.blocks), LayersText(summary),
+                    CountsText(summary.dtypes)});
   }
   json["bytes"] = bytes;
   std::string text = absl::StrCat(options.model.model, ": ", layout, ", ",

@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/threads.h"
 
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "src/core/catch_torch.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 
@@ -32,6 +33,22 @@ absl::Status RunOnThreads(int count, absl::FunctionRef<absl::Status(int)> work) 
     if (!result.ok()) return result;
   }
   return absl::OkStatus();
+}
+
+BackgroundWork::~BackgroundWork() {
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status BackgroundWork::Start(std::function<absl::Status()> work) {
+  WANLITE_RETURN_IF_ERROR(Wait());
+  const auto run = [this, work = std::move(work)] { status_ = CatchTorch(work); };
+  if (!CatchTorch([&] { thread_ = std::thread(run); }).ok()) run();
+  return absl::OkStatus();
+}
+
+absl::Status BackgroundWork::Wait() {
+  if (thread_.joinable()) thread_.join();
+  return std::exchange(status_, absl::OkStatus());
 }
 
 }  // namespace wanlite

@@ -29,7 +29,7 @@ int BitsOf(const at::Tensor& tensor) { return static_cast<int>(8 * tensor.elemen
 // stay fp32 in a narrower network and the storage of quantized weights.
 int ActivationBits(const ModelView& model, const Component& component) {
   std::set<std::string> storage;
-  for (const LinearInfo& linear : model.linears()) {
+  for (const LinearInfo& linear : model.weights()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
     if (!weight.ok() || (*weight)->dense() != nullptr) continue;
     for (const WeightTensor& tensor : (*weight)->State()) {
@@ -49,20 +49,20 @@ int ActivationBits(const ModelView& model, const Component& component) {
 // Bytes read of all tensors; of tables the rows that `text` tokens look up at most.
 double WeightBytes(const ModelView& model, const Component& component,
                    const std::map<std::string, at::Tensor>& tensors, double text) {
-  std::set<std::string> tables;
-  for (const std::string& path : model.lookups()) {
-    if (&model.ComponentOf(path) == &component) {
-      tables.insert(component.name.empty() ? path : path.substr(component.name.size() + 1));
-    }
+  std::map<std::string, double> read;  // part of a table's rows, by its path in the component
+  for (const LinearInfo& table : model.embeddings()) {
+    if (&model.ComponentOf(table.path) != &component) continue;
+    const absl::StatusOr<const LinearWeight*> weight = model.Weight(table.path);
+    if (!weight.ok() || (*weight)->out_features() == 0) continue;
+    const double rows = static_cast<double>((*weight)->out_features());
+    const size_t prefix = component.name.empty() ? 0 : component.name.size() + 1;
+    read[table.path.substr(prefix)] = std::min(rows, text) / rows;
   }
   double bytes = 0;
   for (const auto& [name, tensor] : tensors) {
-    double elements = static_cast<double>(tensor.numel());
-    if (tables.count(name) > 0 && tensor.dim() == 2 && tensor.size(0) > 0) {
-      const double rows = static_cast<double>(tensor.size(0));
-      elements *= std::min(rows, text) / rows;
-    }
-    bytes += elements * static_cast<double>(tensor.element_size());
+    const auto part = read.find(name.substr(0, name.rfind('.')));
+    bytes += static_cast<double>(tensor.numel()) * static_cast<double>(tensor.element_size()) *
+             (part == read.end() ? 1 : part->second);
   }
   return bytes;
 }
@@ -209,7 +209,7 @@ int64_t CountParameters(const ModelView& model, absl::string_view component) {
   const auto wanted = [&](const std::string& path) {
     return component.empty() || model.ComponentOf(path).name == std::string(component);
   };
-  for (const LinearInfo& linear : model.linears()) {
+  for (const LinearInfo& linear : model.weights()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
     if (!weight.ok() || (*weight)->dense() != nullptr) continue;
     for (const WeightTensor& tensor : (*weight)->State()) {

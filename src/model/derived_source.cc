@@ -174,6 +174,12 @@ void DerivedSource::Release(absl::string_view name) const {
   for (const Piece& piece : entry->pieces) piece.source->Release(piece.name);
 }
 
+void DerivedSource::Prefetch(absl::string_view name) const {
+  const Entry* entry = FindEntry(name);
+  if (entry == nullptr) return;
+  for (const Piece& piece : entry->pieces) piece.source->Prefetch(piece.name);
+}
+
 namespace {
 
 class SelectedWeight final : public TensorSource {
@@ -228,6 +234,14 @@ class SelectedWeight final : public TensorSource {
     ready_.clear();
     for (const WeightTensor& state : whole_->State()) {
       source_->Release(JoinTensorPath(linear_, state.name));
+    }
+  }
+
+  void Prefetch(absl::string_view name) const override {
+    // The first tensor stands for all: the whole weight is read with it.
+    if (name != infos_.front().name) return;
+    for (const WeightTensor& state : whole_->State()) {
+      source_->Prefetch(JoinTensorPath(linear_, state.name));
     }
   }
 

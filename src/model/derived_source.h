@@ -52,6 +52,7 @@ class DerivedSource final : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   absl::StatusOr<at::Tensor> Read(absl::string_view name) const override;
   void Release(absl::string_view name) const override;
+  void Prefetch(absl::string_view name) const override;
 
  private:
   DerivedSource() = default;

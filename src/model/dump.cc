@@ -43,7 +43,7 @@ std::string DtypeName(at::ScalarType dtype) {
 std::string DumpModel(const ModelView& model) {
   // The weight format stands behind the first tensor of its layer.
   std::map<std::string, std::string> formats;
-  for (const LinearInfo& linear : model.linears()) {
+  for (const LinearInfo& linear : model.weights()) {
     const absl::StatusOr<const LinearWeight*> weight = model.Weight(linear.path);
     if (!weight.ok() || (*weight)->dense() != nullptr) continue;
     formats[absl::StrCat(linear.path, ".", (*weight)->State().front().name)] =

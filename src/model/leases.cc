@@ -121,6 +121,15 @@ absl::StatusOr<BlockLease> ModelView::Lease(absl::string_view block) {
   return BlockLease(rep_.get(), std::string(block));
 }
 
+std::function<void()> ModelView::ReadAhead(absl::string_view block) const {
+  if (!rep_->streaming) return [] {};
+  std::vector<std::string> names;
+  for (const NamedTensor& named : rep_->index.BlockTensors(block)) names.push_back(named.name);
+  return [source = rep_->SharedSourceOf(block), names = std::move(names)] {
+    for (const std::string& name : names) source->Prefetch(name);
+  };
+}
+
 absl::Status ModelView::LoadAll() {
   if (!rep_->streaming) return absl::OkStatus();
   if (!rep_->leased.empty()) {

@@ -118,4 +118,20 @@ void Linear::SetBias(std::optional<at::Tensor> bias) {
   if (bias_.has_value()) register_parameter("bias", *bias_, bias_->is_floating_point());
 }
 
+Embedding::Embedding(int64_t rows, int64_t dim, at::ScalarType dtype)
+    : Linear(/*in_features=*/dim, /*out_features=*/rows, /*bias=*/false, dtype) {}
+
+at::Tensor Embedding::Lookup(const at::Tensor& ids, at::ScalarType dtype) const {
+  TORCH_CHECK(ids.scalar_type() == at::kLong, "Embedding: ids must be int64, found ",
+              ids.scalar_type());
+  if (const at::Tensor* table = weight().dense()) return at::embedding(*table, ids);
+  const auto rows = weight().Select(/*dim=*/0, ids.flatten());
+  TORCH_CHECK(rows.ok(), "Embedding: ", rows.status().message());
+  std::vector<int64_t> shape = ids.sizes().vec();
+  shape.push_back(in_features());
+  return (*rows)->Dequantize().to(dtype).reshape(shape);
+}
+
+at::Device Embedding::device() const { return weight().State().front().tensor.device(); }
+
 }  // namespace wanlite::nn

@@ -27,7 +27,7 @@ struct TopologyIndex {
   std::vector<AxisGroup> groups;
   std::vector<AttentionInfo> attentions;
   std::vector<ElementwiseInfo> elementwise;
-  std::vector<std::string> lookups;
+  std::vector<LinearInfo> embeddings;
   std::set<std::string, std::less<>> float32_paths;
   struct ModuleEntry {
     const torch::nn::Module* module;
@@ -38,7 +38,7 @@ struct TopologyIndex {
   // Modules that tensors of a block are registered in, by block.
   std::map<std::string, std::vector<size_t>, std::less<>> block_modules;
   std::map<std::string, size_t, std::less<>> group_index;
-  std::map<std::string, nn::Linear*, std::less<>> linear_modules;
+  std::map<std::string, nn::Linear*, std::less<>> linear_modules;  // embeddings among them
   std::map<std::string, size_t, std::less<>> linear_index;
   std::map<std::string, size_t, std::less<>> block_index;
 
@@ -56,7 +56,7 @@ struct TopologyIndex {
   absl::Status Describe(const Component& component);
   absl::Status SetOrigins(const Component& component, size_t first_block);
   absl::Status Finish();
-  // Of attentions, element-wise operations and lookups.
+  // Of attentions and element-wise operations.
   absl::Status CheckWork(const std::set<std::string>& tensors);
 };
 

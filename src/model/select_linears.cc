@@ -7,6 +7,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/core/glob.h"
 #include "src/proto/select.pb.h"
 #include "wanlite/registry.h"
@@ -28,13 +29,21 @@ class BlockNumbers {
   }
   int64_t NumberOf(const LinearInfo& linear) const { return numbers_.at(linear.block); }
   int64_t CountOf(const LinearInfo& linear) const {
-    return counts_.at(model_.ComponentOf(linear.path).name);
+    return CountOf(model_.ComponentOf(linear.path));
   }
+  int64_t CountOf(const Component& component) const { return counts_.at(component.name); }
 
  private:
   const ModelView& model_;
   std::map<std::string, int64_t> counts_, numbers_;
 };
+
+// What most published recipes keep at either end.
+constexpr int64_t kOuterBlocks = 3;
+
+std::string ComponentText(const Component& component) {
+  return component.name.empty() ? "the model" : component.name;
+}
 
 bool InRange(const LinearFilter::Blocks& range, int64_t number, int64_t count) {
   const auto from_start = [&](int64_t n) { return n < 0 ? n + count : n; };
@@ -45,6 +54,45 @@ bool InRange(const LinearFilter::Blocks& range, int64_t number, int64_t count) {
 std::string RangeText(const LinearFilter::Blocks& range) {
   return absl::StrCat("from: ", range.from,
                       range.to.has_value() ? absl::StrCat(" to: ", *range.to) : "");
+}
+
+// Takes the outer blocks' layers out of the selection.
+absl::Status SkipOuterBlocks(const ModelView& model, const BlockNumbers& numbers,
+                             absl::string_view field, LinearSelection& selection) {
+  const auto is_outer = [&](const LinearInfo& linear) {
+    const int64_t number = numbers.NumberOf(linear), count = numbers.CountOf(linear);
+    return number >= 0 && (number < kOuterBlocks || number >= count - kOuterBlocks);
+  };
+  std::map<std::string, int64_t> left;  // layers in blocks, by component
+  for (const LinearInfo& linear : selection.linears) {
+    if (numbers.NumberOf(linear) < 0) continue;
+    left[model.ComponentOf(linear.path).name] += is_outer(linear) ? 0 : 1;
+  }
+  for (const Component& component : model.components()) {
+    const auto found = left.find(component.name);
+    if (found == left.end()) continue;
+    const int64_t count = numbers.CountOf(component);
+    if (found->second == 0) {
+      return OptionError(absl::StrCat(field, ".skip"),
+                         absl::StrCat("OUTER_BLOCKS leaves nothing of ", ComponentText(component),
+                                      ", which has ", count, " blocks: the first ", kOuterBlocks,
+                                      " and the last ", kOuterBlocks, " are skipped"));
+    }
+    selection.notes.push_back(
+        absl::StrCat("blocks 0-", kOuterBlocks - 1, " and ", count - kOuterBlocks, "-", count - 1,
+                     " of ", ComponentText(component), " are left alone (skip: OUTER_BLOCKS)"));
+  }
+  selection.linears.erase(
+      std::remove_if(selection.linears.begin(), selection.linears.end(), is_outer),
+      selection.linears.end());
+  return absl::OkStatus();
+}
+
+std::string EmbeddingsText(const ModelView& model) {
+  if (model.embeddings().empty()) return "the model has none";
+  return absl::StrCat("the model has ",
+                      absl::StrJoin(model.embeddings(), ", ",
+                                    [](std::string* out, const auto& e) { out->append(e.path); }));
 }
 
 }  // namespace
@@ -59,6 +107,7 @@ LinearFilter FilterOf(const LinearSelector& selector) {
     filter.blocks.push_back(
         {range.from(), range.has_to() ? std::optional<int64_t>(range.to()) : std::nullopt});
   }
+  filter.skip_outer_blocks = selector.skip() == LinearSelector::OUTER_BLOCKS;
   return filter;
 }
 
@@ -72,7 +121,7 @@ std::vector<LinearInfo> LinearSelection::InBlock(absl::string_view block) const 
 
 absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const LinearFilter& filter,
                                               absl::string_view field) {
-  const std::vector<LinearInfo>& all = model.linears();
+  const std::vector<LinearInfo> all = filter.embeddings ? model.weights() : model.linears();
   const BlockNumbers numbers(model);
   const std::string example =
       all.empty() ? "it has none" : absl::StrCat("its linears are named like ", all[0].path);
@@ -81,15 +130,13 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
   const auto component_of = [&](const LinearInfo& linear) {
     return model.ComponentOf(linear.path).name;
   };
-  const auto fits_any = [&](const std::string& pattern, const auto& text_of) {
-    return std::any_of(all.begin(), all.end(), [&](const LinearInfo& linear) {
-      return GlobMatch(pattern, text_of(linear));
-    });
-  };
   const auto check = [&](absl::string_view name, const std::vector<std::string>& patterns,
                          const auto& text_of, absl::string_view what) -> absl::Status {
     for (size_t i = 0; i < patterns.size(); ++i) {
-      if (fits_any(patterns[i], text_of)) continue;
+      const bool fits = std::any_of(all.begin(), all.end(), [&](const LinearInfo& linear) {
+        return GlobMatch(patterns[i], text_of(linear));
+      });
+      if (fits) continue;
       return OptionError(absl::StrCat(field, ".", name, "[", i, "]"),
                          absl::StrCat("the pattern \"", patterns[i], "\" fits no ", what,
                                       " of the model; ", example));
@@ -97,6 +144,8 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
     return absl::OkStatus();
   };
   WANLITE_RETURN_IF_ERROR(check("include", filter.include, path_of, "linear layer"));
+  // What was to be left alone and is called otherwise would be changed without a word.
+  WANLITE_RETURN_IF_ERROR(check("exclude", filter.exclude, path_of, "linear layer"));
   WANLITE_RETURN_IF_ERROR(check("kinds", filter.kinds, kind_of, "kind of linear layer"));
   WANLITE_RETURN_IF_ERROR(
       check("components", filter.components, component_of, "component with linear layers"));
@@ -114,28 +163,38 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
                                     " } with linear layers in the model"));
   }
 
-  LinearSelection selection;
-  for (const std::string& pattern : filter.exclude) {
-    if (fits_any(pattern, path_of)) continue;
-    selection.notes.push_back(
-        absl::StrCat("the exclude pattern \"", pattern, "\" fits no linear layer"));
-  }
-  const auto wanted = [&](const LinearInfo& linear) {
+  const std::vector<LinearInfo>& linears = model.linears();
+  const auto wanted = [&](const LinearInfo& linear, bool embedding) {
     if (!filter.include.empty()) {
       if (!AnyGlobMatches(filter.include, linear.path)) return false;
-    } else if (linear.sensitive ||
+    } else if ((linear.sensitive && !embedding) ||
                (filter.components.empty() &&
                 model.ComponentOf(linear.path).role != ComponentRole::kDenoiser)) {
       return false;
     }
     return (filter.components.empty() || AnyGlobMatches(filter.components, component_of(linear))) &&
            (filter.kinds.empty() || AnyGlobMatches(filter.kinds, linear.kind)) &&
-           (filter.blocks.empty() ||
+           (filter.blocks.empty() || embedding ||
             std::any_of(filter.blocks.begin(), filter.blocks.end(),
                         [&](const auto& range) { return in_range(range, linear); })) &&
            !AnyGlobMatches(filter.exclude, linear.path);
   };
-  std::copy_if(all.begin(), all.end(), std::back_inserter(selection.linears), wanted);
+  LinearSelection selection;
+  std::copy_if(linears.begin(), linears.end(), std::back_inserter(selection.linears),
+               [&](const LinearInfo& linear) { return wanted(linear, /*embedding=*/false); });
+  if (filter.skip_outer_blocks) {
+    WANLITE_RETURN_IF_ERROR(SkipOuterBlocks(model, numbers, field, selection));
+  }
+  if (filter.embeddings) {
+    const size_t before = selection.linears.size();
+    std::copy_if(model.embeddings().begin(), model.embeddings().end(),
+                 std::back_inserter(selection.linears),
+                 [&](const LinearInfo& table) { return wanted(table, /*embedding=*/true); });
+    if (selection.linears.size() == before) {
+      return OptionError("embeddings", absl::StrCat("no token embedding fits what ", field,
+                                                    " asks for; ", EmbeddingsText(model)));
+    }
+  }
   if (selection.linears.empty()) {
     const bool by_default = filter.include.empty() && filter.components.empty() &&
                             filter.kinds.empty() && filter.blocks.empty();
@@ -143,7 +202,7 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
         "no linear layer is selected: ",
         by_default ? "the model has no denoiser with linears that are not sensitive and not "
                      "excluded; name layers with include"
-                   : absl::StrCat("none fits all that ", std::string(field), " asks for"),
+                   : absl::StrCat("none fits all that ", field, " asks for"),
         "; ", example));
   }
   return selection;

@@ -55,8 +55,6 @@ void TopologyBuilder::Norm(absl::string_view weight, ElementwiseOp op, TokenStre
   elementwise_.push_back({op, ElementwiseInfo::Of::kTensor, Full(weight), stream});
 }
 
-void TopologyBuilder::Lookup(absl::string_view path) { lookups_.push_back(Full(path)); }
-
 void TopologyBuilder::KeepFloat32(absl::string_view path) { float32_paths_.push_back(Full(path)); }
 
 }  // namespace wanlite

@@ -110,11 +110,15 @@ absl::Status TopologyIndex::Describe(const Component& component) {
     for (const AxisGroup& group : builder.groups()) groups.push_back(group);
     for (const AttentionInfo& info : builder.attentions()) attentions.push_back(info);
     for (const ElementwiseInfo& info : builder.elementwise()) elementwise.push_back(info);
-    for (const std::string& tensor : builder.lookups()) lookups.push_back(tensor);
     float32_paths.insert(builder.float32_paths().begin(), builder.float32_paths().end());
   }
   WANLITE_RETURN_IF_ERROR(SetOrigins(component, first_block));
   for (const auto& [path, module] : found) {
+    linear_modules[path] = module;
+    if (dynamic_cast<nn::Embedding*>(module) != nullptr) {
+      embeddings.push_back({path, "", "embedding", TokenStream::kText, /*sensitive=*/true});
+      continue;
+    }
     LinearInfo info{path, "", "", TokenStream::kVideo, false};
     if (auto it = described.find(path); it != described.end()) {
       info = it->second;
@@ -122,7 +126,6 @@ absl::Status TopologyIndex::Describe(const Component& component) {
     }
     linear_index[path] = linears.size();
     linears.push_back(std::move(info));
-    linear_modules[path] = module;
   }
   if (!described.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -179,6 +182,7 @@ absl::Status TopologyIndex::Finish() {
     }
   }
   for (LinearInfo& linear : linears) linear.block = BlockOf(linear.path);
+  for (LinearInfo& embedding : embeddings) embedding.block = BlockOf(embedding.path);
   for (size_t i = 0; i < groups.size(); ++i) {
     AxisGroup& group = groups[i];
     if (!group_index.emplace(group.name, i).second) {
@@ -221,9 +225,6 @@ absl::Status TopologyIndex::CheckWork(const std::set<std::string>& tensors) {
     const auto linear = linear_index.find(info.path);
     if (linear == linear_index.end()) return missing("an element-wise operation", info.path);
     info.stream = linears[linear->second].stream;
-  }
-  for (const std::string& tensor : lookups) {
-    if (!tensors.contains(tensor)) return missing("a lookup", tensor);
   }
   return absl::OkStatus();
 }
@@ -340,7 +341,12 @@ const std::vector<AttentionInfo>& ModelView::attentions() const { return rep_->i
 const std::vector<ElementwiseInfo>& ModelView::elementwise() const {
   return rep_->index.elementwise;
 }
-const std::vector<std::string>& ModelView::lookups() const { return rep_->index.lookups; }
+const std::vector<LinearInfo>& ModelView::embeddings() const { return rep_->index.embeddings; }
+std::vector<LinearInfo> ModelView::weights() const {
+  std::vector<LinearInfo> all = rep_->index.linears;
+  all.insert(all.end(), rep_->index.embeddings.begin(), rep_->index.embeddings.end());
+  return all;
+}
 const std::string& ModelView::BlockOf(absl::string_view path) const {
   return rep_->index.BlockOf(path);
 }

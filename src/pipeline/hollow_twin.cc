@@ -91,8 +91,11 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> TwinOf(const torch::nn::Modul
   if (const auto* linear = dynamic_cast<const nn::Linear*>(&module)) {
     WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> weight, HollowWeight(linear->weight()));
     const nn::HollowGuard hollow;
-    auto twin = std::make_shared<nn::Linear>(linear->in_features(), linear->out_features(),
-                                             linear->bias().has_value());
+    const bool table = dynamic_cast<const nn::Embedding*>(&module) != nullptr;
+    const int64_t in = linear->in_features(), out = linear->out_features();
+    const std::shared_ptr<nn::Linear> twin =
+        table ? std::make_shared<nn::Embedding>(out, in)
+              : std::make_shared<nn::Linear>(in, out, linear->bias().has_value());
     twin->SetWeight(std::move(weight));
     if (linear->bias().has_value()) twin->SetBias(Hollow(*linear->bias()));
     return twin;

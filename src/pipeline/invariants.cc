@@ -3,6 +3,7 @@
 #include "src/pipeline/invariants.h"
 
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -18,22 +19,31 @@ namespace wanlite {
 namespace {
 
 // Index of the first value whose exponent bits are all set (NaN or infinity); -1 when there is
-// none. In pieces, so that the inner loop has no exit and compiles to vector code.
+// none. In pieces of a fixed size, whose inner loop has no exit: without its sign a value that is
+// not finite is an integer of at least `exponent`, and a maximum of integers compiles to vector
+// code.
 template <typename Bits>
 int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
   const Bits* bits = static_cast<const Bits*>(data);
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
   constexpr int64_t kPiece = 4096;
-  for (int64_t begin = 0; begin < count; begin += kPiece) {
-    const int64_t end = std::min(count, begin + kPiece);
-    Bits found = 0;
-    for (int64_t i = begin; i < end; ++i)
-      found |= static_cast<Bits>((bits[i] & exponent) == exponent);
-    if (found == 0) continue;
+  const auto check = [&](int64_t begin, int64_t end) -> int64_t {
     for (int64_t i = begin; i < end; ++i) {
-      if ((bits[i] & exponent) == exponent) return i;
+      if ((bits[i] & kMagnitude) >= exponent) return i;
     }
+    return -1;
+  };
+  int64_t begin = 0;
+  for (; begin + kPiece <= count; begin += kPiece) {
+    const Bits* piece = bits + begin;
+    Bits largest = 0;
+    for (int64_t i = 0; i < kPiece; ++i) {
+      const Bits magnitude = piece[i] & kMagnitude;
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    if (largest >= exponent) return check(begin, begin + kPiece);
   }
-  return -1;
+  return check(begin, count);
 }
 
 int64_t FirstNonFinite(const at::Tensor& given) {
@@ -43,13 +53,13 @@ int64_t FirstNonFinite(const at::Tensor& given) {
   const void* data = tensor.const_data_ptr();
   switch (tensor.scalar_type()) {
     case at::kBFloat16:
-      return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7F80);
+      return FirstNonFinite<int16_t>(data, tensor.numel(), 0x7F80);
     case at::kHalf:
-      return FirstNonFinite<uint16_t>(data, tensor.numel(), 0x7C00);
+      return FirstNonFinite<int16_t>(data, tensor.numel(), 0x7C00);
     case at::kFloat:
-      return FirstNonFinite<uint32_t>(data, tensor.numel(), 0x7F800000);
+      return FirstNonFinite<int32_t>(data, tensor.numel(), 0x7F800000);
     case at::kDouble:
-      return FirstNonFinite<uint64_t>(data, tensor.numel(), 0x7FF0000000000000);
+      return FirstNonFinite<int64_t>(data, tensor.numel(), 0x7FF0000000000000);
     default:
       break;
   }
@@ -60,7 +70,7 @@ int64_t FirstNonFinite(const at::Tensor& given) {
     const at::Tensor piece =
         flat.narrow(0, begin, std::min(kPiece, flat.numel() - begin)).to(at::kFloat);
     const int64_t found =
-        FirstNonFinite<uint32_t>(piece.const_data_ptr(), piece.numel(), 0x7F800000);
+        FirstNonFinite<int32_t>(piece.const_data_ptr(), piece.numel(), 0x7F800000);
     if (found >= 0) return begin + found;
   }
   return -1;
@@ -129,7 +139,7 @@ absl::Status CheckPlanKept(const ModelView& model, const ModelView& planned,
                                             TensorText(left.begin()->second),
                                             ", its plan has none"));
   }
-  for (const LinearInfo& linear : model.linears()) {
+  for (const LinearInfo& linear : model.weights()) {
     if (linear.block != block) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* found, model.Weight(linear.path));
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* plan, planned.Weight(linear.path));

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
+#include "src/core/threads.h"
 #include "src/model/dump.h"
 #include "src/pipeline/assist.h"
 #include "src/pipeline/block_streams.h"
@@ -141,7 +142,9 @@ class PassRunner {
                                       return absl::OkStatus();
                                     }),
                                     blocks[i].path));
-      if (touched[i]) published[i] = stage_.Published(i, blocks[i].path);
+      if (touched[i]) {
+        WANLITE_ASSIGN_OR_RETURN(published[i], stage_.Published(i, blocks[i].path));
+      }
       done[i] = published[i].has_value();
     }
     absl::StatusOr<BlockStreams> streams =
@@ -156,18 +159,42 @@ class PassRunner {
         resumed_ = true;
         metrics = *std::move(published[i]);
       } else if (touched[i]) {
+        for (size_t next = i + 1; next < blocks.size(); ++next) {
+          if (!touched[next] || (done[next] && !streams->Streams(next))) continue;
+          ReadAhead(*model, blocks[next].path);
+          break;
+        }
         metrics = RunBlock(pass, decision, *model, outcome.planned, *streams, i, block);
       } else {
         absl::Status passed = PassBy(*model, *streams, i, block);
         if (!passed.ok()) return Named(passed, block);
         metrics = Keep(*model, outcome.planned, i, block);
       }
+      if (!publishing_.ok()) return Named(publishing_);
       if (!metrics.ok()) return Named(metrics.status(), block);
       AddTo(outcome.metrics, *metrics);
       progress_.Update(static_cast<int64_t>(i) + 1, block);
     }
+    WANLITE_RETURN_IF_ERROR(Named(stage_.Flush()));
     progress_.End();
     return absl::OkStatus();
+  }
+
+  // A hint: what comes of it is seen when the block is read.
+  void ReadAhead(const ModelView& model, const std::string& block) {
+    reading_
+        .Start([read = model.ReadAhead(block)] {
+          read();
+          return absl::OkStatus();
+        })
+        .IgnoreError();
+  }
+
+  // Its errors name the block, which may be one before this.
+  absl::Status Publish(size_t number, const std::string& component, const std::string& block,
+                       const std::vector<NamedTensor>& tensors, const Metrics* metrics) {
+    publishing_ = stage_.Publish(number, component, block, tensors, metrics);
+    return publishing_;
   }
 
   absl::StatusOr<Metrics> RunBlock(const BlockPass& pass, const google::protobuf::Message* decision,
@@ -188,8 +215,13 @@ class PassRunner {
     // Before it is published: what is published is never run again.
     WANLITE_RETURN_IF_ERROR(streams.AfterEdit(number, lease));
     WANLITE_RETURN_IF_ERROR(
-        stage_.Publish(number, model.ComponentOf(block).name, block, tensors, &context.metrics));
-    WANLITE_RETURN_IF_ERROR(streams.Published(number));
+        Publish(number, model.ComponentOf(block).name, block, tensors, &context.metrics));
+    if (streams.Streams(number)) {
+      // What the next block starts from may replace what this one started from.
+      publishing_ = stage_.Flush();
+      WANLITE_RETURN_IF_ERROR(publishing_);
+      WANLITE_RETURN_IF_ERROR(streams.Published(number));
+    }
     return std::move(context.metrics);
   }
 
@@ -214,7 +246,8 @@ class PassRunner {
       WANLITE_ASSIGN_OR_RETURN(const bool adopted, stage_.Adopt(component, block));
       if (adopted) return Metrics();
     }
-    if (std::optional<Metrics> published = stage_.Published(number, block)) {
+    WANLITE_ASSIGN_OR_RETURN(std::optional<Metrics> published, stage_.Published(number, block));
+    if (published.has_value()) {
       resumed_ = true;
       return *std::move(published);
     }
@@ -222,7 +255,7 @@ class PassRunner {
     const std::vector<NamedTensor> tensors = lease.State();
     WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(tensors), "input"));
     const Metrics none;
-    WANLITE_RETURN_IF_ERROR(stage_.Publish(number, component, block, tensors, &none));
+    WANLITE_RETURN_IF_ERROR(Publish(number, component, block, tensors, &none));
     return none;
   }
 
@@ -256,17 +289,19 @@ class PassRunner {
       const std::string& block = blocks[i].path;
       const std::string& component = input->ComponentOf(block).name;
       if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), component) == wanted.end()) {
-        WANLITE_RETURN_IF_ERROR(Named(Keep(*input, outcome.planned, i, block).status(), block));
+        const absl::Status kept = Keep(*input, outcome.planned, i, block).status();
+        if (!publishing_.ok()) return Named(publishing_);
+        WANLITE_RETURN_IF_ERROR(Named(kept, block));
       } else {
         const std::vector<NamedTensor> tensors = model->BlockTensors(block);
         WANLITE_RETURN_IF_ERROR(Named(CheckInvariants(*model, tensors), block));
         WANLITE_RETURN_IF_ERROR(
             Named(CheckPlanKept(*model, outcome.planned, block, tensors), block));
-        WANLITE_RETURN_IF_ERROR(
-            Named(stage_.Publish(i, component, block, tensors, nullptr), block));
+        WANLITE_RETURN_IF_ERROR(Named(Publish(i, component, block, tensors, nullptr)));
       }
       progress_.Update(static_cast<int64_t>(i) + 1, block);
     }
+    WANLITE_RETURN_IF_ERROR(Named(stage_.Flush()));
     progress_.End();
     return absl::OkStatus();
   }
@@ -276,6 +311,8 @@ class PassRunner {
   const PassContext& context_;
   ProgressSink& progress_;
   Stage& stage_;
+  absl::Status publishing_;
+  BackgroundWork reading_;
   bool resumed_ = false;
   std::set<std::string> restructured_;  // components
 };

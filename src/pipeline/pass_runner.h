@@ -44,14 +44,18 @@ class Stage {
   virtual absl::Status WriteDecision(const Decision& decision) = 0;
 
   // The numbers of a block that was published in an earlier run.
-  virtual std::optional<Metrics> Published(size_t number, const std::string& block) = 0;
+  virtual absl::StatusOr<std::optional<Metrics>> Published(size_t number,
+                                                           const std::string& block) = 0;
   // Takes a block over as the input has it. False when the stage cannot and the block is to be
   // published.
   virtual absl::StatusOr<bool> Adopt(const std::string& component, const std::string& block) = 0;
-  // Without `metrics` the block is not Published() in a later run.
+  // Without `metrics` the block is not Published() in a later run. May go on in the background,
+  // with the values as they are now; an error, which names the block, then comes from a later call.
   virtual absl::Status Publish(size_t number, const std::string& component,
                                const std::string& block, const std::vector<NamedTensor>& tensors,
                                const Metrics* metrics) = 0;
+  // Waits until all that was handed to Publish() is published.
+  virtual absl::Status Flush() = 0;
 };
 
 struct PassOutcome {

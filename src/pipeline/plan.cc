@@ -33,7 +33,8 @@ struct Part {
 };
 
 struct Structure {
-  std::vector<std::string> paths;  // linears, then tensors, each in the model's order
+  std::vector<std::string>
+      paths;  // linears and embeddings, then tensors, each in the model's order
   std::map<std::string, Part> parts;
   int64_t bytes = 0;
   int64_t parameters = 0;
@@ -78,7 +79,7 @@ absl::StatusOr<Structure> StructureOf(const ModelView& model,
   };
   Structure structure;
   std::set<std::string> of_weights;
-  for (const LinearInfo& linear : model.linears()) {
+  for (const LinearInfo& linear : model.weights()) {
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
     Part part;
     const auto state = weight->State();
@@ -147,6 +148,33 @@ std::vector<PlannedChange> Compare(const Structure& before, const Structure& aft
   return changes;
 }
 
+// Stored bytes of the blocks, by their names in the first place.
+std::map<std::string, int64_t> BlockBytes(const ModelView& model) {
+  std::map<std::string, int64_t> bytes;
+  for (const BlockInfo& block : model.blocks()) {
+    for (const NamedTensor& named : model.BlockTensors(block.path)) {
+      bytes[block.origin] += BytesOf(named.tensor);
+    }
+  }
+  return bytes;
+}
+
+// A block is in memory as it was read, and then as the pass leaves it, while the one before it is
+// being written.
+int64_t PeakOfBlocks(const std::map<std::string, int64_t>& before, const ModelView& after,
+                     int64_t scratch) {
+  const std::map<std::string, int64_t> left = BlockBytes(after);
+  int64_t peak = 0, in_writing = 0;
+  for (const BlockInfo& block : after.blocks()) {
+    const auto found = before.find(block.origin);
+    const int64_t read = found == before.end() ? 0 : found->second;
+    const int64_t written = left.at(block.origin);
+    peak = std::max(peak, in_writing + std::max(read, written) + scratch);
+    in_writing = written;
+  }
+  return peak;
+}
+
 }  // namespace
 
 absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Message* decision,
@@ -155,6 +183,7 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
     WANLITE_ASSIGN_OR_RETURN(PassNotes notes, pass.Plan(hollow));
     const std::map<std::string, std::string> names = NamesByOrigin(hollow);
     WANLITE_ASSIGN_OR_RETURN(const Structure before, StructureOf(hollow, names));
+    const std::map<std::string, int64_t> block_bytes = BlockBytes(hollow);
     WANLITE_RETURN_IF_ERROR(pass.Restructure(hollow, decision));
     WANLITE_RETURN_IF_ERROR(pass.ApplyPlan(hollow, decision));
     WANLITE_ASSIGN_OR_RETURN(const Structure after, StructureOf(hollow, names));
@@ -167,6 +196,10 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
     plan.parameters_before = before.parameters;
     plan.parameters_after = after.parameters;
     plan.peak_memory_bytes = notes.peak_memory_bytes;
+    if (dynamic_cast<const BlockPass*>(&pass) != nullptr) {
+      plan.peak_memory_bytes = std::max(
+          plan.peak_memory_bytes, PeakOfBlocks(block_bytes, hollow, notes.block_scratch_bytes));
+    }
     plan.notes = std::move(notes.notes);
     return plan;
   };

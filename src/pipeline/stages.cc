@@ -79,13 +79,16 @@ absl::Status FolderStage::WriteDecision(const Decision& decision) {
   return run_.WriteDecision(number_, std::move(record));
 }
 
-std::optional<Metrics> FolderStage::Published(size_t number, const std::string& block) {
+absl::StatusOr<std::optional<Metrics>> FolderStage::Published(size_t number,
+                                                              const std::string& block) {
+  WANLITE_RETURN_IF_ERROR(writing_.Wait());
   // A block is there when its file is; its numbers were published before it.
-  if (!writer_.HasBlock(block)) return std::nullopt;
+  if (!writer_.HasBlock(block)) return std::optional<Metrics>();
   return run_.ReadRecord(number_, number, block);
 }
 
 absl::StatusOr<bool> FolderStage::Adopt(const std::string& component, const std::string& block) {
+  WANLITE_RETURN_IF_ERROR(writing_.Wait());
   WANLITE_ASSIGN_OR_RETURN(const bool fits, HoldsBlock(component, block));
   if (!fits) return false;
   return writer_.AdoptBlock(component, block, input_);
@@ -94,10 +97,18 @@ absl::StatusOr<bool> FolderStage::Adopt(const std::string& component, const std:
 absl::Status FolderStage::Publish(size_t number, const std::string& component,
                                   const std::string& block, const std::vector<NamedTensor>& tensors,
                                   const Metrics* metrics) {
-  if (metrics != nullptr) {
-    WANLITE_RETURN_IF_ERROR(run_.WriteRecord(number_, number, block, *metrics));
-  }
-  return writer_.WriteBlock(component, block, tensors);
+  // Handles of their own, since the end of the lease empties those of the model.
+  std::vector<NamedTensor> values;
+  for (const NamedTensor& named : tensors) values.push_back({named.name, named.tensor.detach()});
+  std::optional<Metrics> numbers;
+  if (metrics != nullptr) numbers = *metrics;
+  return writing_.Start([this, number, component, block, values = std::move(values),
+                         numbers = std::move(numbers)]() -> absl::Status {
+    if (numbers.has_value()) {
+      WANLITE_RETURN_IF_ERROR(Annotate(run_.WriteRecord(number_, number, block, *numbers), block));
+    }
+    return Annotate(writer_.WriteBlock(component, block, values), block);
+  });
 }
 
 }  // namespace wanlite

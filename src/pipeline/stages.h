@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "src/core/threads.h"
 #include "src/pipeline/hollow_twin.h"
 #include "src/pipeline/pass_runner.h"
 #include "src/pipeline/run_dir.h"
@@ -28,10 +29,12 @@ class FolderStage : public Stage {
   absl::StatusOr<ModelView*> Load(const std::vector<std::string>& components) override;
   absl::StatusOr<std::optional<Decision>> ReadDecision() override;
   absl::Status WriteDecision(const Decision& decision) override;
-  std::optional<Metrics> Published(size_t number, const std::string& block) override;
+  absl::StatusOr<std::optional<Metrics>> Published(size_t number,
+                                                   const std::string& block) override;
   absl::StatusOr<bool> Adopt(const std::string& component, const std::string& block) override;
   absl::Status Publish(size_t number, const std::string& component, const std::string& block,
                        const std::vector<NamedTensor>& tensors, const Metrics* metrics) override;
+  absl::Status Flush() override { return writing_.Wait(); }
 
  private:
   // Whether the input has a file of just this block.
@@ -42,6 +45,7 @@ class FolderStage : public Stage {
   const int number_;
   CheckpointWriter& writer_;
   std::optional<ModelView> model_, loaded_;
+  BackgroundWork writing_;  // uses run_ and writer_, which nothing else does meanwhile
 };
 
 // Edits the model in place; nothing of an earlier run is there.
@@ -56,12 +60,15 @@ class MemoryStage : public Stage {
     return std::optional<Decision>();
   }
   absl::Status WriteDecision(const Decision&) override { return absl::OkStatus(); }
-  std::optional<Metrics> Published(size_t, const std::string&) override { return std::nullopt; }
+  absl::StatusOr<std::optional<Metrics>> Published(size_t, const std::string&) override {
+    return std::optional<Metrics>();
+  }
   absl::StatusOr<bool> Adopt(const std::string&, const std::string&) override { return true; }
   absl::Status Publish(size_t, const std::string&, const std::string&,
                        const std::vector<NamedTensor>&, const Metrics*) override {
     return absl::OkStatus();
   }
+  absl::Status Flush() override { return absl::OkStatus(); }
 
  private:
   ModelView& model_;

@@ -52,6 +52,8 @@ class PruneMagnitude : public BlockPass {
     std::map<std::string, int64_t> component_weights;
     for (const LinearInfo& linear : selection.linears) {
       const int64_t count = WeightCount(**model.Weight(linear.path));
+      plan.block_scratch_bytes =
+          std::max(plan.block_scratch_bytes, (*model.Weight(linear.path))->bytes());
       component_weights[model.ComponentOf(linear.path).name] += count;
       plan.value_changes.emplace_back(
           linear.path, global()
@@ -67,12 +69,8 @@ class PruneMagnitude : public BlockPass {
                                           " weights to zero, by one threshold for all its layers"));
       }
     }
-    for (const BlockInfo& block : model.blocks()) {
-      plan.peak_memory_bytes =
-          std::max(plan.peak_memory_bytes, 2 * StoredBytes(model.BlockTensors(block.path)));
-    }
     if (global()) {
-      plan.peak_memory_bytes +=
+      plan.block_scratch_bytes +=
           static_cast<int64_t>(selection.linears.size()) * 65536 * int64_t{sizeof(int64_t)};
     }
     return plan;

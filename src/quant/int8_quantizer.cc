@@ -136,7 +136,6 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeInt8Quantizer(QuantizeInt8O
   if (options.activations() != QuantizeInt8Options::DYNAMIC) {
     return absl::UnimplementedError("activations: only DYNAMIC is there yet");
   }
-  if (options.embeddings()) return absl::UnimplementedError("embeddings: not there yet");
   return std::make_unique<Int8Quantizer>(options);
 }
 

@@ -23,12 +23,16 @@ constexpr int64_t kScratchBytes = int64_t{32} << 20;
 template <typename Options>
 class QuantizeWeights : public BlockPass {
  public:
-  // options: resolved.
-  QuantizeWeights(std::string name, Options options, std::unique_ptr<WeightQuantizer> quantizer)
+  // options: resolved. embeddings: of tables, for options that may ask for them.
+  QuantizeWeights(std::string name, Options options, std::unique_ptr<WeightQuantizer> quantizer,
+                  std::unique_ptr<WeightQuantizer> embeddings)
       : name_(std::move(name)),
         options_(std::move(options)),
         linears_(FilterOf(options_.linears())),
-        quantizer_(std::move(quantizer)) {}
+        quantizer_(std::move(quantizer)),
+        embeddings_(std::move(embeddings)) {
+    if constexpr (requires { options_.embeddings(); }) linears_.embeddings = options_.embeddings();
+  }
 
   absl::string_view name() const override { return name_; }
   const google::protobuf::Message& options() const override { return options_; }
@@ -37,18 +41,16 @@ class QuantizeWeights : public BlockPass {
     WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
     PassNotes plan;
     plan.notes = std::move(selection.notes);
-    std::map<std::string, int64_t> block_growth;
+    int64_t largest = 0;
     std::vector<std::pair<int64_t, int64_t>> shapes;
     for (const LinearInfo& linear : selection.linears) {
       WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<LinearWeight> planned, Planned(model, linear));
-      block_growth[linear.block] += planned->bytes();
+      largest = std::max(largest, planned->bytes());
+      if (model.FindLinear(linear.path) == nullptr) continue;
       shapes.emplace_back(planned->out_features(), planned->in_features());
     }
-    for (const BlockInfo& block : model.blocks()) {
-      const int64_t bytes = StoredBytes(model.BlockTensors(block.path));
-      plan.peak_memory_bytes =
-          std::max(plan.peak_memory_bytes, bytes + block_growth[block.path] + kScratchBytes);
-    }
+    // The dense weight goes when the layer has the new one.
+    plan.block_scratch_bytes = largest + kScratchBytes;
     for (std::string& note : quantizer_->Notes(shapes)) plan.notes.push_back(std::move(note));
     return plan;
   }
@@ -77,7 +79,7 @@ class QuantizeWeights : public BlockPass {
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
       QuantizationError error;
       absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
-          quantizer_->Quantize(*weight->dense(), /*statistics=*/nullptr, &error);
+          QuantizerOf(model, linear).Quantize(*weight->dense(), /*statistics=*/nullptr, &error);
       if (!quantized.ok()) {
         return Annotate(quantized.status(), absl::StrCat(linear.path, ".weight"));
       }
@@ -102,16 +104,20 @@ class QuantizeWeights : public BlockPass {
   absl::StatusOr<std::unique_ptr<LinearWeight>> Planned(const ModelView& model,
                                                         const LinearInfo& linear) const {
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
-    const absl::Status shape =
-        quantizer_->CheckShape(weight->out_features(), weight->in_features());
+    const WeightQuantizer& quantizer = QuantizerOf(model, linear);
+    const absl::Status shape = quantizer.CheckShape(weight->out_features(), weight->in_features());
     if (!shape.ok()) return Annotate(shape, absl::StrCat(linear.path, ".weight"));
-    return quantizer_->Hollow(weight->out_features(), weight->in_features());
+    return quantizer.Hollow(weight->out_features(), weight->in_features());
+  }
+
+  const WeightQuantizer& QuantizerOf(const ModelView& model, const LinearInfo& linear) const {
+    return model.FindLinear(linear.path) == nullptr ? *embeddings_ : *quantizer_;
   }
 
   const std::string name_;
   const Options options_;
-  const LinearFilter linears_;
-  const std::unique_ptr<WeightQuantizer> quantizer_;
+  LinearFilter linears_;
+  const std::unique_ptr<WeightQuantizer> quantizer_, embeddings_;
 };
 
 template <typename Options, typename MakeQuantizer>
@@ -119,8 +125,11 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeWeights(const char* name, cons
                                                           MakeQuantizer make_quantizer) {
   Options resolved = options;
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WeightQuantizer> quantizer, make_quantizer(resolved));
-  return std::make_unique<QuantizeWeights<Options>>(name, std::move(resolved),
-                                                    std::move(quantizer));
+  // A table has no inputs to scale or rotate: its rows alone are rounded.
+  QuantizeInt8Options rows;
+  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WeightQuantizer> embeddings, MakeInt8Quantizer(rows));
+  return std::make_unique<QuantizeWeights<Options>>(name, std::move(resolved), std::move(quantizer),
+                                                    std::move(embeddings));
 }
 
 }  // namespace

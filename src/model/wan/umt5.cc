@@ -174,10 +174,8 @@ absl::StatusOr<std::shared_ptr<Umt5>> Umt5::Create(const Umt5Config& config) {
 }
 
 Umt5::Umt5(const Umt5Config& config) : Module("Umt5"), config_(config) {
-  const auto embedding =
-      register_module("token_embedding", std::make_shared<Module>("token_embedding"));
-  token_embedding_ =
-      embedding->register_parameter("weight", nn::NewTensor({config.vocab_size, config.d_model}));
+  token_embedding_ = register_module(
+      "token_embedding", std::make_shared<nn::Embedding>(config.vocab_size, config.d_model));
   const auto blocks = register_module("blocks", std::make_shared<Module>("blocks"));
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const int64_t heads = config.attn_heads.empty() ? config.num_heads : config.attn_heads[i];
@@ -222,25 +220,26 @@ void Umt5::Embed(Values& values) const {
   TORCH_CHECK(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) > 0,
               "Umt5: input_ids must be int64 [B, T > 0], found ", input_ids.scalar_type(), " ",
               input_ids.sizes());
+  const at::Device device = token_embedding_->device();
   const at::Tensor attention_mask = values["attention_mask"];
   at::Tensor keys;  // undefined: every token
   if (attention_mask.defined()) {
     TORCH_CHECK(attention_mask.sizes() == input_ids.sizes(), "Umt5: attention_mask must be ",
                 input_ids.sizes(), " as input_ids, found ", attention_mask.sizes());
-    keys = attention_mask.ne(0).to(token_embedding_.device()).unsqueeze(1).unsqueeze(1);
+    keys = attention_mask.ne(0).to(device).unsqueeze(1).unsqueeze(1);
   }
   values["keys"] = keys;
   values["buckets"] =
       RelativePositionBuckets(input_ids.size(1), config_.num_buckets, config_.max_distance)
-          .to(token_embedding_.device());
-  values["x"] = at::embedding(token_embedding_, input_ids.to(token_embedding_.device()));
+          .to(device);
+  values["x"] = token_embedding_->Lookup(input_ids.to(device), norm_->dtype());
 }
 
 void Umt5::InitParameters(uint64_t seed) {
   const at::NoGradGuard no_grad;
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   const double width = static_cast<double>(config_.d_model);
-  token_embedding_.normal_(0.0, 1.0, generator);
+  FillNormal(*token_embedding_, 1.0, generator);
   for (const auto& block : blocks_) {
     const double inner = static_cast<double>(block->heads() * config_.d_kv);
     FillNormal(*block->q_, 1 / std::sqrt(width * static_cast<double>(config_.d_kv)), generator);
@@ -282,7 +281,6 @@ void SettleSizes(Umt5Config& config) {
 void Umt5::Describe(TopologyBuilder& topology) const {
   for (size_t i = 0; i < blocks_.size(); ++i) topology.Block(absl::StrCat("blocks.", i));
   topology.Norm("norm.weight", ElementwiseOp::kRmsNorm, TokenStream::kText);
-  topology.Lookup("token_embedding.weight");
   // Nothing has to stay fp32: the published encoder is bf16 throughout.
 }
 

@@ -28,6 +28,7 @@ class TokenRmsNorm : public torch::nn::Module {
  public:
   TokenRmsNorm(int64_t width, double eps);
   at::Tensor forward(const at::Tensor& x) const;
+  at::ScalarType dtype() const { return weight_.scalar_type(); }
 
  private:
   at::Tensor weight_;  // [D]
@@ -70,7 +71,8 @@ class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgr
   static absl::StatusOr<std::shared_ptr<Umt5>> Create(const Umt5Config& config);
 
   // input_ids: int64 [B, T]; attention_mask: [B, T], non-zero at tokens, zero at padding; undefined
-  // means no padding. -> [B, T, D] in the dtype of the embedding. Rows of padding are computed too,
+  // means no padding. -> [B, T, D] in the dtype of the embedding (of the norms where that is not
+  // stored as floats). Rows of padding are computed too,
   // as in the reference; Wan sets them to zero before the diffusion model sees them. Records
   // gradients.
   at::Tensor forward(const at::Tensor& input_ids, const at::Tensor& attention_mask = {}) const;
@@ -97,7 +99,7 @@ class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgr
   explicit Umt5(const Umt5Config& config);
 
   Umt5Config config_;
-  at::Tensor token_embedding_;  // [vocab, D]
+  std::shared_ptr<nn::Embedding> token_embedding_;  // [vocab, D]
   std::vector<std::shared_ptr<Umt5Block>> blocks_;
   std::shared_ptr<TokenRmsNorm> norm_;
 };

@@ -34,6 +34,22 @@ struct LayerNormInput {
   at::ScalarType dtype = at::kFloat;
 };
 
+// y = x / sqrt(mean(x^2) + eps) * weight over the last axis in fp32, rounded to `dtype`. x:
+// floating
+// [..., in]; weight: fp32 [in].
+struct RmsNormInput {
+  at::Tensor x, weight;
+  double eps = 0;
+  at::ScalarType dtype = at::kFloat;
+};
+
+// y = gelu(x) * gate, gelu(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) in fp32, rounded
+// to x's dtype before and after it is gated. x: floating [..., in]; gate: of x's shape and dtype,
+// or undefined for 1.
+struct GeluInput {
+  at::Tensor x, gate;
+};
+
 // How a weight wants its input. Immutable, thread-safe; lives as long as the weight that gave it.
 class InputForm {
  public:
@@ -46,11 +62,16 @@ class InputForm {
   // Equal to Quantize(LayerNorm(norm)), to the bit, without the floating tensor between. Absent
   // where no kernel does it.
   virtual std::optional<QuantizedInput> QuantizeLayerNorm(const LayerNormInput& norm) const;
+  // The same of RmsNorm() and Gelu().
+  virtual std::optional<QuantizedInput> QuantizeRmsNorm(const RmsNormInput& norm) const;
+  virtual std::optional<QuantizedInput> QuantizeGelu(const GeluInput& gelu) const;
 };
 
-// The norm by the library's own kernel, whose bits do not depend on the instruction set. CPU only;
-// takes no gradients.
+// By the library's own kernels, whose bits do not depend on the instruction set. CPU only; take no
+// gradients.
 at::Tensor LayerNorm(const LayerNormInput& norm);
+at::Tensor RmsNorm(const RmsNormInput& norm);
+at::Tensor Gelu(const GeluInput& gelu);
 
 // Lives within one forward, on one thread.
 class Activation {

@@ -113,6 +113,13 @@ class LinearWeight {
   // into the matrix, fake quantization becomes real. FailedPrecondition for all others.
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> Merge() const;
 
+  // The same weight laid out for the kernels of this machine, so that Apply() need not do that at
+  // every call: the same results, to the bit unless the format says otherwise, of the same name.
+  // Its State() is what it keeps in memory, which no checkpoint takes; it cannot be cut, wrapped or
+  // trained. Null where nothing would be gained (the default), for hollow weights, and away from
+  // the CPU. Throws c10::Error without memory for it.
+  virtual std::unique_ptr<LinearWeight> Packed() const { return nullptr; }
+
   // Bytes of its tensors, of hollow ones as they would be stored.
   int64_t bytes() const;
   // Bits of storage per weight, scales included, for reports.

@@ -168,6 +168,11 @@ class ModelView {
   // Moves every tensor. The model must be in memory.
   absl::Status To(const at::Device& device);
 
+  // Lays the weights of linear layers out for this machine's kernels (LinearWeight::Packed), one
+  // layer after another, and lets the pages that they came from go: memory holds no second copy.
+  // The model is for running only from then on. It must be in memory, and cast.
+  absl::Status PackWeights();
+
   // SHA-256 over names, shapes, dtypes and weight formats; not over values.
   std::string Fingerprint() const;
 

@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
 #include "wanlite/wrapped_weights.h"
 
@@ -16,9 +17,8 @@ namespace wanlite {
 WeightFormatRegistry BuiltinWeightFormats() {
   WeightFormatRegistry registry;
   const std::pair<const char*, LinearWeightFactory> formats[] = {
-      {"fake_int8", FakeInt8WeightFromState},
-      {"int8", Int8WeightFromState},
-      {"low_rank", LowRankWeightFromState},
+      {"fake_int8", FakeInt8WeightFromState}, {"int4", Int4WeightFromState},
+      {"int8", Int8WeightFromState},          {"low_rank", LowRankWeightFromState},
       {"masked", MaskedWeightFromState},
   };
   for (const auto& [name, factory] : formats) {

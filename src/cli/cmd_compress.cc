@@ -60,6 +60,7 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
                           {"bytes_before", pass.bytes_before},
                           {"bytes_after", pass.bytes_after},
                           {"metrics", pass.metrics},
+                          {"notes", pass.notes},
                           {"accepted", pass.accepted}});
     if (pass.gauge.has_value()) passes.back()["gauge"] = *pass.gauge;
     absl::StrAppend(&text, pass.label, ": ", FormatBytes(pass.bytes_before), " -> ",
@@ -68,6 +69,7 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
     for (const auto& [name, value] : pass.metrics) {
       absl::StrAppend(&text, "  ", name, " = ", value, "\n");
     }
+    for (const std::string& note : pass.notes) absl::StrAppend(&text, "  ", note, "\n");
     if (pass.gauge.has_value()) absl::StrAppend(&text, "  quality = ", *pass.gauge, "\n");
     if (!pass.accepted) absl::StrAppend(&text, "  below the floor: not part of the result\n");
   }

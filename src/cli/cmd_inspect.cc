@@ -147,14 +147,19 @@ absl::Status RunInspect(const InspectArgs& options, Session& session) {
       for (const LineageEntry& entry : manifest->lineage()) {
         Json metrics;
         for (const auto& [name, value] : entry.metrics()) metrics[name] = value;
+        const std::vector<std::string> notes(entry.notes().begin(), entry.notes().end());
         json["lineage"].push_back(Json{{"pass", entry.pass()},
                                        {"options", entry.options_text()},
                                        {"seed", entry.seed()},
                                        {"recipe", entry.recipe()},
                                        {"input_fingerprint", entry.input_fingerprint()},
-                                       {"metrics", metrics}});
+                                       {"metrics", metrics},
+                                       {"notes", notes}});
         absl::StrAppend(&text, "  ", entry.pass(), " (recipe ", entry.recipe(), ", seed ",
                         entry.seed(), "): ", OneLine(entry.options_text()), "\n");
+        for (const std::string& note : notes) {
+          absl::StrAppend(&text, "    ", Printable(note), "\n");
+        }
       }
     }
   }

@@ -38,6 +38,10 @@ bool Pass::needs_samples() const { return false; }
 
 void Pass::FinishMetrics(std::map<std::string, double>& metrics) const {}
 
+std::vector<std::string> Pass::Explain(const google::protobuf::Message* decision) const {
+  return {};
+}
+
 absl::StatusOr<std::unique_ptr<Pass>> Pass::AtRound(double from, double to) const {
   return std::unique_ptr<Pass>();
 }

@@ -12,6 +12,14 @@ std::optional<QuantizedInput> InputForm::QuantizeLayerNorm(const LayerNormInput&
   return std::nullopt;
 }
 
+std::optional<QuantizedInput> InputForm::QuantizeRmsNorm(const RmsNormInput&) const {
+  return std::nullopt;
+}
+
+std::optional<QuantizedInput> InputForm::QuantizeGelu(const GeluInput&) const {
+  return std::nullopt;
+}
+
 at::Tensor LayerNorm(const LayerNormInput& norm) {
   return ops::LayerNorm(norm.x, norm.weight, norm.bias, norm.eps, norm.dtype);
 }

@@ -88,6 +88,22 @@ void ModelView::Rep::Release(const std::string& block) {
 #endif
 }
 
+namespace {
+
+// from: what the weight was read from, or null.
+void Pack(nn::Linear& linear, const std::string& path, const TensorSource* from) {
+  std::unique_ptr<LinearWeight> packed = linear.weight().Packed();
+  if (packed == nullptr) return;
+  std::vector<std::string> gone;
+  for (const WeightTensor& state : linear.weight().State()) gone.push_back(state.name);
+  for (const WeightTensor& state : packed->State()) std::erase(gone, state.name);
+  linear.SetWeight(std::move(packed));
+  if (from == nullptr) return;
+  for (const std::string& name : gone) from->Release(JoinTensorPath(path, name));
+}
+
+}  // namespace
+
 void ModelView::AttachSource(std::shared_ptr<const TensorSource> source) {
   rep_->source = std::move(source);
   rep_->block_sources.clear();
@@ -140,6 +156,7 @@ absl::Status ModelView::LoadAll() {
   for (const BlockInfo& block : rep_->index.blocks) blocks.push_back(block.path);
   WANLITE_RETURN_IF_ERROR(rep_->Fill(blocks));
   rep_->streaming = false;
+  rep_->loaded_from = std::move(rep_->source);
   rep_->source = nullptr;
   rep_->block_sources.clear();
   return absl::OkStatus();
@@ -190,6 +207,20 @@ absl::Status ModelView::To(const at::Device& device) {
       if (named.tensor.device() != device) named.tensor.set_data(named.tensor.detach().to(device));
     }
   });
+}
+
+absl::Status ModelView::PackWeights() {
+  if (rep_->streaming) {
+    return absl::FailedPreconditionError("PackWeights: the model is not in memory");
+  }
+  for (const LinearInfo& info : rep_->index.linears) {
+    nn::Linear& linear = *rep_->index.linear_modules.at(info.path);
+    const absl::Status packed =
+        CatchTorch([&] { Pack(linear, info.path, rep_->loaded_from.get()); });
+    if (!packed.ok()) return Annotate(packed, info.path);
+  }
+  rep_->loaded_from = nullptr;
+  return absl::OkStatus();
 }
 
 BlockLease::BlockLease(BlockLease&& other) noexcept

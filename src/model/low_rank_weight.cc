@@ -84,6 +84,11 @@ class LowRankWeight : public LinearWeight {
   absl::StatusOr<std::unique_ptr<LinearWeight>> Merge() const override {
     return MergeDense(*this, *base_);
   }
+  std::unique_ptr<LinearWeight> Packed() const override {
+    std::unique_ptr<LinearWeight> base = base_->Packed();
+    if (base == nullptr) return nullptr;
+    return std::make_unique<LowRankWeight>(std::move(base), a_, b_, alpha_);
+  }
 
  private:
   double scaling() const { return alpha_ / static_cast<double>(a_.size(0)); }

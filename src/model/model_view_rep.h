@@ -67,6 +67,8 @@ struct ModelView::Rep {
   std::shared_ptr<const TensorSource> source;
   std::map<std::string, std::shared_ptr<const TensorSource>, std::less<>> block_sources;
   bool streaming = false;
+  // Where LoadAll() read from, until PackWeights() has let it go.
+  std::shared_ptr<const TensorSource> loaded_from;
   std::set<std::string, std::less<>> leased;
 
   const TensorSource& SourceOf(absl::string_view block) const;

@@ -58,6 +58,43 @@ std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const 
 // it twice gives x back up to rounding. Computed in fp32; result in x's shape and dtype.
 at::Tensor HadamardRotate(const at::Tensor& x, int64_t group);
 
+// Group-wise INT4 (src/ops/int4_math.h), two codes a byte, the even feature in the low nibble:
+//   weight:       uint8 [out, in / 2], codes 0 ... 15      x, bias, results: as above
+//   weight_scale: fp32 or bf16 [out, in / group]; the group is even
+//   zero:         uint8 of weight_scale's shape; absent: 8 everywhere
+//   W = (code - zero) * weight_scale
+// All forward only, on the CPU.
+
+// y = x W^T + bias, with W expanded to fp32, and summed in fp32.
+at::Tensor Int4Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+                      const std::optional<at::Tensor>& zero, const std::optional<at::Tensor>& bias);
+// W, fp32 [out, in].
+at::Tensor Int4Dequantize(const at::Tensor& weight, const at::Tensor& weight_scale,
+                          const std::optional<at::Tensor>& zero);
+// W4A8. q, scale: of QuantizePerToken(). Sums over a group are exact, sums of groups in fp32, in
+// their order:
+//   y = (sum over groups of (sum of q (code - zero)) * weight_scale) * scale + bias
+// dtype: of the result [..., out].
+at::Tensor W4A8Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                    const at::Tensor& weight_scale, const std::optional<at::Tensor>& zero,
+                    const std::optional<at::Tensor>& bias, at::ScalarType dtype);
+// W4A4. q, scale: of QuantizeInt4() with the weight's group. The same sums with weight_scale *
+// scale of the group. The CPU multiplies at the speed of INT8.
+at::Tensor W4A4Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
+                    const at::Tensor& weight_scale, const std::optional<at::Tensor>& zero,
+                    const std::optional<at::Tensor>& bias, at::ScalarType dtype);
+// Symmetric INT4 by groups of the last dimension. x: floating [..., n] -> codes uint8 [..., n / 2],
+// 1 ... 15, and scale fp32 [..., n / group]. A group of zeros has scale 0, one with an infinity or
+// a NaN has scale NaN.
+std::tuple<at::Tensor, at::Tensor> QuantizeInt4(const at::Tensor& x, int64_t group);
+
+// A matrix, fp32, bf16 or fp16 [out, in] on the CPU, rounded to the nearest codes with scales in
+// bf16: as QuantizeInt4(), or with zero points. No operator.
+struct Int4Matrix {
+  at::Tensor weight, weight_scale, zero;  // zero: undefined when symmetric
+};
+Int4Matrix QuantizeInt4Weight(const at::Tensor& weight, int64_t group, bool zero_point);
+
 }  // namespace wanlite::ops
 
 #endif  // WANLITE_SRC_OPS_OPS_H_

@@ -29,6 +29,23 @@ TORCH_LIBRARY(wanlite, m) {
       "int rotation_group) -> (Tensor q, Tensor scale)");
   // x [..., n] -> [..., n]
   m.def("hadamard_rotate(Tensor x, int group) -> Tensor");
+  // weight uint8 [out, in / 2], two codes a byte; weight_scale fp32 or bf16 [out, in / group]; zero
+  // uint8 of weight_scale's shape
+  m.def(
+      "int4_linear(Tensor x, Tensor weight, Tensor weight_scale, Tensor? zero, Tensor? bias) -> "
+      "Tensor");
+  // -> fp32 [out, in]
+  m.def("int4_dequantize(Tensor weight, Tensor weight_scale, Tensor? zero) -> Tensor");
+  // q int8 [..., in], scale fp32 [..., 1] -> [..., out]
+  m.def(
+      "w4a8_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? zero, Tensor? "
+      "bias, ScalarType dtype) -> Tensor");
+  // q uint8 [..., in / 2], scale fp32 [..., in / group] -> [..., out]
+  m.def(
+      "w4a4_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? zero, Tensor? "
+      "bias, ScalarType dtype) -> Tensor");
+  // x [..., n] -> q uint8 [..., n / 2], scale fp32 [..., n / group]
+  m.def("quantize_int4(Tensor x, int group) -> (Tensor q, Tensor scale)");
 }
 
 namespace wanlite::ops {

@@ -53,6 +53,7 @@ class PassRunner {
     PassOutcome outcome{std::move(planned), resumed_, plan.bytes_before, plan.bytes_after,
                         decision.metrics};
     const google::protobuf::Message* message = decision.message.get();
+    outcome.notes = pass_.Explain(message);
     if (const auto* pass = dynamic_cast<const BlockPass*>(&pass_)) {
       WANLITE_RETURN_IF_ERROR(RunBlocks(*pass, message, outcome));
     } else if (const auto* pass = dynamic_cast<const ModelPass*>(&pass_)) {

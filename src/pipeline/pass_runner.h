@@ -64,6 +64,7 @@ struct PassOutcome {
   int64_t bytes_before = 0;  // stored values of the whole model
   int64_t bytes_after = 0;
   Metrics metrics;  // finished
+  std::vector<std::string> notes = {};  // of Pass::Explain()
 };
 
 // `context`: all but its metrics. Errors begin with the pass's name, and then the block's.

@@ -208,6 +208,7 @@ class FolderRun {
     }
     lineage = *manifest->lineage().rbegin();
     report.metrics = Metrics(lineage.metrics().begin(), lineage.metrics().end());
+    report.notes.assign(lineage.notes().begin(), lineage.notes().end());
     report.resumed = true;
     WANLITE_ASSIGN_OR_RETURN(report.bytes_before, BytesOf(input));
     WANLITE_ASSIGN_OR_RETURN(report.bytes_after, BytesOf(folder));
@@ -239,6 +240,7 @@ class FolderRun {
     report.bytes_before = outcome.bytes_before;
     report.bytes_after = outcome.bytes_after;
     report.metrics = std::move(outcome.metrics);
+    report.notes = std::move(outcome.notes);
 
     lineage.set_pass(report.pass);
     lineage.set_options_type(pass.options().GetDescriptor()->full_name());
@@ -248,6 +250,7 @@ class FolderRun {
     lineage.set_recipe(recipe_.name());
     if (pass.needs_samples()) lineage.set_samples_fingerprint(options_.samples->fingerprint());
     lineage.mutable_metrics()->insert(report.metrics.begin(), report.metrics.end());
+    lineage.mutable_notes()->Add(report.notes.begin(), report.notes.end());
     Manifest manifest;
     *manifest.add_lineage() = lineage;
     return writer->Finish(outcome.planned, &input, manifest);
@@ -269,6 +272,7 @@ PassReport ReportOf(const StageState& stage, const RecipeStage& recipe_stage) {
   report.bytes_before = stage.bytes_before();
   report.bytes_after = stage.bytes_after();
   report.metrics = Metrics(stage.lineage().metrics().begin(), stage.lineage().metrics().end());
+  report.notes.assign(stage.lineage().notes().begin(), stage.lineage().notes().end());
   if (stage.has_gauge()) report.gauge = stage.gauge();
   return report;
 }
@@ -529,6 +533,7 @@ absl::StatusOr<RunReport> CompressInMemory(const ParsedRecipe& recipe, ModelView
     entry.bytes_before = outcome->bytes_before;
     entry.bytes_after = outcome->bytes_after;
     entry.metrics = std::move(outcome->metrics);
+    entry.notes = std::move(outcome->notes);
     entry.seconds = time.Seconds();
     report.passes.push_back(std::move(entry));
   }

@@ -30,8 +30,9 @@ class Int8Grid : public WeightGrid {
     return rotation_group_ == 0 ? rows : ops::HadamardRotate(rows, rotation_group_);
   }
   GroupScales Fit(const at::Tensor& columns, double clip) const override {
-    return {columns.abs().amax(1, /*keepdim=*/true).mul_(clip / ops::kInt8Limit), {}};
+    return {columns.abs().amax(1, /*keepdim=*/true).mul_(clip).div_(ops::kInt8Limit), {}};
   }
+  GroupScales Nearest(const GroupScales& scales) const override { return scales; }
   at::Tensor Round(const at::Tensor& columns, const GroupScales& scales) const override {
     const at::Tensor divisor =
         at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
@@ -76,7 +77,7 @@ class Int8Quantizer : public WeightQuantizer {
                                                          QuantizationError* error) const override {
     return MakeInt8Weight(dense, dense.dim() == 2 ? GroupFor(dense.size(1)) : 0, error);
   }
-  std::unique_ptr<WeightGrid> Grid(int64_t in_features) const override {
+  std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest) const override {
     return std::make_unique<Int8Grid>(GroupFor(in_features));
   }
   std::vector<std::string> Notes(

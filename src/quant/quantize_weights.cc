@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/proto/quant.pb.h"
+#include "src/quant/int4_quantizer.h"
 #include "src/quant/int8_quantizer.h"
 #include "src/quant/weight_quantizer.h"
 #include "wanlite/registry.h"
@@ -136,6 +137,9 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeWeights(const char* name, cons
 
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options) {
   return MakeQuantizeWeights("quantize-int8", options, MakeInt8Quantizer);
+}
+absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt4(const QuantizeInt4Options& options) {
+  return MakeQuantizeWeights("quantize-int4", options, MakeInt4Quantizer);
 }
 
 }  // namespace wanlite

@@ -13,9 +13,11 @@
 
 namespace wanlite {
 
+class QuantizeInt4Options;
 class QuantizeInt8Options;
 
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options);
+absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt4(const QuantizeInt4Options& options);
 
 }  // namespace wanlite
 

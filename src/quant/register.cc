@@ -4,11 +4,13 @@
 
 #include "src/proto/quant.pb.h"
 #include "src/quant/quantize_weights.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 
 absl::Status RegisterQuantPasses(PassRegistry& registry) {
-  return RegisterPass<QuantizeInt8Options>(registry, MakeQuantizeInt8);
+  WANLITE_RETURN_IF_ERROR(RegisterPass<QuantizeInt8Options>(registry, MakeQuantizeInt8));
+  return RegisterPass<QuantizeInt4Options>(registry, MakeQuantizeInt4);
 }
 
 }  // namespace wanlite

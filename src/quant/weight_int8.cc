@@ -15,6 +15,7 @@
 #include "src/model/tensor_text.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
+#include "src/quant/select_groups.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -163,21 +164,7 @@ absl::Status CheckRotationGroup(int64_t group, int64_t in_features) {
 }
 
 absl::Status CheckKeepsGroups(const at::Tensor& index, int64_t group) {
-  const at::Tensor features = index.cpu().contiguous();
-  const int64_t* feature = features.const_data_ptr<int64_t>();
-  const int64_t n = features.numel();
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t start = i - i % group;
-    if (feature[start] % group == 0 && feature[i] == feature[start] + i % group &&
-        start + group <= n) {
-      continue;
-    }
-    return absl::UnimplementedError(absl::StrCat(
-        "an int8 weight rotated in groups of ", group,
-        " input features can only keep or drop whole groups; input feature ", feature[i],
-        " would be parted from its group. Prune before quantizing, or in multiples of ", group));
-  }
-  return absl::OkStatus();
+  return WholeGroups("an int8 weight rotated", index, group).status();
 }
 
 std::string Int8Attributes(int64_t rotation_group) {
@@ -248,7 +235,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
           return t.square().sum(at::kDouble).item<double>();
         };
         sums.squared_weight += sum_of_squares(part);
-        sums.squared_error += sum_of_squares(part.sub_(q.to(at::kFloat).mul_(scale)));
+        sums.squared_error += sum_of_squares(part - q.to(at::kFloat).mul_(scale));
       }
     }
     if (error != nullptr) *error = sums;

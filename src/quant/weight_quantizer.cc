@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/int4_quantizer.h"
 #include "src/quant/int8_quantizer.h"
 #include "wanlite/registry.h"
 
@@ -38,6 +39,13 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(LinearForma
       const std::string name = absl::StrCat(field, ".int8");
       if (format.int8().has_linears()) return LinearsGiven(name);
       auto quantizer = MakeInt8Quantizer(*format.mutable_int8());
+      if (!quantizer.ok()) return Within(name, quantizer.status());
+      return quantizer;
+    }
+    case LinearFormat::kInt4: {
+      const std::string name = absl::StrCat(field, ".int4");
+      if (format.int4().has_linears()) return LinearsGiven(name);
+      auto quantizer = MakeInt4Quantizer(*format.mutable_int4());
       if (!quantizer.ok()) return Within(name, quantizer.status());
       return quantizer;
     }

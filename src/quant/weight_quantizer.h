@@ -42,7 +42,7 @@ struct InputStatistics {
 // Of columns that share them.
 struct GroupScales {
   at::Tensor scale;  // fp32 [out, groups]
-  at::Tensor zero;   // of scale's shape, the code of 0; undefined where codes are symmetric
+  at::Tensor zero;   // fp32 of scale's shape, the code of 0; undefined where codes are symmetric
 };
 
 // The values that codes of a format stand for, row by row and group by group.
@@ -54,13 +54,16 @@ class WeightGrid {
   // Rows [n, in], fp32, in the basis that codes are made in: of weights and of inputs alike, so
   // that products stay what they are. The default changes nothing.
   virtual at::Tensor ToBasis(const at::Tensor& rows) const;
-  // Scales for one group. columns: fp32 [out, n]; clip: part of the range that is kept, in (0, 1].
-  // Result: [out, 1]. A row of zeros has scale 0.
+  // Scales for one group, as Nearest() leaves them. columns: fp32 [out, n]; clip: part of the range
+  // that is kept, in (0, 1]. Result: [out, 1]. A row of zeros has scale 0.
   virtual GroupScales Fit(const at::Tensor& columns, double clip = 1) const = 0;
+  // The nearest scales that the format stores, of scales found elsewhere (learned, say). [out, any]
+  virtual GroupScales Nearest(const GroupScales& scales) const = 0;
   // The nearest values of the grid. columns: fp32 [out, n]; scales: [out, 1].
   virtual at::Tensor Round(const at::Tensor& columns, const GroupScales& scales) const = 0;
   // The weight whose matrix is `rounded`, fp32 [out, in] in the basis, all of it values of the grid
-  // of `scales`, [out, in / group].
+  // of `scales`, [out, in / group] ([out, 1] for group 0). InvalidArgument for scales that the
+  // format does not store.
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> Pack(
       const at::Tensor& rounded, const GroupScales& scales,
       const InputStatistics* statistics) const = 0;
@@ -84,8 +87,11 @@ class WeightQuantizer {
   virtual absl::StatusOr<std::unique_ptr<LinearWeight>> Quantize(
       const at::Tensor& dense, const InputStatistics* statistics,
       QuantizationError* error = nullptr) const = 0;
-  // Null where the format is none.
-  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features) const { return nullptr; }
+  // Null where the format is none. largest: the largest magnitude of the matrix, which formats with
+  // a scale for all of it (NVFP4) start from.
+  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest) const {
+    return nullptr;
+  }
   // What a plan says of layers of these shapes {out, in}.
   virtual std::vector<std::string> Notes(
       const std::vector<std::pair<int64_t, int64_t>>& shapes) const {

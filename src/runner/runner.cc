@@ -135,7 +135,7 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::
       if (status.ok()) status = CheckAllFinite(absl::StrCat(named.name, " holds"), named.tensor);
     }
   }
-  if (status.ok() && !options.device.is_cpu()) status = view.To(options.device);
+  if (status.ok()) status = options.device.is_cpu() ? view.PackWeights() : view.To(options.device);
   progress().End();
   if (!status.ok()) return Annotate(status, component);
   std::shared_ptr<torch::nn::Module> module = view.components().front().module;

@@ -98,6 +98,7 @@ passes {
     linears {
       include: "a.*"
       include: "b\""
+      skip: NOTHING
     }
   }
 }
@@ -105,6 +106,8 @@ passes {
   quantize_int8 {
     rotation: NONE
     rotation_group: 256
+    activations: DYNAMIC
+    embeddings: false
   }
 }
 passes {

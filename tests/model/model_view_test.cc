@@ -327,6 +327,69 @@ TEST_CASE("LoadAll makes a hollow model the one its source holds") {
   CHECK(hollow->forward(Input()).equal(full->forward(Input())));
 }
 
+// A matrix that keeps its transpose when it is packed.
+class Packable : public LinearWeight {
+ public:
+  Packable(at::Tensor tensor, bool packed) : tensor_(std::move(tensor)), packed_(packed) {}
+  absl::string_view format() const override { return "packable"; }
+  int64_t in_features() const override { return tensor_.size(packed_ ? 0 : 1); }
+  int64_t out_features() const override { return tensor_.size(packed_ ? 1 : 0); }
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
+    return at::linear(x.dense(), packed_ ? tensor_.t() : tensor_, bias);
+  }
+  LinearArithmetic arithmetic() const override { return {}; }
+  std::vector<WeightTensor> State() const override {
+    return {{packed_ ? "transposed" : "weight", tensor_}};
+  }
+  at::Tensor Dequantize() const override { return packed_ ? tensor_.t() : tensor_; }
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {
+    return absl::UnimplementedError("for running only");
+  }
+  std::unique_ptr<LinearWeight> Packed() const override {
+    if (packed_ || nn::IsHollow(tensor_)) return nullptr;
+    return std::make_unique<Packable>(tensor_.detach().t().contiguous(), true);
+  }
+
+ private:
+  at::Tensor tensor_;
+  bool packed_;
+};
+
+// Notes what it is told to let go.
+class NotingSource : public MapSource {
+ public:
+  using MapSource::MapSource;
+  void Release(absl::string_view name) const override { released.emplace_back(name); }
+  mutable std::vector<std::string> released;
+};
+
+TEST_CASE("packing exchanges the weights that want it, and lets their pages go") {
+  auto full = MakeToyModel();
+  ASSERT_OK_AND_ASSIGN(ModelView full_view, ModelView::Create({ToyComponent(full)}));
+  std::shared_ptr<ToyModel> hollow;
+  {
+    nn::HollowGuard guard;
+    hollow = std::make_shared<ToyModel>();
+  }
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(hollow)}));
+  const std::string up = "toy.blocks.0.up";
+  {
+    nn::HollowGuard guard;
+    REQUIRE_OK(view.SetLinearWeight(up, std::make_unique<Packable>(nn::NewTensor({12, 8}), false)));
+  }
+  const auto source = std::make_shared<NotingSource>(full_view.Tensors());
+  view.AttachSource(source);
+  CHECK(view.PackWeights().code() == absl::StatusCode::kFailedPrecondition);
+  REQUIRE_OK(view.LoadAll());
+  REQUIRE_OK(view.PackWeights());
+  CHECK(source->released == std::vector<std::string>{up + ".weight"});
+  CHECK_FALSE(view.FindTensor(up + ".weight").ok());
+  ASSERT_OK_AND_ASSIGN(const at::Tensor transposed, view.FindTensor(up + ".transposed"));
+  CHECK(transposed.equal(full_view.FindTensor(up + ".weight")->t()));
+  const at::Tensor expected = full->forward(Input());
+  CHECK(at::allclose(hollow->forward(Input()), expected));
+}
+
 TEST_CASE("structural edits of a hollow model give the shapes of the real ones") {
   ASSERT_OK_AND_ASSIGN(ModelView real, ModelView::Create({ToyComponent(MakeToyModel())}));
   std::shared_ptr<ToyModel> model;

@@ -16,30 +16,11 @@
 #include "src/ops/check_args.h"
 #include "src/ops/cpu/int8_gemm.h"
 #include "src/ops/cpu/int8_kernels.h"
+#include "src/ops/cpu/row_io.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
 namespace {
-
-// Rows of a contiguous tensor [rows, n] as fp32.
-template <typename T>
-void ReadRow(const T* row, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(row[i]);
-}
-
-// Round half to even, without the branch of c10's conversion, so that the loop vectorises.
-void WriteRow(const float* row, int64_t n, at::BFloat16* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t bits = static_cast<uint32_t>(FloatBits(row[i]));
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const bool nan = (bits & 0x7fffffffu) > static_cast<uint32_t>(kInfinityBits);
-    out[i].x = static_cast<uint16_t>(nan ? 0x7fc0u : rounded);
-  }
-}
-void WriteRow(const float* row, int64_t n, at::Half* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<at::Half>(row[i]);
-}
-void WriteRow(const float* row, int64_t n, float* out) { std::copy_n(row, n, out); }
 
 // Rotates the row in place and quantizes it into `q`. Returns its scale.
 float QuantizeValues(const Int8Kernels& kernels, int64_t n, int64_t rotation_group, float* values,
@@ -56,29 +37,6 @@ float QuantizeToken(const Int8Kernels& kernels, const T* row, int64_t n, int64_t
                     float* values, int8_t* q) {
   ReadRow(row, n, values);
   return QuantizeValues(kernels, n, rotation_group, values, q);
-}
-
-// A row-sized buffer of each thread, kept between calls.
-float* ThreadRow(int64_t n) {
-  thread_local std::vector<float> row;
-  if (static_cast<int64_t>(row.size()) < n) row.resize(n);
-  return row.data();
-}
-
-template <typename Function>
-void DispatchFloating(at::ScalarType dtype, Function function) {
-  switch (dtype) {
-    case at::kBFloat16:
-      return function(at::BFloat16{});
-    case at::kHalf:
-      return function(at::Half{});
-    default:
-      return function(float{});
-  }
-}
-
-int64_t RowsOf(const at::Tensor& x) {
-  return c10::multiply_integers(x.sizes().slice(0, x.dim() - 1));
 }
 
 // The product with the tokens that `read_token` gives, scaled back: [..., out] in `dtype`. shape:

@@ -1,0 +1,22 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#if defined(__x86_64__)
+#include "src/ops/cpu/code_kernels.h"
+
+#include <cstdint>
+
+#include "src/ops/int4_math.h"
+
+namespace wanlite::ops {
+namespace {
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
+#include "src/ops/cpu/code_loops.h"
+#pragma GCC pop_options
+}  // namespace
+
+const CodeKernels kCodeKernelsAvx512Vnni = {Unpack4,      Subtract, Expand, AddScaled,
+                                            MaxMagnitude, Extremes, Pack4};
+
+}  // namespace wanlite::ops
+#endif

@@ -15,6 +15,7 @@
 #include "src/model/tensor_text.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
+#include "src/quant/quantization_error.h"
 #include "src/quant/select_groups.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
@@ -210,8 +211,9 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
     const int64_t chunk = std::max<int64_t>(1, kChunkWeights / std::max<int64_t>(1, columns));
     for (int64_t begin = 0; begin < rows; begin += chunk) {
       const int64_t end = std::min(rows, begin + chunk);
-      at::Tensor part = dense.slice(0, begin, end).detach().to(at::kFloat);
-      if (rotation_group != 0) part = ops::HadamardRotate(part, rotation_group);
+      at::Tensor part = dense.slice(0, begin, end).detach();
+      if (rotation_group != 0) part = ops::HadamardRotate(part.to(at::kFloat), rotation_group);
+      if (part.scalar_type() == at::kDouble) part = part.to(at::kFloat);
       // A row of weights is quantized by the same rule as a token.
       const auto [q, scale] = ops::QuantizePerToken(part);
       // Beyond the limit the weight that this one stands for would not be finite.
@@ -231,11 +233,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
       weight_scale.slice(0, begin, end).copy_(scale);
       if (error != nullptr) {
         // In the rotated basis, where squares are the same.
-        const auto sum_of_squares = [](const at::Tensor& t) {
-          return t.square().sum(at::kDouble).item<double>();
-        };
-        sums.squared_weight += sum_of_squares(part);
-        sums.squared_error += sum_of_squares(part - q.to(at::kFloat).mul_(scale));
+        AddErrors(part, q, scale, sums);
       }
     }
     if (error != nullptr) *error = sums;

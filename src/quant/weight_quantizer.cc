@@ -38,6 +38,10 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(LinearForma
     case LinearFormat::kInt8: {
       const std::string name = absl::StrCat(field, ".int8");
       if (format.int8().has_linears()) return LinearsGiven(name);
+      if (format.int8().embeddings()) {
+        return OptionError(absl::StrCat(name, ".embeddings"),
+                           "embeddings are quantized by quantize_int8 alone");
+      }
       auto quantizer = MakeInt8Quantizer(*format.mutable_int8());
       if (!quantizer.ok()) return Within(name, quantizer.status());
       return quantizer;

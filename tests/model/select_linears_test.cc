@@ -75,7 +75,7 @@ TEST_CASE("blocks are counted from either end, of each component by its own numb
         Paths{"a.blocks.0.up"});
 }
 
-TEST_CASE("what fits nothing is refused by field, an exclude pattern noted") {
+TEST_CASE("what fits nothing is refused by field") {
   const ModelView view = ThreeComponents();
   const auto error = [&](const LinearFilter& filter) {
     const absl::Status status = SelectLinears(view, filter).status();
@@ -96,8 +96,43 @@ TEST_CASE("what fits nothing is refused by field, an exclude pattern noted") {
   CHECK(error({.include = {"a.*"}, .components = {"b"}})
             .find("no linear layer is selected: none fits all that linears asks for") == 0);
   CHECK(error({.exclude = {"*"}}).find("no linear layer is selected: ") == 0);
-  ASSERT_OK_AND_ASSIGN(const LinearSelection noted, SelectLinears(view, {.exclude = {"c.*"}}));
-  CHECK(noted.notes == Paths{"the exclude pattern \"c.*\" fits no linear layer"});
+  CHECK(
+      error({.exclude = {"*.up", "c.*"}}) ==
+      "linears.exclude[1]: the pattern \"c.*\" fits no linear layer of the model; its linears are "
+      "named like a.embed");
+  CHECK(error({.embeddings = true}) ==
+        "embeddings: no token embedding fits what linears asks for; the model has none");
+}
+
+TEST_CASE("the outer blocks are skipped, counted from each component's own number of them") {
+  std::vector<Component> components;
+  for (const auto& [name, blocks] : {std::pair{"a", 8}, {"b", 7}}) {
+    components.push_back(
+        testing::ToyComponent(std::make_shared<testing::ToyModel>(8, 12, blocks), name));
+  }
+  ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));
+  LinearSelector selector;
+  selector.add_kinds("mlp.up");
+  selector.set_skip(LinearSelector::OUTER_BLOCKS);
+  ASSERT_OK_AND_ASSIGN(const LinearSelection selection, SelectLinears(view, FilterOf(selector)));
+  Paths paths;
+  for (const LinearInfo& linear : selection.linears) paths.push_back(linear.path);
+  CHECK(paths == Paths{"a.blocks.3.up", "a.blocks.4.up", "b.blocks.3.up"});
+  CHECK(selection.notes == Paths{"blocks 0-2 and 5-7 of a are left alone (skip: OUTER_BLOCKS)",
+                                 "blocks 0-2 and 4-6 of b are left alone (skip: OUTER_BLOCKS)"});
+  // Layers outside all blocks are in none of them.
+  CHECK(PathsOf(view, {.include = {"a.embed", "a.blocks.0.up", "a.blocks.3.up"},
+                       .skip_outer_blocks = true}) == Paths{"a.embed", "a.blocks.3.up"});
+
+  const absl::Status none = SelectLinears(ThreeComponents(), {.skip_outer_blocks = true}).status();
+  CHECK(none.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(none.message() ==
+        "linears.skip: OUTER_BLOCKS leaves nothing of a, which has 5 blocks: the first 3 and the "
+        "last 3 are skipped");
+  // Within a range too: what it would select and loses.
+  const absl::Status range =
+      SelectLinears(view, {.blocks = {{0, 2}}, .skip_outer_blocks = true}).status();
+  CHECK(range.message().find("linears.skip: OUTER_BLOCKS leaves nothing of a") == 0);
 }
 
 TEST_CASE("the message of recipes says the same as the filter") {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <new>
+#include <thread>
 #include <vector>
 
 #include "tests/testing/catch.h"
@@ -59,6 +60,31 @@ TEST_CASE("where the system gives no threads the work is done without them") {
   REQUIRE(waitpid(child, &result, 0) == child);
   REQUIRE(WIFEXITED(result));
   CHECK(WEXITSTATUS(result) == 0);
+}
+
+TEST_CASE("background work goes on beside its owner, and gives its error once") {
+  std::atomic<bool> go = false, done = false;
+  BackgroundWork work;
+  REQUIRE_OK(work.Start([&] {
+    while (!go) std::this_thread::yield();
+    done = true;
+    return absl::OkStatus();
+  }));
+  CHECK_FALSE(done);
+  go = true;
+  REQUIRE_OK(work.Wait());
+  CHECK(done);
+  REQUIRE_OK(work.Start([] { return absl::DataLossError("lost"); }));
+  // The error comes in place of what was to follow.
+  bool followed = false;
+  CHECK(work.Start([&] {
+    followed = true;
+    return absl::OkStatus();
+  }) == absl::DataLossError("lost"));
+  REQUIRE_OK(work.Wait());
+  CHECK_FALSE(followed);
+  REQUIRE_OK(work.Start([]() -> absl::Status { TORCH_CHECK(false, "thrown"); }));
+  CHECK(work.Wait() == absl::InternalError("thrown"));
 }
 
 }  // namespace

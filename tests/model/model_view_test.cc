@@ -4,9 +4,13 @@
 #include "wanlite/model_view.h"
 
 #include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "src/core/libtorch.h"
 #include "src/model/dump.h"
+#include "src/quant/weight_int8.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"
 #include "tests/testing/toy_model.h"
@@ -402,6 +406,57 @@ TEST_CASE("structural edits of a hollow model give the shapes of the real ones")
   for (ModelView* view : {&real, &hollow})
     REQUIRE_OK(view->KeepUnits("toy.blocks.0.channels", keep));
   CHECK(DumpModel(real) == DumpModel(hollow));
+}
+
+TEST_CASE("a block is read ahead from where it comes from, on another thread if need be") {
+  class Counting : public MapSource {
+   public:
+    using MapSource::MapSource;
+    void Prefetch(absl::string_view name) const override { asked.emplace_back(name); }
+    mutable std::vector<std::string> asked;
+  };
+  auto model = MakeToyModel();
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create({ToyComponent(model)}));
+  view.ReadAhead("toy.blocks.1")();  // in memory already
+  const auto source = std::make_shared<Counting>(view.Tensors());
+  view.AttachSource(source);
+  std::vector<std::string> wanted;
+  for (const NamedTensor& named : view.BlockTensors("toy.blocks.1")) wanted.push_back(named.name);
+  std::thread([read = view.ReadAhead("toy.blocks.1")] { read(); }).join();
+  CHECK(source->asked == wanted);
+  CHECK(source->reads == 0);
+}
+
+TEST_CASE("a table of rows is no linear, and its weight is exchanged like one's") {
+  class Reader : public torch::nn::Module {
+   public:
+    Reader() { table = register_module("table", std::make_shared<nn::Embedding>(5, 4)); }
+    std::shared_ptr<nn::Embedding> table;
+  };
+  const auto reader = std::make_shared<Reader>();
+  const at::NoGradGuard no_grad;
+  const at::Tensor rows = at::arange(20, at::kFloat).reshape({5, 4});
+  reader->table->weight().dense()->copy_(rows);
+  ASSERT_OK_AND_ASSIGN(
+      ModelView view,
+      ModelView::Create({{"toy", ComponentRole::kTextEncoder, "Reader", "{}", reader}}));
+  CHECK(view.linears().empty());
+  REQUIRE(view.embeddings().size() == 1);
+  CHECK(view.embeddings()[0].path == "toy.table");
+  CHECK(view.embeddings()[0].block == "toy");
+  CHECK(view.FindLinear("toy.table") == nullptr);
+  const at::Tensor ids = at::tensor({4, 0, 4}, at::kLong).reshape({1, 3});
+  CHECK(reader->table->Lookup(ids, at::kHalf).equal(rows.index({ids})));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<LinearWeight> int8, MakeInt8Weight(rows, 0));
+  REQUIRE_OK(view.SetLinearWeight("toy.table", std::move(int8)));
+  const at::Tensor found = reader->table->Lookup(ids, at::kHalf);
+  CHECK(found.scalar_type() == at::kHalf);
+  CHECK(found.sizes() == at::IntArrayRef({1, 3, 4}));
+  CHECK(at::allclose(found.to(at::kFloat), rows.index({ids}), 0, 0.1));
+  CHECK(DumpModel(view) ==
+        "toy.table.weight int8 [5, 4] int8 {}\ntoy.table.weight_scale fp32 [5, 1]\n");
+  CHECK_THROWS_AS(reader->table->Lookup(ids + 1, at::kHalf), c10::Error);
+  CHECK_THROWS_AS(reader->table->Lookup(ids.to(at::kInt), at::kHalf), c10::Error);
 }
 
 TEST_CASE("Cast spares declared fp32 tensors") {

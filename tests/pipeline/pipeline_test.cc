@@ -3,6 +3,7 @@
 #include "wanlite/pipeline.h"
 
 #include <limits>
+#include <set>
 #include <string>
 
 #include "src/core/forwarding_env.h"
@@ -152,6 +153,50 @@ TEST_CASE("a pass that breaks a rule ends the run with its name and the block") 
   CHECK(status_of("decide-edits") == absl::InternalError("misbehave: Decide() changed the model"));
   CHECK(status_of("inexact") ==
         absl::InternalError("misbehave: its decision changed the plan, which it called exact"));
+}
+
+TEST_CASE("a block that cannot be written is named, though the next one is worked on already") {
+  // The k-th write fails, for every k: whichever block is being written is the one that is named.
+  std::set<std::string> named;
+  for (int64_t k = 0;; ++k) {
+    const std::unique_ptr<Env> disk = DiskWithModel();
+    const absl::Status status =
+        Compress(*NewFaultEnv(*disk, k), ToyRecipe("passes { quantize_int8 {} }")).status();
+    if (status.ok()) break;
+    REQUIRE(status.code() == StatusCode::kResourceExhausted);
+    const std::string message(status.message());
+    const size_t at = message.find("quantize-int8: toy");
+    if (at != 0) continue;
+    const std::string block = message.substr(15, message.find(": ", 15) - 15);
+    named.insert(block);
+    CHECK(message.find(": toy", 15) == std::string::npos);  // and no other
+  }
+  for (const char* block : {"toy.blocks.0", "toy.blocks.1", "toy_2.blocks.0", "toy_2.blocks.1"}) {
+    CHECK(named.contains(block));
+  }
+}
+
+TEST_CASE("a plan knows the memory of a run: a block, what is left of the one before, scratch") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  ASSERT_OK_AND_ASSIGN(const ModelView view, OpenFolder(*env, "/in").BuildView());
+  const auto bytes = [&](const std::string& block) {
+    int64_t sum = 0;
+    for (const NamedTensor& named : view.BlockTensors(block)) {
+      sum += named.tensor.numel() * static_cast<int64_t>(named.tensor.element_size());
+    }
+    return sum;
+  };
+  ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans,
+                       PlanRecipe(ToyRecipe("passes { prune_magnitude { amount: 0.5 } } "
+                                            "passes { quantize_int8 {} }"),
+                                  OpenFolder(*env, "/in")));
+  // Blocks of one size. Pruning makes each layer anew, of 12 x 8 values.
+  CHECK(plans[0].peak_memory_bytes == 2 * bytes("toy.blocks.0") + 96 * 4);
+  // INT8 keeps a byte of each of 3 x 96 values, and a scale of 12 + 12 + 8 rows.
+  const int64_t left = bytes("toy.blocks.0") - 3 * 96 * 3 + 32 * 4;
+  const int64_t scratch = plans[1].peak_memory_bytes - left - bytes("toy.blocks.0");
+  CHECK(scratch >= 96 + 12 * 4);
+  CHECK(scratch < (int64_t{64} << 20));
 }
 
 TEST_CASE("a plan before the decision is an estimate, and the run leaves what was decided") {

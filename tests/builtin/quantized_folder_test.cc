@@ -1,0 +1,225 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Wan folders quantized by recipes: what is left alone, the text encoder, and what is refused.
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "src/core/libtorch.h"
+#include "src/model/wan/umt5.h"
+#include "src/model/wan/umt5_names.h"
+#include "tests/testing/catch.h"
+#include "tests/testing/seeded.h"
+#include "tests/testing/tiny_wan.h"
+#include "wanlite/checkpoint.h"
+#include "wanlite/pipeline.h"
+#include "wanlite/recipe.h"
+#include "wanlite/registry.h"
+
+namespace wanlite {
+namespace {
+
+using Catch::Contains;
+
+ParsedRecipe Recipe(const std::string& text) {
+  ASSERT_OK_AND_ASSIGN(ParsedRecipe recipe,
+                       ParsedRecipe::Parse(text, "r.textproto", BuiltinPasses()));
+  return recipe;
+}
+
+ModelFolder OpenWan(Env& env, const std::string& dir) {
+  ASSERT_OK_AND_ASSIGN(ModelFolder folder, ModelFolder::Open(env, dir, {}, BuiltinArchitectures()));
+  return folder;
+}
+
+ModelView Loaded(const ModelFolder& folder) {
+  ASSERT_OK_AND_ASSIGN(ModelView view, folder.BuildView());
+  REQUIRE_OK(view.LoadAll());
+  return view;
+}
+
+// "in" -> "out".
+ModelFolder Compressed(Env& env, const std::string& recipe) {
+  CompressOptions options;
+  options.out_dir = "out";
+  REQUIRE_OK(
+      CompressFolder(env, Recipe(recipe), OpenWan(env, "in"), BuiltinArchitectures(), options));
+  return OpenWan(env, "out");
+}
+
+TEST_CASE("what a recipe leaves alone is bit-identical: outer blocks, experts, kinds, names") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  testing::TinyWanOptions options;
+  options.layers = 8;
+  REQUIRE_OK(testing::WriteTinyWan(*env, "in", options));
+  const ModelFolder out = Compressed(*env,
+                                     "passes { quantize_int8 { linears { skip: OUTER_BLOCKS "
+                                     "components: \"transformer_2\" kinds: \"*attn*\" "
+                                     "exclude: \"*.blocks.4.cross_attn.*\" } } }");
+  const ModelView before = Loaded(OpenWan(*env, "in"));
+  const ModelView after = Loaded(out);
+  std::vector<std::string> quantized;
+  for (const LinearInfo& linear : after.weights()) {
+    ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, after.Weight(linear.path));
+    if (weight->dense() == nullptr) quantized.push_back(linear.path);
+  }
+  std::vector<std::string> wanted;
+  for (const char* layer : {"3.self_attn", "3.cross_attn", "4.self_attn"}) {
+    for (const char* matrix : {"q", "k", "v", "o"}) {
+      wanted.push_back(absl::StrCat("transformer_2.blocks.", layer, ".", matrix));
+    }
+  }
+  CHECK(quantized == wanted);
+  size_t compared = 0;
+  for (const NamedTensor& named : before.Tensors()) {
+    const std::string layer = named.name.substr(0, named.name.rfind('.'));
+    if (named.name.ends_with(".weight") &&
+        std::find(wanted.begin(), wanted.end(), layer) != wanted.end()) {
+      continue;
+    }
+    INFO(named.name);
+    ASSERT_OK_AND_ASSIGN(const at::Tensor kept, after.FindTensor(named.name));
+    REQUIRE(kept.scalar_type() == named.tensor.scalar_type());
+    CHECK(kept.equal(named.tensor));
+    ++compared;
+  }
+  CHECK(compared == before.Tensors().size() - wanted.size());
+}
+
+// The text encoders of the golden file, as folders.
+struct GoldenEncoder {
+  nlohmann::json runs;
+  std::shared_ptr<wan::Umt5> encoder;
+};
+
+std::vector<GoldenEncoder> GoldenEncoders() {
+  std::ifstream file("tests/golden/data/umt5.json");  // tests run in the root of the source tree
+  const nlohmann::json golden = nlohmann::json::parse(file, nullptr, false);
+  REQUIRE(golden.is_object());
+  std::vector<GoldenEncoder> encoders;
+  const at::NoGradGuard no_grad;
+  for (const nlohmann::json& item : golden["cases"]) {
+    ASSERT_OK_AND_ASSIGN(const wan::Umt5Config config, wan::ParseUmt5Config(item["config"].dump()));
+    ASSERT_OK_AND_ASSIGN(std::shared_ptr<wan::Umt5> encoder, wan::Umt5::Create(config));
+    for (auto& tensor : encoder->named_parameters()) {
+      tensor.value().copy_(
+          testing::SeededParameter(wan::Umt5ToTransformers(tensor.key()), tensor.value().sizes()));
+    }
+    encoders.push_back({item["runs"], encoder});
+  }
+  return encoders;
+}
+
+void SaveEncoder(Env& env, const std::shared_ptr<wan::Umt5>& encoder) {
+  const Architecture architecture = wan::Umt5Architecture();
+  ASSERT_OK_AND_ASSIGN(const ModelView view,
+                       ModelView::Create({{"text_encoder", architecture.role, architecture.name,
+                                           wan::Umt5ConfigJson(encoder->config()), encoder}}));
+  REQUIRE_OK(SaveCheckpoint(env, "in", view));
+}
+
+TEST_CASE("a text encoder quantized by a recipe, its table too, stays near its reference",
+          "[golden]") {
+  const at::NoGradGuard no_grad;
+  ASSERT_OK_AND_ASSIGN(const auto tensors,
+                       OpenSafetensors(PosixEnv(), "tests/golden/data/umt5.safetensors"));
+  for (const GoldenEncoder& golden : GoldenEncoders()) {
+    for (const bool embeddings : {false, true}) {
+      const std::unique_ptr<Env> env = NewMemEnv();
+      SaveEncoder(*env, golden.encoder);
+      const std::string recipe =
+          absl::StrCat("passes { quantize_int8 { embeddings: ", embeddings ? "true" : "false",
+                       " linears { components: \"text_encoder\" } } }");
+      ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plan,
+                           PlanRecipe(Recipe(recipe), OpenWan(*env, "in")));
+      const ModelFolder out = Compressed(*env, recipe);
+      CHECK(out.bytes() == plan[0].bytes_after);
+      ModelView view = Loaded(out);
+      REQUIRE(view.embeddings().size() == 1);
+      CHECK(view.embeddings()[0].path == "text_encoder.token_embedding");
+      ASSERT_OK_AND_ASSIGN(const LinearWeight* table, view.Weight("text_encoder.token_embedding"));
+      CHECK((table->dense() == nullptr) == embeddings);
+      const auto& quantized = dynamic_cast<const wan::Umt5&>(*view.components()[0].module);
+      for (const nlohmann::json& run : golden.runs) {
+        const std::string name = run["name"];
+        const int64_t batch = run["batch"], tokens = run["tokens"], hole = run["hole"];
+        at::Tensor mask = at::zeros({batch, tokens}, at::kLong);
+        for (int64_t row = 0; row < batch; ++row) {
+          mask[row].narrow(0, 0, run["lengths"][row].get<int64_t>()).fill_(1);
+        }
+        if (hole >= 0) mask[0][hole] = 0;
+        const at::Tensor ids = ((testing::SeededUniform(name + ".ids", {batch, tokens}) + 1) / 2 *
+                                quantized.config().vocab_size)
+                                   .to(at::kLong);
+        ASSERT_OK_AND_ASSIGN(const at::Tensor expected, tensors->Read(name + ".out"));
+        const double error = testing::RelativeL2(quantized.forward(ids, mask), expected);
+        CAPTURE(name, embeddings, error);
+        CHECK(error > 1e-3);
+        CHECK(error < 0.03);
+      }
+    }
+  }
+}
+
+TEST_CASE("a table of codes gives rows in the dtype of the norms, and dense ones to others") {
+  const at::NoGradGuard no_grad;
+  const std::unique_ptr<Env> env = NewMemEnv();
+  const GoldenEncoder golden = GoldenEncoders().front();
+  SaveEncoder(*env, golden.encoder);
+  const ModelFolder out = Compressed(*env,
+                                     "passes { quantize_int8 { embeddings: true linears { "
+                                     "include: \"text_encoder.token_embedding\" } } }");
+  ModelView view = Loaded(out);
+  REQUIRE_OK(view.Cast(at::kBFloat16));
+  const auto& encoder = dynamic_cast<const wan::Umt5&>(*view.components()[0].module);
+  CHECK(encoder.forward(at::arange(5).unsqueeze(0)).scalar_type() == at::kBFloat16);
+  CHECK(view.FindTensor("text_encoder.token_embedding.weight")->scalar_type() == at::kChar);
+  // Each row within half of its step.
+  ASSERT_OK_AND_ASSIGN(const LinearWeight* table, view.Weight("text_encoder.token_embedding"));
+  at::Tensor original;
+  for (const auto& item : golden.encoder->named_parameters()) {
+    if (item.key() == "token_embedding.weight") original = item.value();
+  }
+  const at::Tensor step = original.abs().amax(1, true) / 127;
+  CHECK(((table->Dequantize() - original).abs() <= step * 0.501).all().item<bool>());
+  ExportOptions options;
+  REQUIRE_OK(ExportFolder(*env, out, "export", options));
+  ASSERT_OK_AND_ASSIGN(const ModelView exported, OpenWan(*env, "export").BuildView());
+  ASSERT_OK_AND_ASSIGN(const LinearWeight* dense, exported.Weight("text_encoder.token_embedding"));
+  CHECK(dense->dense() != nullptr);
+}
+
+TEST_CASE("quantizing what cannot be is refused by the plan, by layer or field") {
+  const std::unique_ptr<Env> env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "in"));
+  const ModelFolder folder = OpenWan(*env, "in");
+  const auto error = [&](const std::string& passes) {
+    const absl::Status status = PlanRecipe(Recipe(passes), folder).status();
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  for (const std::string pass : {"quantize_int8", "quantize_int4"}) {
+    INFO(pass);
+    CHECK_THAT(error("passes { " + pass + " { linears { include: \"*.attn3.*\" } } }"),
+               Contains("linears.include[0]: the pattern \"*.attn3.*\" fits no linear layer"));
+    CHECK_THAT(error("passes { " + pass + " { linears { exclude: \"*.attn3.*\" } } }"),
+               Contains("linears.exclude[0]: the pattern \"*.attn3.*\" fits no linear layer"));
+    CHECK_THAT(error("passes { " + pass + " { linears { skip: OUTER_BLOCKS } } }"),
+               Contains("linears.skip: OUTER_BLOCKS leaves nothing of transformer, which has 2"));
+    CHECK_THAT(error("passes { quantize_int8 {} } passes { " + pass + " {} }"),
+               Contains("transformer.blocks.0.self_attn.q: its weight has the format int8"));
+  }
+  CHECK_THAT(error("passes { quantize_int8 { embeddings: true } }"),
+             Contains("embeddings: no token embedding fits what linears asks for; the model has "
+                      "text_encoder.token_embedding"));
+  // 24 and 48 input features.
+  CHECK_THAT(error("passes { quantize_int4 {} }"),
+             Contains("transformer.blocks.0.self_attn.q.weight: the group of 64 input features "
+                      "does not divide the 24"));
+}
+
+}  // namespace
+}  // namespace wanlite

@@ -24,6 +24,12 @@ at::Tensor LayerNorm(const LayerNormInput& norm) {
   return ops::LayerNorm(norm.x, norm.weight, norm.bias, norm.eps, norm.dtype);
 }
 
+at::Tensor RmsNorm(const RmsNormInput& norm) {
+  return ops::RmsNorm(norm.x, norm.weight, norm.eps, norm.dtype);
+}
+
+at::Tensor Gelu(const GeluInput& gelu) { return ops::Gelu(gelu.x, gelu.gate); }
+
 Activation::Activation(at::Tensor x) : dense_(std::move(x)) {
   TORCH_CHECK(dense_.defined(), "the input of a linear layer is undefined");
   dtype_ = dense_.scalar_type();

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The norm before a fan-out of linear layers.
+// What comes before a fan-out of linear layers: a norm, or the activation inside a feed-forward.
 #ifndef WANLITE_SRC_MODEL_NORM_FOR_H_
 #define WANLITE_SRC_MODEL_NORM_FOR_H_
 
@@ -19,6 +19,11 @@ namespace wanlite {
 // same norm in LibTorch's arithmetic, up to the rounding of fp32.
 Activation LayerNormFor(std::initializer_list<const nn::Linear*> readers,
                         const LayerNormInput& norm, c10::function_ref<at::Tensor()> floating);
+// The same of an RMS norm and of GELU.
+Activation RmsNormFor(std::initializer_list<const nn::Linear*> readers, const RmsNormInput& norm,
+                      c10::function_ref<at::Tensor()> floating);
+Activation GeluFor(std::initializer_list<const nn::Linear*> readers, const GeluInput& gelu,
+                   c10::function_ref<at::Tensor()> floating);
 
 }  // namespace wanlite
 

@@ -31,6 +31,24 @@ inline void CheckRotationGroup(const char* op, int64_t group, int64_t features) 
               " does not divide the ", features, " features of x");
 }
 
+// The scales and the bias of a weight with `out` rows, on `device`.
+inline void CheckScaleAndBias(const char* op, int64_t out, at::Device device,
+                              const at::Tensor& weight_scale,
+                              const std::optional<at::Tensor>& bias) {
+  TORCH_CHECK(weight_scale.scalar_type() == at::kFloat && weight_scale.numel() == out,
+              "wanlite::", op, ": weight_scale must be float32 [", out, ", 1], found ",
+              weight_scale.scalar_type(), " ", weight_scale.sizes());
+  TORCH_CHECK(weight_scale.device() == device, "wanlite::", op, ": x is on ", device,
+              ", weight_scale on ", weight_scale.device());
+  if (bias.has_value()) {
+    TORCH_CHECK(bias->dim() == 1 && bias->size(0) == out && bias->is_floating_point(),
+                "wanlite::", op, ": bias must be floating [", out, "], found ", bias->scalar_type(),
+                " ", bias->sizes());
+    TORCH_CHECK(bias->device() == device, "wanlite::", op, ": x is on ", device, ", bias on ",
+                bias->device());
+  }
+}
+
 // weight, its scales and the bias of a product with tokens of `features` features on `device`.
 inline void CheckInt8Weight(const char* op, int64_t features, at::Device device,
                             const at::Tensor& weight, const at::Tensor& weight_scale,
@@ -39,19 +57,9 @@ inline void CheckInt8Weight(const char* op, int64_t features, at::Device device,
               ": weight must be int8 [out, in], found ", weight.scalar_type(), " ", weight.sizes());
   TORCH_CHECK(features == weight.size(1), "wanlite::", op, ": x has ", features,
               " features, the weight ", weight.sizes(), " takes ", weight.size(1));
-  TORCH_CHECK(weight_scale.scalar_type() == at::kFloat && weight_scale.numel() == weight.size(0),
-              "wanlite::", op, ": weight_scale must be float32 [", weight.size(0), ", 1], found ",
-              weight_scale.scalar_type(), " ", weight_scale.sizes());
-  TORCH_CHECK(weight.device() == device && weight_scale.device() == device, "wanlite::", op,
-              ": x is on ", device, ", weight on ", weight.device(), ", weight_scale on ",
-              weight_scale.device());
-  if (bias.has_value()) {
-    TORCH_CHECK(bias->dim() == 1 && bias->size(0) == weight.size(0) && bias->is_floating_point(),
-                "wanlite::", op, ": bias must be floating [", weight.size(0), "], found ",
-                bias->scalar_type(), " ", bias->sizes());
-    TORCH_CHECK(bias->device() == device, "wanlite::", op, ": x is on ", device, ", bias on ",
-                bias->device());
-  }
+  TORCH_CHECK(weight.device() == device, "wanlite::", op, ": x is on ", device, ", weight on ",
+              weight.device());
+  CheckScaleAndBias(op, weight.size(0), device, weight_scale, bias);
 }
 
 inline void CheckInt8LinearArgs(const at::Tensor& x, const at::Tensor& weight,
@@ -73,10 +81,8 @@ inline void CheckResultDtype(const char* op, at::ScalarType dtype) {
               ": the result must be float32, bfloat16 or float16, wanted ", dtype);
 }
 
-inline void CheckInt8GemmArgs(const at::Tensor& q, const at::Tensor& scale,
-                              const at::Tensor& weight, const at::Tensor& weight_scale,
-                              const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
-  const char* op = "int8_gemm";
+// Tokens that are quantized: codes and a scale each.
+inline void CheckQuantizedTokens(const char* op, const at::Tensor& q, const at::Tensor& scale) {
   TORCH_CHECK(q.dim() >= 1 && q.scalar_type() == at::kChar, "wanlite::", op,
               ": q must be int8 [..., in], found ", q.scalar_type(), " ", q.sizes());
   TORCH_CHECK(q.size(-1) <= kMaxInt8Features, "wanlite::", op, ": q has ", q.size(-1),
@@ -88,6 +94,13 @@ inline void CheckInt8GemmArgs(const at::Tensor& q, const at::Tensor& scale,
               scale.scalar_type(), " ", scale.sizes());
   TORCH_CHECK(scale.device() == q.device(), "wanlite::", op, ": q is on ", q.device(),
               ", scale on ", scale.device());
+}
+
+inline void CheckInt8GemmArgs(const at::Tensor& q, const at::Tensor& scale,
+                              const at::Tensor& weight, const at::Tensor& weight_scale,
+                              const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
+  const char* op = "int8_gemm";
+  CheckQuantizedTokens(op, q, scale);
   CheckInt8Weight(op, q.size(-1), q.device(), weight, weight_scale, bias);
   CheckResultDtype(op, dtype);
 }

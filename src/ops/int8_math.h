@@ -73,6 +73,31 @@ WANLITE_HOST_DEVICE float DequantizeSum(int32_t sum, float scale, float weight_s
   return static_cast<float>(sum) * (scale * weight_scale) + bias;
 }
 
+// 2^x for x in [-126, 126], to 2e-7 of it. The integer part goes into the exponent, the rest, at
+// most a half, through a polynomial (Cephes' exp2f).
+WANLITE_HOST_DEVICE float Exp2(float x) {
+  const float rounded = x + 12582912.0f;
+  const float rest = x - (rounded - 12582912.0f);
+  float y = 1.535336188319500e-4f;
+  y = y * rest + 1.339887440266574e-3f;
+  y = y * rest + 9.618437357674640e-3f;
+  y = y * rest + 5.550332471162809e-2f;
+  y = y * rest + 2.402264791363012e-1f;
+  y = y * rest + 6.931472028550421e-1f;
+  y = y * rest + 1.0f;
+  return FloatFromBits(FloatBits(y) + (FloatBits(rounded) - 0x4b400000) * (1 << 23));
+}
+
+// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x times the logistic function of twice that
+// argument: one exponential, and no cancellation where the result is small.
+WANLITE_HOST_DEVICE float GeluTanh(float x) {
+  // -2 sqrt(2 / pi) log2(e).
+  float exponent = -2.302208198f * (x + 0.044715f * (x * x * x));
+  exponent = exponent > -126.0f ? exponent : -126.0f;
+  exponent = exponent < 126.0f ? exponent : 126.0f;
+  return x / (1.0f + Exp2(exponent));
+}
+
 // One radix-4 step of the ConvRot rotation: the regular Hadamard matrix 1/2 (1 1 1 -1; 1 1 -1 1;
 // 1 -1 1 1; -1 1 1 1), symmetric and orthogonal. Row i is half the sum of all minus element 3 - i.
 WANLITE_HOST_DEVICE void Hadamard4(float& a, float& b, float& c, float& d) {

@@ -42,6 +42,16 @@ at::Tensor Int8Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tens
                     const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                     at::ScalarType dtype);
 
+// weight: int8 [out, in], of any values -> uint8 [bytes], about one a weight: in the order in which
+// the kernels that this process uses read it. Not for files: another CPU may want another order.
+// CPU.
+at::Tensor Int8Pack(const at::Tensor& weight);
+// Int8Gemm() to the bit with a weight packed by Int8Pack(), of `in` features as q has and as many
+// rows as weight_scale. CPU.
+at::Tensor Int8GemmPacked(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& packed,
+                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                          at::ScalarType dtype);
+
 // y = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, in fp32, rounded to
 // `dtype`. x: fp32, bf16 or fp16 [..., n]; weight, bias: fp32, of x's shape or with ones in the
 // last leading axes, [n] included. Sums run in a fixed order: the bits are those of every
@@ -52,6 +62,21 @@ at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Te
 std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const at::Tensor& weight,
                                                      const at::Tensor& bias, double eps,
                                                      at::ScalarType dtype, int64_t rotation_group);
+
+// y = x / sqrt(mean(x^2) + eps) * weight, and then quantized, as LayerNorm() and
+// LayerNormQuantize(). CPU.
+at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype);
+std::tuple<at::Tensor, at::Tensor> RmsNormQuantize(const at::Tensor& x, const at::Tensor& weight,
+                                                   double eps, at::ScalarType dtype,
+                                                   int64_t rotation_group);
+
+// y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) in fp32, rounded to x's dtype; then, with a
+// gate of x's shape and dtype (undefined: none), y times it, rounded again. The bits are those of
+// every instruction set. CPU.
+at::Tensor Gelu(const at::Tensor& x, const at::Tensor& gate);
+// QuantizePerToken(Gelu(…), rotation_group), to the bit, without the tensor between. CPU.
+std::tuple<at::Tensor, at::Tensor> GeluQuantize(const at::Tensor& x, const at::Tensor& gate,
+                                                int64_t rotation_group);
 
 // x R for each run of `group` features of the last dimension, where R is the Kronecker power of the
 // regular 4x4 Hadamard matrix (ConvRot, arXiv 2512.03673). R is symmetric and orthogonal: applying

@@ -2,12 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/quantize_weights.h"
 
-#include <algorithm>
+#include <map>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/format_plan.h"
+#include "src/quant/input_statistics.h"
 #include "src/quant/int4_quantizer.h"
 #include "src/quant/int8_quantizer.h"
 #include "src/quant/weight_quantizer.h"
@@ -25,10 +30,12 @@ template <typename Options>
 class QuantizeWeights : public BlockPass {
  public:
   // options: resolved. embeddings: of tables, for options that may ask for them.
-  QuantizeWeights(std::string name, Options options, std::unique_ptr<WeightQuantizer> quantizer,
+  QuantizeWeights(std::string name, Options options, Calibration calibration,
+                  std::unique_ptr<WeightQuantizer> quantizer,
                   std::unique_ptr<WeightQuantizer> embeddings)
       : name_(std::move(name)),
         options_(std::move(options)),
+        calibration_(std::move(calibration)),
         linears_(FilterOf(options_.linears())),
         quantizer_(std::move(quantizer)),
         embeddings_(std::move(embeddings)) {
@@ -39,48 +46,51 @@ class QuantizeWeights : public BlockPass {
   const google::protobuf::Message& options() const override { return options_; }
 
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
-    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
-    PassNotes plan;
-    plan.notes = std::move(selection.notes);
-    int64_t largest = 0;
-    std::vector<std::pair<int64_t, int64_t>> shapes;
-    for (const LinearInfo& linear : selection.linears) {
-      WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<LinearWeight> planned, Planned(model, linear));
-      largest = std::max(largest, planned->bytes());
-      if (model.FindLinear(linear.path) == nullptr) continue;
-      shapes.emplace_back(planned->out_features(), planned->in_features());
-    }
-    // The dense weight goes when the layer has the new one.
-    plan.block_scratch_bytes = largest + kScratchBytes;
-    for (std::string& note : quantizer_->Notes(shapes)) plan.notes.push_back(std::move(note));
-    return plan;
+    return PlanFormat(
+        model, linears_, *quantizer_, [](int64_t, int64_t) { return kScratchBytes; },
+        embeddings_.get());
   }
-
   absl::Status ApplyPlan(ModelView& hollow,
                          const google::protobuf::Message* decision) const override {
-    WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(hollow, linears_));
-    for (const LinearInfo& linear : selection.linears) {
-      WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> planned, Planned(hollow, linear));
-      WANLITE_RETURN_IF_ERROR(hollow.SetLinearWeight(linear.path, std::move(planned)));
-    }
-    return absl::OkStatus();
+    return ApplyFormat(hollow, linears_, *quantizer_, embeddings_.get());
   }
-
   bool Touches(const ModelView& model, absl::string_view block) const override {
-    const absl::StatusOr<LinearSelection> selection = SelectLinears(model, linears_);
-    return !selection.ok() || !selection->InBlock(block).empty();  // RunBlock() tells the error
+    return TouchesSelection(model, linears_, block);
+  }
+  std::optional<StreamOptions> activations() const override {
+    if (!quantizer_->needs_statistics()) return std::nullopt;
+    return StreamOptions();
   }
 
   absl::Status RunBlock(ModelView& model, const BlockLease& block,
                         const google::protobuf::Message* decision,
                         PassContext& context) const override {
     WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(model, linears_));
-    for (const LinearInfo& linear : selection.InBlock(block.block())) {
+    const std::vector<LinearInfo> linears = selection.InBlock(block.block());
+    std::map<std::string, InputStatistics> statistics;
+    std::vector<LinearInfo> readers;  // tables have no inputs
+    for (const LinearInfo& linear : linears) {
+      if (model.FindLinear(linear.path) != nullptr) readers.push_back(linear);
+    }
+    if (quantizer_->needs_statistics() && !readers.empty()) {
+      if (context.activations == nullptr) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(readers.front().path, ": no sample reaches it; its inputs are not known"));
+      }
+      WANLITE_ASSIGN_OR_RETURN(statistics,
+                               CollectInputStatistics(model, block, *context.activations, readers,
+                                                      *quantizer_, calibration_, context.cancel));
+    }
+    for (const LinearInfo& linear : linears) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
+      const auto found = statistics.find(linear.path);
       QuantizationError error;
       absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
-          QuantizerOf(model, linear).Quantize(*weight->dense(), /*statistics=*/nullptr, &error);
+          model.FindLinear(linear.path) == nullptr
+              ? embeddings_->Quantize(*weight->dense(), /*statistics=*/nullptr, &error)
+              : quantizer_->Quantize(*weight->dense(),
+                                     found == statistics.end() ? nullptr : &found->second, &error);
       if (!quantized.ok()) {
         return Annotate(quantized.status(), absl::StrCat(linear.path, ".weight"));
       }
@@ -101,22 +111,9 @@ class QuantizeWeights : public BlockPass {
   }
 
  private:
-  // The weight that a layer will have, hollow.
-  absl::StatusOr<std::unique_ptr<LinearWeight>> Planned(const ModelView& model,
-                                                        const LinearInfo& linear) const {
-    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, linear.path));
-    const WeightQuantizer& quantizer = QuantizerOf(model, linear);
-    const absl::Status shape = quantizer.CheckShape(weight->out_features(), weight->in_features());
-    if (!shape.ok()) return Annotate(shape, absl::StrCat(linear.path, ".weight"));
-    return quantizer.Hollow(weight->out_features(), weight->in_features());
-  }
-
-  const WeightQuantizer& QuantizerOf(const ModelView& model, const LinearInfo& linear) const {
-    return model.FindLinear(linear.path) == nullptr ? *embeddings_ : *quantizer_;
-  }
-
   const std::string name_;
   const Options options_;
+  const Calibration calibration_;  // of quantizers that need statistics
   LinearFilter linears_;
   const std::unique_ptr<WeightQuantizer> quantizer_, embeddings_;
 };
@@ -126,10 +123,13 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeWeights(const char* name, cons
                                                           MakeQuantizer make_quantizer) {
   Options resolved = options;
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WeightQuantizer> quantizer, make_quantizer(resolved));
+  Calibration calibration;
+  if constexpr (std::is_same_v<Options, QuantizeInt8Options>) calibration = resolved.calibration();
   // A table has no inputs to scale or rotate: its rows alone are rounded.
   QuantizeInt8Options rows;
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WeightQuantizer> embeddings, MakeInt8Quantizer(rows));
-  return std::make_unique<QuantizeWeights<Options>>(name, std::move(resolved), std::move(quantizer),
+  return std::make_unique<QuantizeWeights<Options>>(name, std::move(resolved),
+                                                    std::move(calibration), std::move(quantizer),
                                                     std::move(embeddings));
 }
 

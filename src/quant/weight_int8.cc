@@ -27,6 +27,74 @@ namespace {
 // the error's sums.
 constexpr int64_t kChunkWeights = int64_t{1} << 20;
 
+LinearArithmetic Int8Arithmetic(int64_t rotation_group) {
+  LinearArithmetic arithmetic{.weight_bits = 8, .activation_bits = 8, .integer = true};
+  // Magnitude, maximum, division, rounding; a radix-4 step of the rotation costs 8 per 4
+  // elements.
+  arithmetic.input_ops = 4;
+  if (rotation_group != 0) arithmetic.input_ops += std::log2(static_cast<double>(rotation_group));
+  arithmetic.output_ops = 2;  // the token's scale times the row's, times the sum
+  return arithmetic;
+}
+
+// Rows of the matrix that a packed weight is asked for at a time.
+constexpr int64_t kUnpackedColumns = 256;
+
+// An int8 weight whose codes lie as the kernels read them.
+class PackedInt8Weight : public LinearWeight {
+ public:
+  PackedInt8Weight(at::Tensor packed, at::Tensor weight_scale, int64_t in_features,
+                   int64_t rotation_group)
+      : packed_(std::move(packed)),
+        weight_scale_(std::move(weight_scale)),
+        in_features_(in_features),
+        rotation_group_(rotation_group) {}
+
+  absl::string_view format() const override { return "int8"; }
+  std::string attributes() const override { return Int8Attributes(rotation_group_); }
+  int64_t in_features() const override { return in_features_; }
+  int64_t out_features() const override { return weight_scale_.size(0); }
+  const InputForm* input_form() const override { return &Int8TokenForm(rotation_group_); }
+
+  at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
+    TORCH_CHECK(!at::GradMode::is_enabled() || !x.requires_grad(),
+                "a packed int8 weight is for running only, but its input requires a gradient");
+    const QuantizedInput input = x.In(Int8TokenForm(rotation_group_));
+    return ops::Int8GemmPacked(input.values, input.scale, packed_, weight_scale_, bias, x.dtype());
+  }
+
+  LinearArithmetic arithmetic() const override { return Int8Arithmetic(rotation_group_); }
+  std::vector<WeightTensor> State() const override {
+    return {{"packed_weight", packed_, WeightTensor::Role::kCode},
+            {"weight_scale", weight_scale_, WeightTensor::Role::kScale}};
+  }
+
+  at::Tensor Dequantize() const override {
+    at::NoGradGuard no_grad;
+    // What tokens with a single one give are the columns.
+    at::Tensor dense = at::empty({out_features(), in_features_});
+    for (int64_t begin = 0; begin < in_features_; begin += kUnpackedColumns) {
+      const int64_t end = std::min(in_features_, begin + kUnpackedColumns);
+      at::Tensor one = at::zeros({end - begin, in_features_}, at::dtype(at::kChar));
+      one.diagonal(/*offset=*/begin).fill_(1);
+      const at::Tensor columns = ops::Int8GemmPacked(one, at::ones({end - begin, 1}), packed_,
+                                                     weight_scale_, std::nullopt, at::kFloat);
+      dense.slice(1, begin, end).copy_(columns.t());
+    }
+    return rotation_group_ == 0 ? dense : ops::HadamardRotate(dense, rotation_group_);
+  }
+
+  absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {
+    return absl::UnimplementedError("a packed int8 weight is for running only and cannot be cut");
+  }
+
+ private:
+  at::Tensor packed_;        // of ops::Int8Pack()
+  at::Tensor weight_scale_;  // fp32 [out, 1]
+  int64_t in_features_;
+  int64_t rotation_group_;  // 0: none
+};
+
 class Int8Weight : public LinearWeight {
  public:
   Int8Weight(at::Tensor weight, at::Tensor weight_scale, int64_t rotation_group)
@@ -51,17 +119,7 @@ class Int8Weight : public LinearWeight {
     return ops::Int8Gemm(input.values, input.scale, weight_, weight_scale_, bias, x.dtype());
   }
 
-  LinearArithmetic arithmetic() const override {
-    LinearArithmetic arithmetic{.weight_bits = 8, .activation_bits = 8, .integer = true};
-    // Magnitude, maximum, division, rounding; a radix-4 step of the rotation costs 8 per 4
-    // elements.
-    arithmetic.input_ops = 4;
-    if (rotation_group_ != 0) {
-      arithmetic.input_ops += std::log2(static_cast<double>(rotation_group_));
-    }
-    arithmetic.output_ops = 2;  // the token's scale times the row's, times the sum
-    return arithmetic;
-  }
+  LinearArithmetic arithmetic() const override { return Int8Arithmetic(rotation_group_); }
 
   std::vector<WeightTensor> State() const override {
     return {{"weight", weight_, WeightTensor::Role::kCode},
@@ -109,6 +167,12 @@ class Int8Weight : public LinearWeight {
     return std::make_unique<Int8Weight>(weight_, weight_scale_, rotation_group_);
   }
 
+  std::unique_ptr<LinearWeight> Packed() const override {
+    if (nn::IsHollow(weight_) || !weight_.is_cpu()) return nullptr;
+    return std::make_unique<PackedInt8Weight>(ops::Int8Pack(weight_.detach()), weight_scale_,
+                                              in_features(), rotation_group_);
+  }
+
  private:
   at::Tensor weight_;        // int8 [out, in], rotated when rotation_group_ != 0
   at::Tensor weight_scale_;  // fp32 [out, 1]
@@ -131,6 +195,19 @@ class Int8Form : public InputForm {
     if (!norm.x.is_cpu()) return std::nullopt;
     auto [q, scale] = ops::LayerNormQuantize(norm.x, norm.weight, norm.bias, norm.eps, norm.dtype,
                                              rotation_group_);
+    return QuantizedInput{std::move(q), std::move(scale)};
+  }
+
+  std::optional<QuantizedInput> QuantizeRmsNorm(const RmsNormInput& norm) const override {
+    if (!norm.x.is_cpu()) return std::nullopt;
+    auto [q, scale] =
+        ops::RmsNormQuantize(norm.x, norm.weight, norm.eps, norm.dtype, rotation_group_);
+    return QuantizedInput{std::move(q), std::move(scale)};
+  }
+
+  std::optional<QuantizedInput> QuantizeGelu(const GeluInput& gelu) const override {
+    if (!gelu.x.is_cpu()) return std::nullopt;
+    auto [q, scale] = ops::GeluQuantize(gelu.x, gelu.gate, rotation_group_);
     return QuantizedInput{std::move(q), std::move(scale)};
   }
 

@@ -4,6 +4,7 @@
 // The steps of int8_linear as operators of their own, the norm that feeds them, and the gradient.
 // Tagged [int8_linear]: run again under every instruction set.
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -134,6 +135,107 @@ TEST_CASE("a norm that emits int8 equals the norm, then quantizing", "[int8_line
       CHECK(at::equal(scale, scale2));
     }
   }
+}
+
+TEST_CASE("a product with a packed weight is the product, to the bit", "[int8_linear]") {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{1, 40, 75}, {26, 33, 128}, {100, 70, 257}, {0, 5, 8}, {3, 1, 1}}) {
+      const Weight w = RandomWeight(n, k, 3 * n);
+      const auto [q, scale] = QuantizePerToken(Normal({m, k}, 4), 0);
+      const at::Tensor packed = Int8Pack(w.codes);
+      CHECK(packed.numel() <= (n + 31) / 32 * 32 * ((k + 63) / 64 * 64));
+      const at::Tensor one = Int8Gemm(q, scale, w.codes, w.scale, w.bias, dtype);
+      CHECK(at::equal(one, Int8GemmPacked(q, scale, packed, w.scale, w.bias, dtype)));
+      CHECK(at::equal(Int8Pack(w.codes.t().contiguous().t()), packed));
+    }
+  }
+  const Weight w = RandomWeight(40, 75, 1);
+  const auto [q, scale] = QuantizePerToken(Normal({2, 75}, 4), 0);
+  const at::Tensor packed = Int8Pack(w.codes);
+  CHECK_THROWS_WITH(Int8GemmPacked(q, scale, packed.slice(0, 1), w.scale, w.bias, at::kFloat),
+                    Contains("must be what int8_pack made of a weight [40, 75]"));
+  CHECK_THROWS_WITH(Int8GemmPacked(q, scale, packed, w.scale, w.bias.slice(0, 1), at::kFloat),
+                    Contains("bias must be floating [40]"));
+  CHECK_THROWS_WITH(Int8Pack(at::zeros({2, 2})), Contains("must be int8 [out, in]"));
+}
+
+TEST_CASE("rms_norm is x over its root mean square, up to rounding", "[int8_linear]") {
+  for (const int64_t n : {1, 5, 64, 100, 512}) {
+    const at::Tensor x = Normal({2, 6, n}, n) * 3 + 1.5, weight = Normal({n}, 5);
+    const at::Tensor wide = x.to(at::kDouble);
+    const at::Tensor expected = wide * (wide.square().mean(-1, true) + 1e-6).rsqrt() * weight;
+    const at::Tensor y = RmsNorm(x, weight, 1e-6, at::kFloat);
+    CHECK((y - expected).abs().max().item<double>() < 1e-5);
+    CHECK(at::equal(RmsNorm(x, weight, 1e-6, at::kBFloat16), y.to(at::kBFloat16)));
+  }
+  CHECK_THROWS_WITH(RmsNorm(at::ones({2, 8}), at::ones({7}), 1e-6, at::kFloat),
+                    Contains("weight must be float32 of x's shape [2, 8]"));
+}
+
+TEST_CASE("gelu is its formula, up to rounding, at every magnitude", "[int8_linear]") {
+  const at::Tensor x =
+      at::cat({at::linspace(-30, 30, 20001), at::tensor({1e30, 1e-30, -1e-30, 0.0, 3e38})})
+          .to(at::kFloat);
+  const at::Tensor wide = x.to(at::kDouble);
+  // Without the cancellation that 1 + tanh has.
+  const at::Tensor inner = 1.5957691216057308 * (wide + 0.044715 * wide.pow(3));
+  const at::Tensor expected = wide * at::sigmoid(inner);
+  const at::Tensor y = Gelu(x, {});
+  const at::Tensor error = (y - expected).abs();
+  // The exponent of a far tail, a hundred, has an error of 1e-5.
+  CHECK((error <= 1e-30 + 3e-5 * expected.abs()).all().item<bool>());
+  // Where it counts, from -1 on, it is fp32's own rounding.
+  CHECK((error <= 1e-37 + 8e-7 * expected.abs()).slice(0, 9667).all().item<bool>());
+  CHECK((y - at::gelu(x, "tanh")).slice(0, 0, 20001).abs().max().item<double>() < 2e-6);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const at::Tensor odd = Gelu(at::tensor({infinity, std::nan("")}).to(at::kFloat), {});
+  CHECK(odd[0].item<double>() == infinity);
+  CHECK(std::isnan(odd[1].item<double>()));
+  const at::Tensor half = x.slice(0, 0, 20001).to(at::kBFloat16);
+  CHECK(at::equal(Gelu(half, {}), Gelu(half.to(at::kFloat), {}).to(at::kBFloat16)));
+  const at::Tensor gate = Normal({20001}, 8).to(at::kBFloat16);
+  CHECK(at::equal(Gelu(half, gate), Gelu(half, {}) * gate));
+  CHECK_THROWS_WITH(Gelu(half, gate.slice(0, 1)), Contains("gate must be like x"));
+  CHECK_THROWS_WITH(Gelu(x.clone().requires_grad_(true), {}), Contains("no gradient"));
+}
+
+TEST_CASE("rms_norm and gelu give the same bits on every instruction set", "[int8_linear]") {
+  const Int8Kernels& reference = Int8KernelsFor(CpuIsa::kPortable);
+  for (const CpuIsa isa : {CpuIsa::kAvx2, CpuIsa::kAvx512Vnni}) {
+    if (!CpuIsaSupported(isa)) continue;
+    for (const int64_t n : {1, 63, 64, 65, 200, 5120}) {
+      INFO(CpuIsaName(isa) << " n " << n);
+      const at::Tensor weight = Normal({n}, 1), x = Normal({n}, 3) * 4;
+      at::Tensor a = x.clone(), b = x.clone();
+      reference.rms_norm(a.data_ptr<float>(), n, 1e-6f, weight.data_ptr<float>());
+      Int8KernelsFor(isa).rms_norm(b.data_ptr<float>(), n, 1e-6f, weight.data_ptr<float>());
+      CHECK(at::equal(a, b));
+      a = x.clone(), b = x.clone();
+      reference.gelu(a.data_ptr<float>(), n);
+      Int8KernelsFor(isa).gelu(b.data_ptr<float>(), n);
+      CHECK(at::equal(a, b));
+    }
+  }
+}
+
+TEST_CASE("what emits int8 equals its floating twin, then quantizing", "[int8_linear]") {
+  const at::Tensor weight = Normal({256}, 12);
+  for (const int64_t group : {0, 16, 256}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      const at::Tensor x = Normal({2, 7, 256}, 11).to(dtype),
+                       gate = Normal({2, 7, 256}, 14).to(dtype);
+      const auto check = [&](const std::tuple<at::Tensor, at::Tensor>& fused, const at::Tensor& y) {
+        const auto [q, scale] = QuantizePerToken(y, group);
+        CHECK(at::equal(std::get<0>(fused), q));
+        CHECK(at::equal(std::get<1>(fused), scale));
+      };
+      check(RmsNormQuantize(x, weight, 1e-6, dtype, group), RmsNorm(x, weight, 1e-6, dtype));
+      check(GeluQuantize(x, {}, group), Gelu(x, {}));
+      check(GeluQuantize(x, gate, group), Gelu(x, gate));
+    }
+  }
+  CHECK(std::get<0>(GeluQuantize(at::zeros({0, 8}), {}, 0)).sizes() == at::IntArrayRef({0, 8}));
 }
 
 TEST_CASE("a norm's weight that does not fit is refused", "[int8_linear]") {

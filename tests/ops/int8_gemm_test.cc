@@ -47,20 +47,26 @@ void FillWith(Fill fill, int lowest, std::vector<int8_t>& values, std::mt19937& 
 }
 
 // Weights may hold -128 (a foreign file can), activations cannot.
-void CheckAgainstPlainLoop(CpuIsa isa, int64_t m, int64_t n, int64_t k, Fill fill) {
+void CheckAgainstPlainLoop(CpuIsa isa, int64_t m, int64_t n, int64_t k, Fill fill,
+                           bool pack = false) {
   std::mt19937 random(static_cast<unsigned>(m * 1000003 + n * 1009 + k));
   std::vector<int8_t> a(m * k), b(n * k);
   FillWith(fill == Fill::kOppositeSigns ? Fill::kAllLargest : fill, -127, a, random);
   FillWith(fill, -128, b, random);
   std::vector<int32_t> sums(m * n, 0x55555555);
   std::vector<int> read(m, 0);
+  const int64_t packed_bytes = PackedInt8Bytes(isa, n, k);
+  std::vector<uint8_t> memory(packed_bytes + 64, 0xa5);
+  uint8_t* packed = memory.data();
+  while (reinterpret_cast<uintptr_t>(packed) % 64 != 0) ++packed;
+  if (pack) PackInt8Weights(isa, n, k, b.data(), packed);
   Int8Gemm(
       isa, m, n, k,
       [&](int64_t row, int8_t* out) {
         ++read[row];
         std::copy_n(a.data() + row * k, k, out);
       },
-      b.data(),
+      pack ? Int8Weights{.packed = packed} : Int8Weights{.rows = b.data()},
       [&](int64_t row, int64_t first, int64_t columns, const int32_t* piece) {
         std::copy_n(piece, columns, sums.data() + row * n + first);
       });
@@ -73,7 +79,7 @@ void CheckAgainstPlainLoop(CpuIsa isa, int64_t m, int64_t n, int64_t k, Fill fil
     }
   }
   INFO(CpuIsaName(isa) << " m=" << m << " n=" << n << " k=" << k << " fill "
-                       << static_cast<int>(fill));
+                       << static_cast<int>(fill) << (pack ? " packed" : ""));
   CHECK(wrong == 0);
   const int expected_reads = n == 0 ? 0 : 1;
   CHECK(std::all_of(read.begin(), read.end(), [&](int count) { return count == expected_reads; }));
@@ -89,7 +95,9 @@ TEST_CASE("int8 products equal a plain 64-bit loop on every instruction set") {
   for (CpuIsa isa : SupportedIsas()) {
     for (const auto& shape : shapes) {
       for (Fill fill : {Fill::kRandom, Fill::kExtremes, Fill::kAllLargest, Fill::kOppositeSigns}) {
-        CheckAgainstPlainLoop(isa, shape[0], shape[1], shape[2], fill);
+        for (const bool pack : {false, true}) {
+          CheckAgainstPlainLoop(isa, shape[0], shape[1], shape[2], fill, pack);
+        }
       }
     }
   }
@@ -104,13 +112,15 @@ TEST_CASE("int8 products stay exact at the largest number of features") {
   const auto ignore = [](int64_t, int64_t, int64_t, const int32_t*) {};
   const int8_t weight = 0;
   CHECK_THROWS_WITH(
-      Int8Gemm(CpuIsa::kPortable, 1, 1, kMaxInt8Features + 1, nothing, &weight, ignore),
+      Int8Gemm(CpuIsa::kPortable, 1, 1, kMaxInt8Features + 1, nothing, {.rows = &weight}, ignore),
       Catch::Contains("131073 features"));
 }
 
 TEST_CASE("int8 products over several token blocks cover every sum") {
   // Packed tokens of more than 4 MiB are swept in blocks.
-  CheckAgainstPlainLoop(SupportedIsas().back(), 1500, 40, 4096, Fill::kRandom);
+  for (const bool pack : {false, true}) {
+    CheckAgainstPlainLoop(SupportedIsas().back(), 1500, 40, 4096, Fill::kRandom, pack);
+  }
 }
 
 TEST_CASE("int8 products of nothing call nobody, and of no features give zeros") {
@@ -118,6 +128,34 @@ TEST_CASE("int8 products of nothing call nobody, and of no features give zeros")
     CheckAgainstPlainLoop(isa, 0, 4, 8, Fill::kRandom);
     CheckAgainstPlainLoop(isa, 4, 0, 8, Fill::kRandom);
     CheckAgainstPlainLoop(isa, 3, 4, 0, Fill::kRandom);
+  }
+}
+
+TEST_CASE("every number of tokens in a strip has its own loop, all exact") {
+  for (CpuIsa isa : SupportedIsas()) {
+    for (int64_t m = 1; m <= 26; ++m) {
+      CheckAgainstPlainLoop(isa, m, 40, 70, Fill::kExtremes, /*pack=*/true);
+    }
+  }
+}
+
+TEST_CASE("every instruction set scales sums back to the same bits") {
+  std::mt19937 random(9);
+  std::uniform_int_distribution<int32_t> any(-2000000000, 2000000000);
+  std::normal_distribution<float> normal;
+  for (int64_t n : {1, 7, 16, 31, 32}) {
+    std::vector<int32_t> sums(n);
+    std::vector<float> scale(n), bias(n), found(n);
+    for (int64_t i = 0; i < n; ++i) {
+      sums[i] = any(random), scale[i] = normal(random) * 1e-3f, bias[i] = normal(random);
+    }
+    for (CpuIsa isa : SupportedIsas()) {
+      Int8KernelsFor(isa).dequantize(sums.data(), n, 0.01f, scale.data(), bias.data(),
+                                     found.data());
+      for (int64_t i = 0; i < n; ++i) {
+        CHECK(found[i] == DequantizeSum(sums[i], 0.01f, scale[i], bias[i]));
+      }
+    }
   }
 }
 

@@ -50,7 +50,9 @@ Case MakeCase(int64_t m, int64_t n, int64_t k, int64_t seed) {
 TEST_CASE("the operators are in the dispatcher under their names", "[int8_linear]") {
   for (const char* name :
        {"wanlite::int8_linear", "wanlite::int8_gemm", "wanlite::quantize_per_token",
-        "wanlite::layer_norm", "wanlite::layer_norm_quantize", "wanlite::hadamard_rotate"}) {
+        "wanlite::layer_norm", "wanlite::layer_norm_quantize", "wanlite::hadamard_rotate",
+        "wanlite::int8_pack", "wanlite::int8_gemm_packed", "wanlite::rms_norm",
+        "wanlite::rms_norm_quantize", "wanlite::gelu", "wanlite::gelu_quantize"}) {
     INFO(name);
     CHECK(c10::Dispatcher::singleton().findSchema({name, ""}).has_value());
   }

@@ -15,7 +15,7 @@ namespace wanlite {
 namespace {
 
 struct Calls {
-  int quantized = 0, normed = 0;
+  int quantized = 0, fused = 0;
 };
 
 // The form of an int8 weight under another key, counted.
@@ -30,8 +30,18 @@ class SpyForm : public InputForm {
   }
   std::optional<QuantizedInput> QuantizeLayerNorm(const LayerNormInput& norm) const override {
     if (!fused_) return std::nullopt;
-    ++calls_->normed;
+    ++calls_->fused;
     return form_->QuantizeLayerNorm(norm);
+  }
+  std::optional<QuantizedInput> QuantizeRmsNorm(const RmsNormInput& norm) const override {
+    if (!fused_) return std::nullopt;
+    ++calls_->fused;
+    return form_->QuantizeRmsNorm(norm);
+  }
+  std::optional<QuantizedInput> QuantizeGelu(const GeluInput& gelu) const override {
+    if (!fused_) return std::nullopt;
+    ++calls_->fused;
+    return form_->QuantizeGelu(gelu);
   }
 
  private:
@@ -129,13 +139,13 @@ TEST_CASE("q, k and v of a transformer block share one quantization, to the bit"
   }
 }
 
-TEST_CASE("the norms of a transformer block emit int8, and change nothing but fp32 rounding",
+TEST_CASE("norms and GELU of a transformer block emit int8, and change nothing but fp32 rounding",
           "[shared]") {
   for (const int64_t group : {0, 16}) {
     Calls calls;
     const at::Tensor fused = RunDitBlock(group, Sharing::kSpied, at::kFloat, &calls);
-    CHECK(calls.normed == 3);
-    CHECK(calls.quantized == 4);
+    CHECK(calls.fused == 4);      // q k v | q | up | down
+    CHECK(calls.quantized == 3);  // o | k v of the text | o
     // The spy hides nothing: this is what the library does.
     CHECK(at::equal(fused, RunDitBlock(group, Sharing::kPlain, at::kFloat)));
     const at::Tensor unfused = RunDitBlock(group, Sharing::kSpiedUnfused, at::kFloat);
@@ -159,12 +169,17 @@ TEST_CASE("layers of the text encoder share what they read, to the bit", "[share
       at::NoGradGuard no_grad;
       return block->forward(Noise({1, 6, 32}, 9), wan::RelativePositionBuckets(6, 32, 128), {});
     };
-    Calls plain, shared, separate;
+    Calls plain, fused, shared, separate;
     const at::Tensor expected = run(Sharing::kPlain, &plain);
-    CHECK(at::equal(expected, run(Sharing::kSpied, &shared)));
-    CHECK(at::equal(expected, run(Sharing::kSeparateUnfused, &separate)));
+    // The spy hides nothing.
+    CHECK(at::equal(expected, run(Sharing::kSpied, &fused)));
+    CHECK(fused.fused == 3);  // q k v | gate up | down
+    CHECK(fused.quantized == 1);
+    const at::Tensor unfused = run(Sharing::kSpiedUnfused, &shared);
+    CHECK(at::equal(unfused, run(Sharing::kSeparateUnfused, &separate)));
     CHECK(shared.quantized == 4);  // q k v | o | gate up | down
     CHECK(separate.quantized == 7);
+    CHECK((expected - unfused).norm().item<double>() < 5e-3 * unfused.norm().item<double>());
   }
 }
 

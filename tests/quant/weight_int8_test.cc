@@ -61,6 +61,31 @@ TEST_CASE("an int8 weight stores rounded rows and their scales") {
   CHECK(((weight->Dequantize() - dense).abs() <= scale * 0.5001f).all().item<bool>());
 }
 
+TEST_CASE("a packed int8 weight gives the same bits and stands for the same matrix") {
+  for (const int64_t group : {0, 16}) {
+    const auto weight = Quantize(Random({37, 320}, 6), group);
+    const std::unique_ptr<LinearWeight> packed = weight->Packed();
+    REQUIRE(packed != nullptr);
+    CHECK(std::string(packed->format()) == "int8");
+    CHECK(packed->attributes() == weight->attributes());
+    CHECK(packed->in_features() == 320);
+    CHECK(packed->out_features() == 37);
+    CHECK(packed->input_form() == weight->input_form());
+    const at::Tensor bias = Random({37}, 7);
+    for (const int64_t tokens : {1, 26, 100}) {
+      const at::Tensor x = Random({tokens, 320}, 8);
+      CHECK(packed->Apply(x, bias).equal(weight->Apply(x, bias)));
+    }
+    CHECK(packed->Dequantize().equal(weight->Dequantize()));
+    CHECK(packed->Packed() == nullptr);
+    CHECK(packed->Select(0, at::arange(3)).status().code() == absl::StatusCode::kUnimplemented);
+    CHECK(packed->Share().status().code() == absl::StatusCode::kUnimplemented);
+    CHECK_THROWS_WITH(packed->Apply(Random({2, 320}, 9).requires_grad_(true), bias),
+                      Contains("for running only"));
+  }
+  CHECK(MakeHollowInt8Weight(8, 16, 0)->Packed() == nullptr);
+}
+
 TEST_CASE("quantizing in pieces gives what quantizing at once gives") {
   // A piece is a million weights.
   const at::Tensor dense = Random({70, 65536}, 2);

@@ -201,7 +201,7 @@ void Dit::Embed(Values& values) const {
   values["head_time"] = time.to(at::kFloat).view({batch, steps, 1, -1});
 
   const at::Tensor context = text_embedding_->first()->forward(text.to(compute));
-  values["context"] = text_embedding_->second()->forward(at::gelu(context, "tanh"));
+  values["context"] = text_embedding_->AfterGelu(context);
 
   at::Tensor x = EmbedPatches(hidden_states.to(compute));
   if (official) x = x.to(at::kFloat);
@@ -260,6 +260,47 @@ void Dit::Describe(TopologyBuilder& topology) const {
   topology.KeepFloat32("head.modulation");
   for (int64_t i = 0; i < num_blocks(); ++i) topology.Block(absl::StrCat("blocks.", i));
   DescribeWidth(topology);
+}
+
+std::vector<InputScaling> Dit::InputScalings() const {
+  const int64_t dim = width();
+  // What reads a modulated norm, and the slots of its shift; that of its scale is the next one.
+  InputScaling self{"self_attn.q, k, v of all blocks", dim, {}, {}};
+  InputScaling ffn{"ffn.0 of all blocks", dim, {}, {}};
+  InputScaling context{"cross_attn.k, v of all blocks", 0, {}, {{"text_embedding.2"}}};
+  context.features = text_embedding_->second()->out_features();
+  std::vector<InputScaling> scalings;
+  const auto add_modulated = [&](InputScaling& scaling, int64_t slot, const std::string& block,
+                                 std::initializer_list<const char*> readers) {
+    for (const char* reader : readers) scaling.readers.push_back(block + reader);
+    scaling.sources.push_back({block + "modulation", slot * dim});
+    scaling.sources.push_back({block + "modulation", (slot + 1) * dim, /*offset=*/1});
+  };
+  for (int64_t i = 0; i < num_blocks(); ++i) {
+    const std::string path = absl::StrCat("blocks.", i, ".");
+    add_modulated(self, 0, path, {"self_attn.q", "self_attn.k", "self_attn.v"});
+    add_modulated(ffn, 3, path, {"ffn.0"});
+    for (const char* reader : {"cross_attn.k", "cross_attn.v"}) {
+      context.readers.push_back(path + reader);
+    }
+    for (const auto& [attention, heads] : {std::pair{"self_attn.", block(i).self_attn_heads()},
+                                           {"cross_attn.", block(i).cross_attn_heads()}}) {
+      const std::string layer = path + attention;
+      scalings.push_back({layer + "o", heads * config_.head_dim, {layer + "o"}, {{layer + "v"}}});
+    }
+    if (!config_.cross_attn_norm) continue;
+    scalings.push_back({path + "cross_attn.q",
+                        dim,
+                        {path + "cross_attn.q"},
+                        {{path + "norm3.weight"}, {path + "norm3.bias"}}});
+  }
+  for (auto [scaling, slot] : {std::pair{&self, 0}, {&ffn, 3}}) {
+    scaling->sources.push_back({"time_projection.1", slot * dim});
+    scaling->sources.push_back({"time_projection.1", (slot + 1) * dim});
+    scalings.push_back(std::move(*scaling));
+  }
+  scalings.push_back(std::move(context));
+  return scalings;
 }
 
 void Dit::DescribeWidth(TopologyBuilder& topology) const {

@@ -17,6 +17,7 @@
 #include "src/model/wan/dit_block.h"
 #include "src/model/wan/rope.h"
 #include "wanlite/block_program.h"
+#include "wanlite/input_scaling.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
 
@@ -28,7 +29,10 @@ namespace wanlite::wan {
 // the constructor takes no memory. Values are not initialised: load them or call InitParameters().
 //
 // The compute dtype is that of patch_embedding.weight. Concurrent calls of forward() are safe.
-class Dit : public torch::nn::Module, public nn::Describable, public BlockProgram {
+class Dit : public torch::nn::Module,
+            public nn::Describable,
+            public BlockProgram,
+            public InputScalable {
  public:
   explicit Dit(const DitConfig& config, at::ScalarType dtype = at::kFloat);
 
@@ -64,6 +68,10 @@ class Dit : public torch::nn::Module, public nn::Describable, public BlockProgra
   void InitParameters(uint64_t seed);
 
   void Describe(TopologyBuilder& topology) const override;
+  // In each block the affine norm before cross-attention, and values, which attention mixes channel
+  // by channel. The modulated norms and the projected text for all blocks together: the time
+  // projection and the text embedding are theirs in common.
+  std::vector<InputScaling> InputScalings() const override;
 
   // The steps of forward(), with its arguments as values: embeddings ("x": the residual stream,
   // "context": the projected text, "time" and "head_time", "rotary"), each block (rewrites "x"),

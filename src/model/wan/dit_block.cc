@@ -13,6 +13,11 @@ TwoLinears::TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType d
   second_ = register_module("2", std::make_shared<nn::Linear>(hidden, out, true, dtype));
 }
 
+at::Tensor TwoLinears::AfterGelu(const at::Tensor& y) const {
+  return second_->forward(
+      GeluFor({second_.get()}, {y, /*gate=*/{}}, [&] { return at::gelu(y, "tanh"); }));
+}
+
 namespace {
 
 at::Tensor ScaledLayerNorm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& factor,
@@ -76,7 +81,7 @@ at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& conte
   x = x + cross_attn_->forward(CrossInput(x, compute), context, /*rotary=*/{});
 
   y = ffn_->first()->forward(modulated({ffn_->first().get()}, e[3], e[4]));
-  y = ffn_->second()->forward(at::gelu(y, "tanh"));
+  y = ffn_->AfterGelu(y);
   return at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[5]).to(stream);
 }
 

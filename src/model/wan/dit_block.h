@@ -21,6 +21,8 @@ class TwoLinears : public torch::nn::Module {
   TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType dtype);
   const std::shared_ptr<nn::Linear>& first() const { return first_; }
   const std::shared_ptr<nn::Linear>& second() const { return second_; }
+  // The second of GELU of y, which is what the first gave.
+  at::Tensor AfterGelu(const at::Tensor& y) const;
 
  private:
   std::shared_ptr<nn::Linear> first_, second_;

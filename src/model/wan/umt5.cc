@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/norm_for.h"
 #include "src/model/wan/block_edits.h"
 #include "wanlite/status.h"
 
@@ -58,6 +59,12 @@ at::Tensor TokenRmsNorm::forward(const at::Tensor& x) const {
   return (weight_ * normal.to(weight_.scalar_type())).to(x.scalar_type());
 }
 
+Activation TokenRmsNorm::For(std::initializer_list<const nn::Linear*> readers,
+                             const at::Tensor& x) const {
+  return RmsNormFor(readers, {x, weight_.to(at::kFloat), eps_, x.scalar_type()},
+                    [&] { return forward(x); });
+}
+
 at::Tensor RelativePositionBuckets(int64_t tokens, int64_t num_buckets, int64_t max_distance) {
   const int64_t per_side = num_buckets / 2;
   const int64_t exact = per_side / 2;
@@ -95,6 +102,7 @@ Umt5Block::Umt5Block(const Umt5Config& config, int64_t heads, int64_t ffn_dim)
 
 at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
                              const at::Tensor& keys) const {
+  const Activation input = norm1_->For({q_.get(), k_.get(), v_.get()}, x);
   const int64_t tokens = x.size(1);
   // [B, T, N * head_dim] -> [B, N, T, head_dim]
   const auto split = [&](const at::Tensor& y) {
@@ -111,7 +119,6 @@ at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
                               : static_cast<double>(std::numeric_limits<c10::BFloat16>::lowest());
     bias = bias.masked_fill(keys.logical_not(), lowest);
   }
-  const Activation input = x;
   const at::Tensor y = at::scaled_dot_product_attention(
       split(q_->forward(input)), split(k_->forward(input)), split(v_->forward(input)), bias,
       /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/1.0);
@@ -120,9 +127,11 @@ at::Tensor Umt5Block::Attend(const at::Tensor& x, const at::Tensor& buckets,
 
 at::Tensor Umt5Block::forward(const at::Tensor& x, const at::Tensor& buckets,
                               const at::Tensor& keys) const {
-  const at::Tensor y = ClampFp16(x + Attend(norm1_->forward(x), buckets, keys));
-  const Activation z = norm2_->forward(y);
-  const at::Tensor hidden = at::gelu(gate_->forward(z), "tanh") * up_->forward(z);
+  const at::Tensor y = ClampFp16(x + Attend(x, buckets, keys));
+  const Activation z = norm2_->For({gate_.get(), up_.get()}, y);
+  const at::Tensor gate = gate_->forward(z), up = up_->forward(z);
+  const Activation hidden =
+      GeluFor({down_.get()}, {gate, up}, [&] { return at::gelu(gate, "tanh") * up; });
   return ClampFp16(y + down_->forward(hidden));
 }
 
@@ -193,6 +202,25 @@ at::Tensor Umt5::forward(const at::Tensor& input_ids, const at::Tensor& attentio
 std::vector<std::string> Umt5::Inputs() const { return {"input_ids", "attention_mask?"}; }
 
 std::string Umt5::Output() const { return "last_hidden_state"; }
+
+std::vector<InputScaling> Umt5::InputScalings() const {
+  std::vector<InputScaling> scalings;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const std::string path = absl::StrCat("blocks.", i, ".");
+    const auto add = [&](int64_t features, std::initializer_list<const char*> readers,
+                         const char* source) {
+      InputScaling scaling{path + *readers.begin(), features, {}, {{path + source}}};
+      for (const char* reader : readers) scaling.readers.push_back(path + reader);
+      scalings.push_back(std::move(scaling));
+    };
+    const Umt5Block& block = *blocks_[i];
+    add(block.q_->in_features(), {"attn.q", "attn.k", "attn.v"}, "norm1.weight");
+    add(block.o_->in_features(), {"attn.o"}, "attn.v");
+    add(block.up_->in_features(), {"ffn.gate.0", "ffn.fc1"}, "norm2.weight");
+    add(block.ffn_dim(), {"ffn.fc2"}, "ffn.fc1");
+  }
+  return scalings;
+}
 
 std::vector<BlockProgram::Step> Umt5::Steps() const {
   std::vector<Step> steps;

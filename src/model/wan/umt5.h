@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "wanlite/block_program.h"
+#include "wanlite/input_scaling.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
 
@@ -29,6 +30,8 @@ class TokenRmsNorm : public torch::nn::Module {
   TokenRmsNorm(int64_t width, double eps);
   at::Tensor forward(const at::Tensor& x) const;
   at::ScalarType dtype() const { return weight_.scalar_type(); }
+  // The same for layers that may read it quantized.
+  Activation For(std::initializer_list<const nn::Linear*> readers, const at::Tensor& x) const;
 
  private:
   at::Tensor weight_;  // [D]
@@ -55,6 +58,7 @@ class Umt5Block : public torch::nn::Module, public nn::Describable {
 
  private:
   friend class Umt5;
+  // Of the norm of x.
   at::Tensor Attend(const at::Tensor& x, const at::Tensor& buckets, const at::Tensor& keys) const;
 
   int64_t head_dim_;
@@ -64,7 +68,10 @@ class Umt5Block : public torch::nn::Module, public nn::Describable {
   at::Tensor position_bias_;                      // [num_buckets, N]
 };
 
-class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgram {
+class Umt5 : public torch::nn::Module,
+             public nn::Describable,
+             public BlockProgram,
+             public InputScalable {
  public:
   // InvalidArgument naming the field for a config that describes no network. Parameters are not
   // initialised; under an nn::HollowGuard they take no memory.
@@ -86,6 +93,8 @@ class Umt5 : public torch::nn::Module, public nn::Describable, public BlockProgr
   // The config again after structural passes: per-block sizes read from the tensors.
   Umt5Config CurrentConfig() const;
   void Describe(TopologyBuilder& topology) const override;
+  // The norms of each block, values, and what the gate is multiplied by.
+  std::vector<InputScaling> InputScalings() const override;
 
   // The steps of forward(), with its arguments as values: embedding ("x", "buckets", "keys"), each
   // block (rewrites "x"), norm ("last_hidden_state").

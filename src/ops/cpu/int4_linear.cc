@@ -15,7 +15,7 @@
 #include "src/ops/cpu/code_kernels.h"
 #include "src/ops/cpu/expanded_product.h"
 #include "src/ops/cpu/group_gemm.h"
-#include "src/ops/cpu/row_io.h"
+#include "src/ops/cpu/rows.h"
 #include "src/ops/int4_math.h"
 #include "src/ops/ops.h"
 

@@ -18,6 +18,8 @@ namespace {
 // Packed tokens that one panel is swept over before the next panel is packed: they stay in the
 // cache shared by the cores, while every panel passes through a core's own.
 constexpr int64_t kTokenBlockBytes = int64_t{4} << 20;
+// Strips from which on it pays to widen a panel before them.
+constexpr int64_t kStripsToWiden = 4;
 
 struct FreeDeleter {
   void operator()(uint8_t* pointer) const { std::free(pointer); }
@@ -36,8 +38,26 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token, const int8_t* b,
-              SumConsumer consume) {
+int64_t PackedInt8Bytes(CpuIsa isa, int64_t n, int64_t k) {
+  const Int8Kernels& kernels = Int8KernelsFor(isa);
+  return CeilDiv(n, kernels.tile_columns) * static_cast<int64_t>(kernels.panel_bytes(k));
+}
+
+void PackInt8Weights(CpuIsa isa, int64_t n, int64_t k, const int8_t* rows, uint8_t* packed) {
+  const Int8Kernels& kernels = Int8KernelsFor(isa);
+  const int64_t columns = kernels.tile_columns;
+  const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
+  at::parallel_for(0, CeilDiv(n, columns), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t first = panel * columns;
+      kernels.pack_panel(rows + first * k, k, std::min(columns, n - first), k,
+                         packed + panel * panel_bytes);
+    }
+  });
+}
+
+void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token,
+              const Int8Weights& b, SumConsumer consume) {
   TORCH_CHECK(k <= kMaxInt8Features, "wanlite: an int8 product over ", k, " features, at most ",
               kMaxInt8Features, " are exact");
   if (m == 0 || n == 0) return;
@@ -62,19 +82,34 @@ void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_toke
   const int64_t block_strips = std::max<int64_t>(1, kTokenBlockBytes / strip_bytes);
   const int64_t blocks = CeilDiv(strips, block_strips);
   const int64_t panels = CeilDiv(n, columns);
+  const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
+  const bool widens = kernels.wide_bytes != nullptr && strips >= kStripsToWiden;
   at::parallel_for(0, blocks * panels, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer panel = NewBuffer(static_cast<int64_t>(kernels.panel_bytes(k)));
+    const AlignedBuffer own = NewBuffer(b.packed == nullptr ? panel_bytes : 0);
+    const AlignedBuffer wide = NewBuffer(widens ? static_cast<int64_t>(kernels.wide_bytes(k)) : 0);
     alignas(64) int32_t sums[kMaxTileRows * kMaxTileColumns];
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first_strip = item / panels * block_strips;
       const int64_t last_strip = std::min(strips, first_strip + block_strips);
-      const int64_t first_column = item % panels * columns;
+      const int64_t index = item % panels;
+      const int64_t first_column = index * columns;
       const int64_t used_columns = std::min(columns, n - first_column);
-      kernels.pack_panel(b + first_column * k, k, used_columns, k, panel.get());
+      const uint8_t* panel = own.get();
+      if (b.packed != nullptr) {
+        panel = b.packed + index * panel_bytes;
+      } else {
+        kernels.pack_panel(b.rows + first_column * k, k, used_columns, k, own.get());
+      }
+      if (widens) kernels.widen(panel, k, wide.get());
       for (int64_t strip = first_strip; strip < last_strip; ++strip) {
-        kernels.multiply(packed.get() + strip * strip_bytes, panel.get(), k, sums);
         const int64_t first_row = strip * rows;
         const int64_t used_rows = std::min(rows, m - first_row);
+        const uint8_t* tokens = packed.get() + strip * strip_bytes;
+        if (widens) {
+          kernels.multiply_wide(tokens, used_rows, wide.get(), k, sums);
+        } else {
+          kernels.multiply(tokens, used_rows, panel, k, sums);
+        }
         for (int64_t r = 0; r < used_rows; ++r) {
           consume(first_row + r, first_column, used_columns, sums + r * columns);
         }

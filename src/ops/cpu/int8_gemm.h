@@ -21,12 +21,23 @@ using TokenReader = c10::function_ref<void(int64_t row, int8_t* out)>;
 using SumConsumer = c10::function_ref<void(int64_t row, int64_t first_column, int64_t columns,
                                            const int32_t* sums)>;
 
-// sums[m, n] = sum over k of A[m, k] * B[n, k], exact on every instruction set. b: int8 [n, k],
-// contiguous, any values. k <= kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2)
-// and per thread a panel of 16 or 32 weight rows; the weights are never copied as a whole, since
-// packing a panel costs about 1 % of using it.
-void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token, const int8_t* b,
-              SumConsumer consume);
+// The weights B of a product, int8 [n, k] of any values: as rows, contiguous, or packed.
+struct Int8Weights {
+  const int8_t* rows = nullptr;
+  const uint8_t* packed = nullptr;  // by PackInt8Weights() for the same instruction set
+};
+
+// B in the order in which the kernels of an instruction set read it: about n * k bytes, at an
+// address that 64 divides.
+int64_t PackedInt8Bytes(CpuIsa isa, int64_t n, int64_t k);
+void PackInt8Weights(CpuIsa isa, int64_t n, int64_t k, const int8_t* rows, uint8_t* packed);
+
+// sums[m, n] = sum over k of A[m, k] * B[n, k], exact on every instruction set. k <=
+// kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2) and per thread a panel of 16
+// or 32 weight rows. Rows are packed panel by panel at each call, which costs 5 to 8 % of the
+// product with a thousand tokens and most of it with one.
+void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token,
+              const Int8Weights& b, SumConsumer consume);
 
 }  // namespace wanlite::ops
 

@@ -103,30 +103,43 @@ void PackPanel(const int8_t* b, int64_t stride, int64_t columns, int64_t k, uint
   }
 }
 
-void Multiply(const uint8_t* strip, const uint8_t* panel, int64_t k, int32_t* sums) {
+template <int kUsed>
+void MultiplyRows(const uint8_t* strip, const uint8_t* panel, int64_t k, int32_t* sums) {
   const int32_t* starts = reinterpret_cast<const int32_t*>(strip);
   const int32_t* a = reinterpret_cast<const int32_t*>(strip + kStripHead);
   const int64_t quads = Quads(k);
-  __m512i acc[kRows][2];
+  __m512i acc[kUsed][2];
 #pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = _mm512_set1_epi32(starts[r]);
+  for (int r = 0; r < kUsed; ++r) acc[r][0] = acc[r][1] = _mm512_set1_epi32(starts[r]);
   for (int64_t q = 0; q < quads; ++q, a += kRows, panel += kColumns * 4) {
     const __m512i b0 = _mm512_load_si512(panel);
     const __m512i b1 = _mm512_load_si512(panel + 64);
 #pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kUsed; ++r) {
       const __m512i x = _mm512_set1_epi32(a[r]);
       acc[r][0] = _mm512_dpbusd_epi32(acc[r][0], b0, x);
       acc[r][1] = _mm512_dpbusd_epi32(acc[r][1], b1, x);
     }
   }
 #pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) {
+  for (int r = 0; r < kUsed; ++r) {
     _mm512_storeu_si512(sums + r * kColumns, acc[r][0]);
     _mm512_storeu_si512(sums + r * kColumns + 16, acc[r][1]);
   }
 }
 
+void Multiply(const uint8_t* strip, int64_t rows, const uint8_t* panel, int64_t k, int32_t* sums) {
+  static constexpr decltype(&MultiplyRows<1>) kByRows[kRows] = {
+      MultiplyRows<1>, MultiplyRows<2>,  MultiplyRows<3>,  MultiplyRows<4>,
+      MultiplyRows<5>, MultiplyRows<6>,  MultiplyRows<7>,  MultiplyRows<8>,
+      MultiplyRows<9>, MultiplyRows<10>, MultiplyRows<11>, MultiplyRows<12>};
+  kByRows[rows - 1](strip, panel, k, sums);
+}
+
+void Dequantize(const int32_t* sums, int64_t n, float scale, const float* weight_scale,
+                const float* bias, float* out) {
+  DequantizeLoop(sums, n, scale, weight_scale, bias, out);
+}
 int32_t MaxMagnitude(const float* x, int64_t n) { return MaxMagnitudeLoop(x, n); }
 void Quantize(const float* x, int64_t n, float divisor, int8_t* q) {
   QuantizeLoop(x, n, divisor, q);
@@ -135,13 +148,33 @@ void Rotate(float* x, int64_t n, int64_t group) { RotateLoop(x, n, group); }
 void LayerNorm(float* x, int64_t n, float eps, const float* weight, const float* bias) {
   LayerNormLoop(x, n, eps, weight, bias);
 }
+void RmsNorm(float* x, int64_t n, float eps, const float* weight) {
+  RmsNormLoop(x, n, eps, weight);
+}
+void Gelu(float* x, int64_t n) { GeluLoop(x, n); }
 
 #pragma GCC pop_options
 }  // namespace
 
-const Int8Kernels kInt8KernelsAvx512Vnni = {kRows,     kColumns,  StripBytes, PanelBytes,
-                                            PackStrip, PackPanel, Multiply,   MaxMagnitude,
-                                            Quantize,  Rotate,    LayerNorm};
+const Int8Kernels kInt8KernelsAvx512Vnni = {
+    .tile_rows = kRows,
+    .tile_columns = kColumns,
+    .strip_bytes = StripBytes,
+    .panel_bytes = PanelBytes,
+    .pack_strip = PackStrip,
+    .pack_panel = PackPanel,
+    .multiply = Multiply,
+    .wide_bytes = nullptr,
+    .widen = nullptr,
+    .multiply_wide = nullptr,
+    .dequantize = Dequantize,
+    .max_magnitude = MaxMagnitude,
+    .quantize = Quantize,
+    .rotate = Rotate,
+    .layer_norm = LayerNorm,
+    .rms_norm = RmsNorm,
+    .gelu = Gelu,
+};
 
 }  // namespace wanlite::ops
 #endif

@@ -35,9 +35,9 @@ void PackPanel(const int8_t* b, int64_t stride, int64_t columns, int64_t k, uint
   PackRows(b, stride, columns, kColumns, k, panel);
 }
 
-void Multiply(const uint8_t* strip, const uint8_t* panel, int64_t k, int32_t* sums) {
+void Multiply(const uint8_t* strip, int64_t rows, const uint8_t* panel, int64_t k, int32_t* sums) {
   const int64_t padded = Padded(k);
-  for (int r = 0; r < kRows; ++r) {
+  for (int64_t r = 0; r < rows; ++r) {
     const int8_t* a = reinterpret_cast<const int8_t*>(strip) + r * padded;
     for (int c = 0; c < kColumns; ++c) {
       const int8_t* b = reinterpret_cast<const int8_t*>(panel) + c * padded;
@@ -48,6 +48,10 @@ void Multiply(const uint8_t* strip, const uint8_t* panel, int64_t k, int32_t* su
   }
 }
 
+void Dequantize(const int32_t* sums, int64_t n, float scale, const float* weight_scale,
+                const float* bias, float* out) {
+  DequantizeLoop(sums, n, scale, weight_scale, bias, out);
+}
 int32_t MaxMagnitude(const float* x, int64_t n) { return MaxMagnitudeLoop(x, n); }
 void Quantize(const float* x, int64_t n, float divisor, int8_t* q) {
   QuantizeLoop(x, n, divisor, q);
@@ -56,12 +60,32 @@ void Rotate(float* x, int64_t n, int64_t group) { RotateLoop(x, n, group); }
 void LayerNorm(float* x, int64_t n, float eps, const float* weight, const float* bias) {
   LayerNormLoop(x, n, eps, weight, bias);
 }
+void RmsNorm(float* x, int64_t n, float eps, const float* weight) {
+  RmsNormLoop(x, n, eps, weight);
+}
+void Gelu(float* x, int64_t n) { GeluLoop(x, n); }
 
 }  // namespace
 
-const Int8Kernels kInt8KernelsPortable = {kRows,     kColumns,  StripBytes, PanelBytes,
-                                          PackStrip, PackPanel, Multiply,   MaxMagnitude,
-                                          Quantize,  Rotate,    LayerNorm};
+const Int8Kernels kInt8KernelsPortable = {
+    .tile_rows = kRows,
+    .tile_columns = kColumns,
+    .strip_bytes = StripBytes,
+    .panel_bytes = PanelBytes,
+    .pack_strip = PackStrip,
+    .pack_panel = PackPanel,
+    .multiply = Multiply,
+    .wide_bytes = nullptr,
+    .widen = nullptr,
+    .multiply_wide = nullptr,
+    .dequantize = Dequantize,
+    .max_magnitude = MaxMagnitude,
+    .quantize = Quantize,
+    .rotate = Rotate,
+    .layer_norm = LayerNorm,
+    .rms_norm = RmsNorm,
+    .gelu = Gelu,
+};
 
 #if !defined(__x86_64__)
 const Int8Kernels& Int8KernelsFor(CpuIsa) { return kInt8KernelsPortable; }

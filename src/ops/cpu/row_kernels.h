@@ -27,6 +27,12 @@ WANLITE_HOST_DEVICE void QuantizeLoop(const float* __restrict__ x, int64_t n, fl
   for (int64_t i = 0; i < n; ++i) q[i] = static_cast<int8_t>(QuantizeInt8(x[i], divisor));
 }
 
+WANLITE_HOST_DEVICE void DequantizeLoop(const int32_t* __restrict__ sums, int64_t n, float scale,
+                                        const float* __restrict__ weight_scale,
+                                        const float* __restrict__ bias, float* __restrict__ out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = DequantizeSum(sums[i], scale, weight_scale[i], bias[i]);
+}
+
 template <int64_t kStride>
 WANLITE_HOST_DEVICE void RotateStage(float* __restrict__ x, int64_t n) {
   for (int64_t base = 0; base < n; base += 4 * kStride) {
@@ -83,6 +89,22 @@ WANLITE_HOST_DEVICE void LayerNormLoop(float* __restrict__ x, int64_t n, float e
   }
   const float scale = 1.0f / std::sqrt(SumOfLanes(lanes) / count + eps);
   for (int64_t i = 0; i < n; ++i) x[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+}
+
+WANLITE_HOST_DEVICE void RmsNormLoop(float* __restrict__ x, int64_t n, float eps,
+                                     const float* __restrict__ weight) {
+  const int64_t whole = n - n % kNormLanes;
+  float lanes[kNormLanes] = {};
+  for (int64_t start = 0; start < whole; start += kNormLanes) {
+    for (int64_t i = 0; i < kNormLanes; ++i) lanes[i] += x[start + i] * x[start + i];
+  }
+  for (int64_t i = whole; i < n; ++i) lanes[i - whole] += x[i] * x[i];
+  const float scale = 1.0f / std::sqrt(SumOfLanes(lanes) / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) x[i] = x[i] * scale * weight[i];
+}
+
+WANLITE_HOST_DEVICE void GeluLoop(float* __restrict__ x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = GeluTanh(x[i]);
 }
 
 }  // namespace wanlite::ops

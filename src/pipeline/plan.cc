@@ -160,9 +160,9 @@ std::map<std::string, int64_t> BlockBytes(const ModelView& model) {
 }
 
 // A block is in memory as it was read, and then as the pass leaves it, while the one before it is
-// being written.
+// being written (unless activations stream, which wait for that).
 int64_t PeakOfBlocks(const std::map<std::string, int64_t>& before, const ModelView& after,
-                     int64_t scratch) {
+                     int64_t scratch, bool writes_behind) {
   const std::map<std::string, int64_t> left = BlockBytes(after);
   int64_t peak = 0, in_writing = 0;
   for (const BlockInfo& block : after.blocks()) {
@@ -170,7 +170,7 @@ int64_t PeakOfBlocks(const std::map<std::string, int64_t>& before, const ModelVi
     const int64_t read = found == before.end() ? 0 : found->second;
     const int64_t written = left.at(block.origin);
     peak = std::max(peak, in_writing + std::max(read, written) + scratch);
-    in_writing = written;
+    in_writing = writes_behind ? written : 0;
   }
   return peak;
 }
@@ -196,9 +196,11 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
     plan.parameters_before = before.parameters;
     plan.parameters_after = after.parameters;
     plan.peak_memory_bytes = notes.peak_memory_bytes;
-    if (dynamic_cast<const BlockPass*>(&pass) != nullptr) {
-      plan.peak_memory_bytes = std::max(
-          plan.peak_memory_bytes, PeakOfBlocks(block_bytes, hollow, notes.block_scratch_bytes));
+    if (const auto* blocks = dynamic_cast<const BlockPass*>(&pass)) {
+      plan.peak_memory_bytes =
+          std::max(plan.peak_memory_bytes,
+                   PeakOfBlocks(block_bytes, hollow, notes.block_scratch_bytes,
+                                /*writes_behind=*/!blocks->activations().has_value()));
     }
     plan.notes = std::move(notes.notes);
     return plan;

@@ -191,7 +191,11 @@ class PassRunner {
         .IgnoreError();
   }
 
-  // Its errors name the block, which may be one before this.
+  // Errors of both name the block, which may be one before this.
+  absl::Status Flush() {
+    publishing_ = stage_.Flush();
+    return publishing_;
+  }
   absl::Status Publish(size_t number, const std::string& component, const std::string& block,
                        const std::vector<NamedTensor>& tensors, const Metrics* metrics) {
     publishing_ = stage_.Publish(number, component, block, tensors, metrics);
@@ -219,8 +223,7 @@ class PassRunner {
         Publish(number, model.ComponentOf(block).name, block, tensors, &context.metrics));
     if (streams.Streams(number)) {
       // What the next block starts from may replace what this one started from.
-      publishing_ = stage_.Flush();
-      WANLITE_RETURN_IF_ERROR(publishing_);
+      WANLITE_RETURN_IF_ERROR(Flush());
       WANLITE_RETURN_IF_ERROR(streams.Published(number));
     }
     return std::move(context.metrics);
@@ -242,6 +245,8 @@ class PassRunner {
                                const std::string& block) {
     WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, model.BlockTensors(block)));
     const std::string& component = model.ComponentOf(block).name;
+    // What is there already is asked next.
+    WANLITE_RETURN_IF_ERROR(Flush());
     // Files of a component whose structure was edited hold what it was before.
     if (!restructured_.contains(component)) {
       WANLITE_ASSIGN_OR_RETURN(const bool adopted, stage_.Adopt(component, block));

@@ -85,8 +85,8 @@ void GroupGemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, Group
           const int64_t used_rows = std::min(rows, m - first_row);
           std::fill_n(totals, used_rows * columns, 0.0f);
           for (int64_t g = 0; g < groups; ++g) {
-            kernels.multiply(packed + strip * strip_bytes + g * piece, panel + g * panel_piece,
-                             group, sums);
+            kernels.multiply(packed + strip * strip_bytes + g * piece, used_rows,
+                             panel + g * panel_piece, group, sums);
             for (int64_t r = 0; r < used_rows; ++r) {
               codes.add_scaled(sums + r * columns, scales.data() + g * columns,
                                token_scales[(strip * rows + r) * groups + g], used_columns,

@@ -129,8 +129,8 @@ class Pass {
   // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights"
   // into "zero_fraction", say). The default keeps them as they are.
   virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
-  // What people should know of the decision, in lines: what was weighed and why it came out so. Goes
-  // into the lineage and the report of the run. The default has nothing to say.
+  // What people should know of the decision, in lines: what was weighed and why it came out so.
+  // Goes into the lineage and the report of the run. The default has nothing to say.
   virtual std::vector<std::string> Explain(const google::protobuf::Message* decision) const;
   // The pass for one round of a repeat, which takes the model from the part `from` of the way to
   // the pass's target to the part `to`, 0 <= from < to <= 1. Null, the default: the pass itself,

@@ -97,7 +97,7 @@ struct PassReport {
   int64_t bytes_after = 0;
   std::map<std::string, double> metrics;
   std::vector<std::string> notes;  // of Pass::Explain()
-  std::optional<double> gauge;  // of RecipeStage::floor
+  std::optional<double> gauge;     // of RecipeStage::floor
   bool accepted = true;  // false: of a round that fell below its floor, no part of the result
 };
 

@@ -63,7 +63,7 @@ struct PassOutcome {
   bool resumed = false;      // something came from an earlier run
   int64_t bytes_before = 0;  // stored values of the whole model
   int64_t bytes_after = 0;
-  Metrics metrics;  // finished
+  Metrics metrics;                      // finished
   std::vector<std::string> notes = {};  // of Pass::Explain()
 };
 

@@ -36,14 +36,18 @@ absl::StatusOr<PassNotes> PlanFormat(const ModelView& model, const LinearFilter&
   WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, filter));
   PassNotes plan;
   plan.notes = std::move(selection.notes);
+  std::map<std::string, int64_t> growth;  // of blocks, by the layers so far
   std::vector<std::pair<int64_t, int64_t>> shapes;
   for (const LinearInfo& linear : selection.linears) {
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<LinearWeight> planned,
                              Planned(model, linear, quantizer, embeddings));
     const int64_t out = planned->out_features(), in = planned->in_features();
-    // The dense weight goes when the layer has the new one.
+    // One layer after the other: the dense weight goes when the layer has the new one.
+    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear.path));
+    int64_t& changed = growth[linear.block];
     plan.block_scratch_bytes =
-        std::max(plan.block_scratch_bytes, planned->bytes() + scratch(out, in));
+        std::max(plan.block_scratch_bytes, changed + planned->bytes() + scratch(out, in));
+    changed += planned->bytes() - weight->bytes();
     if (model.FindLinear(linear.path) != nullptr) shapes.emplace_back(out, in);
   }
   for (std::string& note : quantizer.Notes(shapes)) plan.notes.push_back(std::move(note));

@@ -23,8 +23,8 @@
 namespace wanlite {
 namespace {
 
-// Rows expanded to fp32, their rotated copy and the error's scratch.
-constexpr int64_t kScratchBytes = int64_t{32} << 20;
+// Rows expanded to fp32, their rotated copy and their codes.
+constexpr int64_t kScratchBytes = int64_t{12} << 20;
 
 template <typename Options>
 class QuantizeWeights : public BlockPass {

@@ -51,7 +51,7 @@ TEST_CASE("samples that are no use are refused by layer or component") {
        "toy_2",
        {{{"input", Input(1)}}},
        "changes toy.blocks.0, and the sample set has none of 'toy'"},
-      {"nothing", "toy", {}, "the sample set has none"},
+      {"nothing", "toy", {}, "has samples of nothing"},
   };
   for (const char* format : {"int8 {}", "int4 { group: 4 }"}) {
     const std::string recipe =

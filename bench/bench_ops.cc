@@ -8,6 +8,7 @@
 #include "bench/torch_int8.h"
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
+#include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
 
 namespace wanlite::bench {
@@ -75,13 +76,25 @@ void AddFormat(const std::string& group, const std::string& variant, const Linea
   });
 }
 
-// The bare integer product that LibTorch has: no quantizing before it, no scaling after it.
-void AddIntMm(const std::string& group, int64_t m, int64_t k, int64_t n, double ops) {
-  Add(group, "LibTorch_int_mm_product_only", [=](benchmark::State& state) {
-    const at::Tensor x = at::randint(-127, 128, {m, k}, at::dtype(at::kChar));
-    const at::Tensor weight = at::randint(-127, 128, {n, k}, at::dtype(at::kChar)).t();
-    Time(state, [&] { return at::_int_mm(x, weight); });
-    SetWork(state, {.int8_op = ops});
+// LibTorch's fp32 product with the weight laid out for oneDNN beforehand.
+void AddPrepacked(const std::string& group, const LinearCasePtr& linear, double ops) {
+  const auto pack = c10::Dispatcher::singleton()
+                        .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
+                        .typed<at::Tensor(const at::Tensor&, std::optional<int64_t>)>();
+  const auto apply =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                            c10::string_view, c10::List<std::optional<at::Scalar>>,
+                            std::optional<c10::string_view>)>();
+  const auto packed =
+      MakeLazy<at::Tensor>([=] { return pack.call((**linear).weight, (**linear).x.size(0)); });
+  Add(group, "LibTorch_fp32_prepacked", [=](benchmark::State& state) {
+    const LinearCase& c = **linear;
+    const at::Tensor& weight = **packed;
+    const at::NoGradGuard no_grad;
+    Time(state, [&] { return apply.call(c.x, weight, c.bias, "none", {}, ""); });
+    SetWork(state, {.fp32_op = ops});
   });
 }
 
@@ -90,15 +103,51 @@ void AddLinears(int64_t m, int64_t k, int64_t n) {
   const double ops = 2.0 * static_cast<double>(m * k) * static_cast<double>(n);
   const auto linear = MakeLazy<LinearCase>([=] { return MakeLinearCase(m, k, n); });
   AddDense(group, linear, ops);
+  AddPrepacked(group, linear, ops);
   AddFormat(group, "LibTorch_int8_dynamic", linear, ops, at::kFloat,
             [](const LinearCase& c) { return MakeTorchDynamicInt8(c.weight, c.bias); });
-  AddIntMm(group, m, k, n, ops);
   const auto int8 = [](int64_t rotation) {
-    return [=](const LinearCase& c) { return ValueOrExit(MakeInt8Weight(c.weight, rotation)); };
+    return [=](const LinearCase& c) {
+      return ValueOrExit(MakeInt8Weight(c.weight, rotation))->Packed();
+    };
+  };
+  const auto w4a8 = [](const LinearCase& c) {
+    const Int4Options options{.group = 64, .inputs = Int4Options::Inputs::kInt8};
+    return ValueOrExit(MakeInt4Weight(c.weight, options))->Packed();
   };
   AddFormat(group, "wanlite_int8", linear, ops, at::kFloat, int8(0));
   AddFormat(group, "wanlite_int8_convrot", linear, ops, at::kFloat, int8(kRotationGroup));
   AddFormat(group, "wanlite_int8_bf16_input", linear, ops, at::kBFloat16, int8(0));
+  AddFormat(group, "wanlite_w4a8_g64", linear, ops, at::kFloat, w4a8);
+}
+
+// Attention in fp32.
+void AddAttention(int64_t queries, int64_t keys, int64_t heads, int64_t dim) {
+  const std::string group = absl::StrCat("attention/", queries, "x", keys, "x", heads, "x", dim);
+  const double ops = 4.0 * static_cast<double>(queries * keys * heads * dim);
+  struct Inputs {
+    at::Tensor q, k, v;
+  };
+  const auto inputs = MakeLazy<Inputs>([=] {
+    return Inputs{at::randn({1, queries, heads * dim}), at::randn({1, keys, heads * dim}),
+                  at::randn({1, keys, heads * dim})};
+  });
+  Add(group, "LibTorch", [=](benchmark::State& state) {
+    const auto heads_of = [&](const at::Tensor& x) {
+      return x.unflatten(-1, {heads, dim}).transpose(1, 2);
+    };
+    const at::Tensor q = heads_of((*inputs)->q), k = heads_of((*inputs)->k),
+                     v = heads_of((*inputs)->v);
+    Time(state,
+         [&] { return at::scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2); });
+    SetWork(state, {.fp32_op = ops});
+  });
+  if (!ops::AttentionFits(dim)) return;
+  Add(group, "wanlite", [=](benchmark::State& state) {
+    const Inputs& in = **inputs;
+    Time(state, [&] { return ops::Attention(in.q, in.k, in.v, dim); });
+    SetWork(state, {.fp32_op = ops});
+  });
 }
 
 // The steps around the product, against the same made of LibTorch's element-wise operators.
@@ -142,11 +191,16 @@ void AddRotate(int64_t m, int64_t k) {
 }
 
 void AddAll() {
-  AddLinears(1, 1536, 1536);
-  AddLinears(1024, 1536, 1536);
-  AddLinears(1024, 1536, 8960);
-  AddLinears(1024, 8960, 1536);
-  AddLinears(1024, 5120, 5120);
+  // Widths of Wan2.1-1.3B and of Wan2.2 A14B; one token is the time's, 26 a short text's.
+  for (const int64_t tokens : {1, 26, 1024, 4096}) {
+    AddLinears(tokens, 1536, 1536);
+    AddLinears(tokens, 1536, 8960);
+    AddLinears(tokens, 8960, 1536);
+    AddLinears(tokens, 5120, 5120);
+  }
+  AddAttention(1024, 1024, 12, 128);
+  AddAttention(4096, 4096, 12, 128);
+  AddAttention(1024, 512, 12, 128);
   AddQuantize(1024, 1536);
   AddRotate(1024, 1536);
 }
@@ -156,5 +210,6 @@ void AddAll() {
 
 int main(int argc, char** argv) {
   wanlite::bench::AddAll();
-  return wanlite::bench::Main(argc, argv, "LibTorch_fp32,LibTorch_composed,LibTorch_matmul");
+  return wanlite::bench::Main(argc, argv,
+                              "LibTorch_fp32,LibTorch,LibTorch_composed,LibTorch_matmul");
 }

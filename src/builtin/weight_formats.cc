@@ -8,24 +8,32 @@
 
 #include <utility>
 
+#include "src/quant/weight_fp8.h"
 #include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
+#include "src/quant/weight_int8_static.h"
+#include "src/quant/weight_nvfp4.h"
 #include "wanlite/wrapped_weights.h"
 
 namespace wanlite {
 
 WeightFormatRegistry BuiltinWeightFormats() {
   WeightFormatRegistry registry;
-  const std::pair<const char*, LinearWeightFactory> formats[] = {
-      {"fake_int8", FakeInt8WeightFromState}, {"int4", Int4WeightFromState},
-      {"int8", Int8WeightFromState},          {"low_rank", LowRankWeightFromState},
-      {"masked", MaskedWeightFromState},
-  };
-  for (const auto& [name, factory] : formats) {
+  const auto add = [&registry](const char* name, LinearWeightFactory factory) {
     // Fails only when two formats have one name.
-    const absl::Status status = registry.Register(name, factory);
+    const absl::Status status = registry.Register(name, std::move(factory));
     TORCH_INTERNAL_ASSERT(status.ok(), status.ToString());
-  }
+  };
+  add("fake_quant", FakeQuantWeightFromState);
+  add("fp8", Fp8WeightFromState);
+  add("int4", Int4WeightFromState);
+  add("int8", Int8WeightFromState);
+  add("int8_static", Int8StaticFromState);
+  add("int8_weight_only", Int8WeightOnlyFromState);
+  add("low_rank", LowRankWeightFromState);
+  add("masked", MaskedWeightFromState);
+  add("nvfp4", Nvfp4WeightFromState);
+  add("smoothed", SmoothedWeightFromState);
   return registry;
 }
 

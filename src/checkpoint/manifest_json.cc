@@ -184,6 +184,14 @@ absl::Status ReadLineage(const Json& json, const std::string& where, LineageEntr
     (*entry->mutable_metrics())[name] = value;
     return absl::OkStatus();
   });
+  reader.Each("notes", [&](const Json& item, size_t i) -> absl::Status {
+    if (!item.is_string()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".notes[", i, "] is ", item.type_name(), ", wanted a string"));
+    }
+    entry->add_notes(item.get<std::string>());
+    return absl::OkStatus();
+  });
   return reader.Finish();
 }
 
@@ -232,6 +240,7 @@ std::string ManifestToJson(const Manifest& manifest) {
     const std::map<std::string, double> metrics(lineage.metrics().begin(), lineage.metrics().end());
     out["metrics"] = OrderedJson::object();
     for (const auto& [name, value] : metrics) out["metrics"][name] = NumberToJson(value);
+    for (const std::string& note : lineage.notes()) out["notes"].push_back(note);
     json["lineage"].push_back(std::move(out));
   }
   return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";

@@ -8,6 +8,7 @@
 #include "src/cli/options.h"
 #include "src/core/libtorch.h"
 #include "src/core/text_table.h"
+#include "src/model/dump.h"
 #include "src/proto/manifest.pb.h"
 #include "src/runner/hollow_model.h"
 #include "wanlite/metrics.h"
@@ -47,7 +48,7 @@ absl::StatusOr<Summary> Summarize(const ModelView& view, const Component& compon
     if (&view.ComponentOf(linear.path) != &component) continue;
     WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, view.Weight(linear.path));
     ++summary.linears;
-    ++summary.formats[std::string(weight->format())];
+    ++summary.formats[FormatText(*weight)];
   }
   for (const LinearInfo& table : view.embeddings()) {
     if (&view.ComponentOf(table.path) != &component) continue;

@@ -35,7 +35,7 @@ int Usage(const std::string& program, absl::string_view message) {
 // The end of a command: its own error, or that its output did not reach standard output.
 int End(const std::string& program, const Command* command, absl::Status status, Session& session) {
   if (status.ok()) status = session.Finish();
-  if (status.ok()) return 0;
+  if (status.ok()) return session.exit_code;
   if (absl::IsCancelled(status) && command != nullptr) {
     std::fprintf(stderr, "%s: interrupted; %s\n", program.c_str(), command->resume.c_str());
   } else {
@@ -59,15 +59,16 @@ int Run(int argc, const char* const* argv) {
       "  wanlite plan --model DIR --recipe examples/recipes/digits_int8.textproto\n"
       "  wanlite compress --model DIR --recipe examples/recipes/digits_int8.textproto --out SMALL\n"
       "  wanlite generate --model SMALL --prompt \"a red digit 3 moves right\" --out clip.webp\n"
-      "  wanlite evaluate --original DIR --compressed SMALL\n\n" +
+      "  wanlite evaluate --original DIR --compressed SMALL\n"
+      "  wanlite doctor --original DIR --compressed SMALL        when the clip is noise\n\n" +
       ExitCodeHelp());
 
   static CancellationToken& cancel = *new CancellationToken;
   Session session(cancel);
-  std::vector<Command> commands{AddInspect(app),  AddPlan(app),     AddCompress(app),
-                                AddGenerate(app), AddEvaluate(app), AddForward(app),
-                                AddFlops(app),    AddFrechet(app),  AddConvert(app),
-                                AddRecord(app),   AddTrain(app),    AddVersion(app)};
+  std::vector<Command> commands{
+      AddInspect(app), AddPlan(app),   AddCompress(app), AddGenerate(app), AddEvaluate(app),
+      AddForward(app), AddFlops(app),  AddFrechet(app),  AddConvert(app),  AddRecord(app),
+      AddTrain(app),   AddDoctor(app), AddVersion(app)};
   for (const Command& command : commands) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");

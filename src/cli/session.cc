@@ -109,7 +109,8 @@ std::string ExitCodeHelp() {
          "  2 wrong use of the command      8 device not available\n"
          "  3 a wrong value or a bad file   9 permission denied\n"
          "  4 not found                    10 damaged data\n"
-         "  5 exists already, or not now  130 interrupted (Ctrl-C)\n";
+         "  5 exists already, or not now   11 doctor: something is out of its band\n"
+         "                                130 interrupted (Ctrl-C)\n";
 }
 
 std::string OneLine(absl::string_view message) {

@@ -47,6 +47,9 @@ class Session {
   // An error when any of it did not reach standard output.
   absl::Status Finish();
 
+  // Of a command that did what it was asked and found something; used when all went well.
+  int exit_code = 0;
+
   bool json = false;   // --json
   bool quiet = false;  // --quiet
 
@@ -68,6 +71,7 @@ struct Command {
 
 Command AddCompress(CLI::App& root);
 Command AddConvert(CLI::App& root);
+Command AddDoctor(CLI::App& root);
 Command AddEvaluate(CLI::App& root);
 Command AddFlops(CLI::App& root);
 Command AddForward(CLI::App& root);
@@ -85,6 +89,7 @@ Command AddVersion(CLI::App& root);
 // Cancelled.
 int ExitCode(const absl::Status& status);
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitUnhealthy = 11;  // of doctor
 // The same for people, for --help.
 std::string ExitCodeHelp();
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/dump.h"
 #include "src/proto/manifest.pb.h"
 #include "wanlite/status.h"
 
@@ -20,7 +21,7 @@ absl::StatusOr<LayerReport> ReportLayer(const LinearInfo& linear, const LinearWe
   return CatchTorch([&] {
     LayerReport report;
     report.path = linear.path;
-    report.format = std::string(weight.format());
+    report.format = FormatText(weight);
     report.out_features = weight.out_features();
     report.in_features = weight.in_features();
     report.bytes = weight.bytes();

@@ -28,7 +28,9 @@ at::Tensor RmsNorm(const RmsNormInput& norm) {
   return ops::RmsNorm(norm.x, norm.weight, norm.eps, norm.dtype);
 }
 
-at::Tensor Gelu(const GeluInput& gelu) { return ops::Gelu(gelu.x, gelu.gate); }
+at::Tensor Gelu(const GeluInput& gelu) {
+  return ops::Gelu(gelu.x, gelu.gate.defined() ? std::optional(gelu.gate) : std::nullopt);
+}
 
 Activation::Activation(at::Tensor x) : dense_(std::move(x)) {
   TORCH_CHECK(dense_.defined(), "the input of a linear layer is undefined");

@@ -5,9 +5,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "src/core/libtorch.h"
 
 namespace wanlite {
+
+std::string FormatText(const LinearWeight& weight) {
+  const std::string json = weight.attributes();
+  std::string text(weight.format());
+  if (json == "{}") return text;
+  // {"rotation":"convrot","rotation_group":64} -> (rotation convrot, rotation_group 64)
+  absl::StrAppend(
+      &text, " (",
+      absl::StrReplaceAll(json, {{"{", ""}, {"}", ""}, {"\"", ""}, {":", " "}, {",", ", "}}), ")");
+  return text;
+}
 
 std::string DtypeName(at::ScalarType dtype) {
   switch (dtype) {

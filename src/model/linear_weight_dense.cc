@@ -29,9 +29,13 @@ class DenseWeight : public LinearWeight {
     TORCH_CHECK(x.dim() >= 1 && x.size(-1) == in_features(), "linear [", out_features(), ", ",
                 in_features(), "] applied to ", x.sizes());
     const at::ScalarType dtype = weight_.scalar_type();
-    if (x.scalar_type() == dtype) return at::linear(x, weight_, bias);
     // The matrix product runs in the weight's dtype; the result comes back in the input's.
-    return at::linear(x.to(dtype), weight_, bias).to(x.scalar_type());
+    if (!bias.has_value() || bias->scalar_type() == dtype) {
+      return at::linear(x.to(dtype), weight_, bias).to(x.scalar_type());
+    }
+    // A matrix that was cast beside its bias.
+    return (at::linear(x.to(dtype), weight_).to(at::kFloat) + bias->to(at::kFloat))
+        .to(x.scalar_type());
   }
 
   LinearArithmetic arithmetic() const override {

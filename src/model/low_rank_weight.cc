@@ -21,13 +21,15 @@ constexpr char kLowRankB[] = "low_rank_b";
 
 class LowRankWeight : public LinearWeight {
  public:
-  LowRankWeight(std::unique_ptr<LinearWeight> base, at::Tensor a, at::Tensor b, double alpha)
-      : base_(std::move(base)), a_(std::move(a)), b_(std::move(b)), alpha_(alpha) {}
+  LowRankWeight(std::unique_ptr<LinearWeight> base, at::Tensor a, at::Tensor b, double alpha,
+                LowRankUse use)
+      : base_(std::move(base)), a_(std::move(a)), b_(std::move(b)), alpha_(alpha), use_(use) {}
 
   absl::string_view format() const override { return "low_rank"; }
   std::string attributes() const override {
     nlohmann::json json = WrapAttributes(*base_);
     json["alpha"] = alpha_;
+    if (use_ == LowRankUse::kPartOfFormat) json["part_of_format"] = true;
     return json.dump();
   }
   int64_t in_features() const override { return base_->in_features(); }
@@ -38,7 +40,10 @@ class LowRankWeight : public LinearWeight {
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
     const at::Tensor y = base_->Apply(x, bias);
-    const at::Tensor branch = at::linear(at::linear(x.dense().to(a_.scalar_type()), a_), b_);
+    // In the wider of the two dtypes: bf16 branches of fp32 models lose nothing more.
+    const at::ScalarType dtype = at::promote_types(x.dtype(), a_.scalar_type());
+    const at::Tensor branch =
+        at::linear(at::linear(x.dense().to(dtype), a_.to(dtype)), b_.to(dtype));
     return at::add(y, branch.to(y.scalar_type()), scaling());
   }
 
@@ -74,20 +79,21 @@ class LowRankWeight : public LinearWeight {
     return CatchTorch([&]() -> std::unique_ptr<LinearWeight> {
       return std::make_unique<LowRankWeight>(
           std::move(base), dim == 1 ? SelectFrom(a_, 1, index) : CopyOf(a_),
-          dim == 0 ? SelectFrom(b_, 0, index) : CopyOf(b_), alpha_);
+          dim == 0 ? SelectFrom(b_, 0, index) : CopyOf(b_), alpha_, use_);
     });
   }
   absl::StatusOr<std::unique_ptr<LinearWeight>> Share() const override {
     WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> base, base_->Share());
-    return std::make_unique<LowRankWeight>(std::move(base), a_, b_, alpha_);
+    return std::make_unique<LowRankWeight>(std::move(base), a_, b_, alpha_, use_);
   }
   absl::StatusOr<std::unique_ptr<LinearWeight>> Merge() const override {
+    if (use_ == LowRankUse::kPartOfFormat) return LinearWeight::Merge();
     return MergeDense(*this, *base_);
   }
   std::unique_ptr<LinearWeight> Packed() const override {
     std::unique_ptr<LinearWeight> base = base_->Packed();
     if (base == nullptr) return nullptr;
-    return std::make_unique<LowRankWeight>(std::move(base), a_, b_, alpha_);
+    return std::make_unique<LowRankWeight>(std::move(base), a_, b_, alpha_, use_);
   }
 
  private:
@@ -97,6 +103,7 @@ class LowRankWeight : public LinearWeight {
   at::Tensor a_;  // [rank, in]
   at::Tensor b_;  // [out, rank]
   double alpha_;
+  LowRankUse use_;
 };
 
 std::string DescribeTensor(const at::Tensor& tensor) {
@@ -109,7 +116,8 @@ std::string DescribeTensor(const at::Tensor& tensor) {
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLowRankWeight(std::unique_ptr<LinearWeight> base,
                                                                 const at::Tensor& a,
-                                                                const at::Tensor& b, double alpha) {
+                                                                const at::Tensor& b, double alpha,
+                                                                LowRankUse use) {
   WANLITE_RETURN_IF_ERROR(CheckBase("low_rank", base.get(), {kLowRankA, kLowRankB}));
   if (!a.defined() || !b.defined() || a.dim() != 2 || b.dim() != 2 || a.size(0) < 1 ||
       a.size(0) != b.size(1) || a.size(1) != base->in_features() ||
@@ -123,7 +131,7 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeLowRankWeight(std::unique_ptr<
   if (!std::isfinite(alpha)) {
     return absl::InvalidArgumentError(absl::StrCat("alpha of a low-rank branch is ", alpha));
   }
-  return std::make_unique<LowRankWeight>(std::move(base), a, b, alpha);
+  return std::make_unique<LowRankWeight>(std::move(base), a, b, alpha, use);
 }
 
 absl::StatusOr<std::unique_ptr<LinearWeight>> LowRankWeightFromState(
@@ -131,12 +139,15 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> LowRankWeightFromState(
     const WeightFormatRegistry& formats) {
   WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
                            JsonFields::Parse("attributes of a low_rank weight", attributes_json));
-  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"base", "alpha"}));
+  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"base", "alpha", "part_of_format"}));
   double alpha = std::nan("");
   WANLITE_RETURN_IF_ERROR(attributes.Double({"alpha"}, alpha));
+  bool part = false;
+  WANLITE_RETURN_IF_ERROR(attributes.Bool({"part_of_format"}, part));
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> base,
                            BaseFromState(attributes, state, {kLowRankA, kLowRankB}, formats));
-  return MakeLowRankWeight(std::move(base), state.at(kLowRankA), state.at(kLowRankB), alpha);
+  return MakeLowRankWeight(std::move(base), state.at(kLowRankA), state.at(kLowRankB), alpha,
+                           part ? LowRankUse::kPartOfFormat : LowRankUse::kAdapter);
 }
 
 }  // namespace wanlite

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "src/ops/check_args.h"
+#include "src/ops/fp8_math.h"
 
 namespace wanlite::ops {
 
@@ -102,6 +103,53 @@ inline void CheckW4A4GemmArgs(const at::Tensor& q, const at::Tensor& scale,
   CheckInt4Weight(op, 2 * q.size(-1), q.device(), weight, weight_scale, zero, bias);
   CheckTokens(op, q, at::kByte, scale, weight_scale.size(1));
   CheckResultDtype(op, dtype);
+}
+
+// Codes [out, in] of a dtype with an fp32 scale for each row.
+inline void CheckRowScaledWeight(const char* op, at::ScalarType dtype, int64_t features,
+                                 at::Device device, const at::Tensor& weight,
+                                 const at::Tensor& weight_scale,
+                                 const std::optional<at::Tensor>& bias) {
+  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == dtype && weight.size(1) == features &&
+                  weight.device() == device,
+              "wanlite::", op, ": weight must be ", dtype, " [out, ", features, "] on ", device,
+              ", found ", weight.scalar_type(), " ", weight.sizes(), " on ", weight.device());
+  TORCH_CHECK(weight_scale.scalar_type() == at::kFloat && weight_scale.numel() == weight.size(0) &&
+                  weight_scale.device() == device,
+              "wanlite::", op, ": weight_scale must be float32 [", weight.size(0), ", 1] on ",
+              device, ", found ", weight_scale.scalar_type(), " ", weight_scale.sizes(), " on ",
+              weight_scale.device());
+  CheckBias(op, weight.size(0), device, bias);
+}
+
+inline void CheckNvfp4Features(const char* op, const at::Tensor& x) {
+  CheckFloating(op, x);
+  TORCH_CHECK(x.size(-1) % kNvfp4Group == 0, "wanlite::", op,
+              ": the features must be a multiple of ", kNvfp4Group, ", found ", x.size(-1));
+}
+
+inline void CheckNvfp4Weight(const char* op, int64_t features, at::Device device,
+                             const at::Tensor& weight, const at::Tensor& weight_scale,
+                             const at::Tensor& weight_scale_2,
+                             const std::optional<at::Tensor>& bias) {
+  TORCH_CHECK(weight.dim() == 2 && weight.scalar_type() == at::kByte &&
+                  2 * weight.size(1) == features && features % kNvfp4Group == 0 &&
+                  weight.device() == device,
+              "wanlite::", op, ": weight must be uint8 [out, ", features,
+              " / 2], of a multiple of ", kNvfp4Group, " features, on ", device, ", found ",
+              weight.scalar_type(), " ", weight.sizes(), " on ", weight.device());
+  TORCH_CHECK(weight_scale.scalar_type() == at::kFloat8_e4m3fn && weight_scale.dim() == 2 &&
+                  weight_scale.size(0) == weight.size(0) &&
+                  weight_scale.size(1) == features / kNvfp4Group && weight_scale.device() == device,
+              "wanlite::", op, ": weight_scale must be float8_e4m3fn [", weight.size(0), ", ",
+              features / kNvfp4Group, "] on ", device, ", found ", weight_scale.scalar_type(), " ",
+              weight_scale.sizes(), " on ", weight_scale.device());
+  TORCH_CHECK(weight_scale_2.scalar_type() == at::kFloat && weight_scale_2.numel() == 1 &&
+                  weight_scale_2.device() == device,
+              "wanlite::", op, ": weight_scale_2 must be float32 [1] on ", device, ", found ",
+              weight_scale_2.scalar_type(), " ", weight_scale_2.sizes(), " on ",
+              weight_scale_2.device());
+  CheckBias(op, weight.size(0), device, bias);
 }
 
 }  // namespace wanlite::ops

@@ -38,6 +38,10 @@ TORCH_LIBRARY(wanlite, m) {
   m.def(
       "rms_norm_quantize(Tensor x, Tensor weight, float eps, ScalarType dtype, int rotation_group) "
       "-> (Tensor q, Tensor scale)");
+  // x [batch, tokens, n], weight fp32 [n], rotary complex64 [tokens, head_dim / 2]
+  m.def("rms_norm_rotary(Tensor x, Tensor weight, Tensor rotary, float eps) -> Tensor");
+  // q [batch, tokens, channels], k and v [batch, keys, channels], fp32 -> like q
+  m.def("attention(Tensor q, Tensor k, Tensor v, int head_dim) -> Tensor");
   // x and gate [..., n] -> [..., n]
   m.def("gelu(Tensor x, Tensor? gate) -> Tensor");
   m.def("gelu_quantize(Tensor x, Tensor? gate, int rotation_group) -> (Tensor q, Tensor scale)");
@@ -54,12 +58,41 @@ TORCH_LIBRARY(wanlite, m) {
   m.def(
       "w4a8_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? zero, Tensor? "
       "bias, ScalarType dtype) -> Tensor");
+  // -> uint8 [bytes]
+  m.def("w4a8_pack(Tensor weight, Tensor weight_scale, Tensor? zero) -> Tensor");
+  // packed: of w4a8_pack; else as w4a8_gemm
+  m.def(
+      "w4a8_gemm_packed(Tensor q, Tensor scale, Tensor packed, int out_features, int group, "
+      "Tensor? bias, ScalarType dtype) -> Tensor");
   // q uint8 [..., in / 2], scale fp32 [..., in / group] -> [..., out]
   m.def(
       "w4a4_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? zero, Tensor? "
       "bias, ScalarType dtype) -> Tensor");
   // x [..., n] -> q uint8 [..., n / 2], scale fp32 [..., n / group]
   m.def("quantize_int4(Tensor x, int group) -> (Tensor q, Tensor scale)");
+  // weight int8 [out, in], weight_scale fp32 [out, 1]
+  m.def("int8_weight_linear(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias) -> Tensor");
+  // scale fp32 [1] -> q int8 [..., n], its scale for each token fp32 [..., 1]
+  m.def(
+      "quantize_static(Tensor x, Tensor scale, int rotation_group=0) -> (Tensor q, Tensor scales)");
+  // x [..., n] -> q float8_e4m3fn [..., n], scale fp32 [..., 1]
+  m.def("quantize_fp8(Tensor x) -> (Tensor q, Tensor scale)");
+  // weight float8_e4m3fn [out, in], weight_scale fp32 [out, 1]
+  m.def("fp8_linear(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias) -> Tensor");
+  m.def(
+      "fp8_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor? bias, "
+      "ScalarType dtype) -> Tensor");
+  // weight uint8 [out, in / 2], weight_scale float8_e4m3fn [out, in / 16], weight_scale_2 fp32 [1]
+  m.def(
+      "nvfp4_linear(Tensor x, Tensor weight, Tensor weight_scale, Tensor weight_scale_2, Tensor? "
+      "bias) -> Tensor");
+  m.def("nvfp4_dequantize(Tensor weight, Tensor weight_scale, Tensor weight_scale_2) -> Tensor");
+  // q uint8 [..., in / 2], scale fp32 [..., in / 16] -> [..., out]
+  m.def(
+      "nvfp4_gemm(Tensor q, Tensor scale, Tensor weight, Tensor weight_scale, Tensor "
+      "weight_scale_2, Tensor? bias, ScalarType dtype) -> Tensor");
+  // x [..., n] -> q uint8 [..., n / 2], scale fp32 [..., n / 16]
+  m.def("quantize_nvfp4(Tensor x) -> (Tensor q, Tensor scale)");
 }
 
 namespace wanlite::ops {
@@ -183,54 +216,6 @@ std::tuple<at::Tensor, at::Tensor> LayerNormQuantizeNoGrad(const at::Tensor& x,
   return LayerNormQuantize(x, weight, bias, eps, dtype, rotation_group);
 }
 
-at::Tensor Int8GemmPackedNoGrad(const at::Tensor& q, const at::Tensor& scale,
-                                const at::Tensor& packed, const at::Tensor& weight_scale,
-                                const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
-  RefuseGradient("int8_gemm_packed", "scale", scale);
-  RefuseGradient("int8_gemm_packed", "weight_scale", weight_scale);
-  if (bias.has_value()) RefuseGradient("int8_gemm_packed", "bias", *bias);
-  at::AutoDispatchBelowAutograd below;
-  return Int8GemmPacked(q, scale, packed, weight_scale, bias, dtype);
-}
-
-at::Tensor RmsNormNoGrad(const at::Tensor& x, const at::Tensor& weight, double eps,
-                         at::ScalarType dtype) {
-  RefuseGradient("rms_norm", "x", x);
-  RefuseGradient("rms_norm", "weight", weight);
-  at::AutoDispatchBelowAutograd below;
-  return RmsNorm(x, weight, eps, dtype);
-}
-
-std::tuple<at::Tensor, at::Tensor> RmsNormQuantizeNoGrad(const at::Tensor& x,
-                                                         const at::Tensor& weight, double eps,
-                                                         at::ScalarType dtype,
-                                                         int64_t rotation_group) {
-  RefuseGradient("rms_norm_quantize", "x", x);
-  RefuseGradient("rms_norm_quantize", "weight", weight);
-  at::AutoDispatchBelowAutograd below;
-  return RmsNormQuantize(x, weight, eps, dtype, rotation_group);
-}
-
-at::Tensor GeluNoGrad(const at::Tensor& x, const std::optional<at::Tensor>& gate) {
-  RefuseGradient("gelu", "x", x);
-  if (gate.has_value()) RefuseGradient("gelu", "gate", *gate);
-  at::AutoDispatchBelowAutograd below;
-  return Gelu(x, gate.value_or(at::Tensor()));
-}
-
-std::tuple<at::Tensor, at::Tensor> GeluQuantizeNoGrad(const at::Tensor& x,
-                                                      const std::optional<at::Tensor>& gate,
-                                                      int64_t rotation_group) {
-  RefuseGradient("gelu_quantize", "x", x);
-  if (gate.has_value()) RefuseGradient("gelu_quantize", "gate", *gate);
-  at::AutoDispatchBelowAutograd below;
-  return GeluQuantize(x, gate.value_or(at::Tensor()), rotation_group);
-}
-
-std::optional<at::Tensor> Given(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 // The rotation is symmetric, so it is its own backward pass.
 class HadamardRotateFunction : public torch::autograd::Function<HadamardRotateFunction> {
  public:
@@ -304,61 +289,6 @@ std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const 
   return op.call(x, weight, bias, eps, dtype, rotation_group);
 }
 
-at::Tensor Int8Pack(const at::Tensor& weight) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::int8_pack", "")
-                             .typed<at::Tensor(const at::Tensor&)>();
-  return op.call(weight);
-}
-
-at::Tensor Int8GemmPacked(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& packed,
-                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
-                          at::ScalarType dtype) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::int8_gemm_packed", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                            const at::Tensor&, const std::optional<at::Tensor>&, at::ScalarType)>();
-  return op.call(q, scale, packed, weight_scale, bias, dtype);
-}
-
-at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
-                   at::ScalarType dtype) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::rms_norm", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, double, at::ScalarType)>();
-  return op.call(x, weight, eps, dtype);
-}
-
-std::tuple<at::Tensor, at::Tensor> RmsNormQuantize(const at::Tensor& x, const at::Tensor& weight,
-                                                   double eps, at::ScalarType dtype,
-                                                   int64_t rotation_group) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::rms_norm_quantize", "")
-          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&, double,
-                                                    at::ScalarType, int64_t)>();
-  return op.call(x, weight, eps, dtype, rotation_group);
-}
-
-at::Tensor Gelu(const at::Tensor& x, const at::Tensor& gate) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::gelu", "")
-          .typed<at::Tensor(const at::Tensor&, const std::optional<at::Tensor>&)>();
-  return op.call(x, Given(gate));
-}
-
-std::tuple<at::Tensor, at::Tensor> GeluQuantize(const at::Tensor& x, const at::Tensor& gate,
-                                                int64_t rotation_group) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::gelu_quantize", "")
-                             .typed<std::tuple<at::Tensor, at::Tensor>(
-                                 const at::Tensor&, const std::optional<at::Tensor>&, int64_t)>();
-  return op.call(x, Given(gate), rotation_group);
-}
-
 at::Tensor HadamardRotate(const at::Tensor& x, int64_t group) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("wanlite::hadamard_rotate", "")
@@ -370,11 +300,6 @@ TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {
   m.impl("int8_linear", &Int8LinearAutograd);
   m.impl("quantize_per_token", &QuantizePerTokenNoGrad);
   m.impl("int8_gemm", &Int8GemmNoGrad);
-  m.impl("int8_gemm_packed", &Int8GemmPackedNoGrad);
-  m.impl("rms_norm", &RmsNormNoGrad);
-  m.impl("rms_norm_quantize", &RmsNormQuantizeNoGrad);
-  m.impl("gelu", &GeluNoGrad);
-  m.impl("gelu_quantize", &GeluQuantizeNoGrad);
   m.impl("layer_norm", &LayerNormNoGrad);
   m.impl("layer_norm_quantize", &LayerNormQuantizeNoGrad);
   m.impl("hadamard_rotate", &HadamardRotateAutograd);

@@ -11,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/model/dump.h"
@@ -47,14 +46,6 @@ struct Structure {
   }
 };
 
-// {"rotation":"convrot","rotation_group":64} -> rotation convrot, rotation_group 64
-std::string AttributeText(const std::string& json) {
-  if (json == "{}") return "";
-  return absl::StrCat(
-      " (", absl::StrReplaceAll(json, {{"{", ""}, {"}", ""}, {"\"", ""}, {":", " "}, {",", ", "}}),
-      ")");
-}
-
 // What the blocks of a model are called, by what they were called in the first place.
 std::map<std::string, std::string> NamesByOrigin(const ModelView& model) {
   std::map<std::string, std::string> names;
@@ -87,10 +78,9 @@ absl::StatusOr<Structure> StructureOf(const ModelView& model,
       part.bytes += BytesOf(named.tensor);
       of_weights.insert(absl::StrCat(linear.path, ".", named.name));
     }
-    part.kind =
-        weight->dense() != nullptr
-            ? absl::StrCat("dense ", DtypeName(weight->dense()->scalar_type()))
-            : absl::StrCat(std::string(weight->format()), AttributeText(weight->attributes()));
+    part.kind = weight->dense() != nullptr
+                    ? absl::StrCat("dense ", DtypeName(weight->dense()->scalar_type()))
+                    : FormatText(*weight);
     part.shape = absl::StrCat("[", weight->out_features(), ", ", weight->in_features(), "]");
     part.parameters = weight->out_features() * weight->in_features();
     structure.Add(name_of(linear.path), std::move(part));

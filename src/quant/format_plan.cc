@@ -51,6 +51,7 @@ absl::StatusOr<PassNotes> PlanFormat(const ModelView& model, const LinearFilter&
     if (model.FindLinear(linear.path) != nullptr) shapes.emplace_back(out, in);
   }
   for (std::string& note : quantizer.Notes(shapes)) plan.notes.push_back(std::move(note));
+  if (std::string note = quantizer.simulation(); !note.empty()) plan.notes.push_back(note);
   return plan;
 }
 

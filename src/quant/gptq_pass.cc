@@ -109,12 +109,10 @@ class Gptq : public BlockPass {
     for (const std::string& path : readers) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
-      const std::unique_ptr<WeightGrid> grid = quantizer_->Grid(weight->in_features());
-      if (grid == nullptr) {
-        return absl::InternalError(absl::StrCat(quantizer_->name(), " has no grid"));
-      }
-      absl::StatusOr<GptqResult> result =
-          GptqRound(grid->ToBasis(weight->dense()->detach().to(at::kFloat)), *moments, *grid);
+      const at::Tensor matrix = weight->dense()->detach().to(at::kFloat);
+      const double largest = matrix.numel() > 0 ? matrix.abs().max().item<double>() : 0;
+      const std::unique_ptr<WeightGrid> grid = quantizer_->Grid(weight->in_features(), largest);
+      absl::StatusOr<GptqResult> result = GptqRound(grid->ToBasis(matrix), *moments, *grid);
       if (!result.ok()) return Annotate(result.status(), absl::StrCat(path, ".weight"));
       absl::StatusOr<std::unique_ptr<LinearWeight>> packed = grid->Pack(
           result->rounded, result->scales, statistics.has_value() ? &*statistics : nullptr);
@@ -143,7 +141,7 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeGptq(const GptqOptions& options) {
                            MakeWeightQuantizer(*resolved.mutable_format(), "format"));
   // Whether there is a grid hangs on the format, not on the width.
   constexpr int64_t kSomeWidth = 4096;
-  if (quantizer->Grid(kSomeWidth) == nullptr) {
+  if (quantizer->Grid(kSomeWidth, /*largest=*/1) == nullptr) {
     return OptionError("format", absl::StrCat(quantizer->name(),
                                               " is no grid of values that columns could be rounded "
                                               "to one by one"));

@@ -87,7 +87,9 @@ void InputTap::OnInput(const LinearInfo& linear, const at::Tensor& x) {
   const int64_t in = x.size(-1);
   const auto [found, fresh] = layers_.try_emplace(linear.path);
   Layer& layer = found->second;
-  if (fresh && options_.quantizer != nullptr) layer.grid = options_.quantizer->Grid(in);
+  // The basis hangs on the width alone.
+  if (fresh && options_.quantizer != nullptr)
+    layer.grid = options_.quantizer->Grid(in, /*largest=*/1);
   at::Tensor rows = x.detach().to(at::kFloat).reshape({-1, in}).contiguous();
   TORCH_CHECK_VALUE(rows.isfinite().all().item<bool>(), linear.path,
                     ": a NaN or an infinity is among its inputs");

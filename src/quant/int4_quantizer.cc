@@ -3,6 +3,7 @@
 #include "src/quant/int4_quantizer.h"
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,9 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/ops/fp8_math.h"
 #include "src/ops/int4_math.h"
+#include "src/ops/ops.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/low_rank_quantizer.h"
 #include "src/quant/weight_int4.h"
+#include "src/quant/weight_nvfp4.h"
 #include "wanlite/registry.h"
 #include "wanlite/status.h"
 
@@ -25,6 +30,21 @@ class Int4Grid : public WeightGrid {
  public:
   explicit Int4Grid(const Int4Options& options) : options_(options) {}
   int64_t group() const override { return options_.group; }
+  at::Tensor RoundInput(const at::Tensor& inputs) const override {
+    switch (options_.inputs) {
+      case Int4Options::Inputs::kFloat:
+        break;
+      case Int4Options::Inputs::kInt8: {
+        const auto [q, scale] = ops::QuantizePerToken(inputs);
+        return q.to(at::kFloat).mul_(scale);
+      }
+      case Int4Options::Inputs::kInt4: {
+        const auto [q, scale] = ops::QuantizeInt4(inputs, options_.group);
+        return ops::Int4Dequantize(q, scale, std::nullopt);
+      }
+    }
+    return inputs.to(at::kFloat);
+  }
 
   GroupScales Fit(const at::Tensor& columns, double clip) const override {
     if (!options_.zero_point) {
@@ -116,23 +136,35 @@ class Int4Quantizer : public WeightQuantizer {
   std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest) const override {
     return std::make_unique<Int4Grid>(options_);
   }
-  std::vector<std::string> Notes(
-      const std::vector<std::pair<int64_t, int64_t>>& shapes) const override {
-    if (options_.inputs != Int4Options::Inputs::kInt4 || shapes.empty()) return {};
-    return {"4-bit activations are simulated in speed: the CPU multiplies them as INT8"};
+  std::string simulation() const override {
+    if (options_.inputs != Int4Options::Inputs::kInt4) return "";
+    return "4-bit activations are simulated in speed: the CPU multiplies them as INT8";
   }
 
  private:
   const Int4Options options_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeInt4Quantizer(QuantizeInt4Options& options) {
-  if (options.has_low_rank()) return absl::UnimplementedError("low_rank: not there yet");
-  if (options.codes() == QuantizeInt4Options::NVFP4) {
-    return absl::UnimplementedError("codes: NVFP4 is not there yet");
+absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeNvfp4(QuantizeInt4Options& options) {
+  if (!options.has_group()) options.set_group(ops::kNvfp4Group);
+  if (options.group() != ops::kNvfp4Group) {
+    return OptionError("group", absl::StrCat(options.group(), " is not ", ops::kNvfp4Group,
+                                             ", which is all that NVFP4 has"));
   }
+  if (options.zero_point()) return OptionError("zero_point", "is for codes: INT4");
+  switch (options.activations()) {
+    case QuantizeInt4Options::FLOAT:
+      return MakeNvfp4Quantizer(/*quantized_inputs=*/false);
+    case QuantizeInt4Options::SAME:
+      return MakeNvfp4Quantizer(/*quantized_inputs=*/true);
+    default:
+      return OptionError("activations", "must be FLOAT or SAME with codes: NVFP4");
+  }
+}
+
+// Without the low-rank branch.
+absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeCodes(QuantizeInt4Options& options) {
+  if (options.codes() == QuantizeInt4Options::NVFP4) return MakeNvfp4(options);
   if (options.codes() != QuantizeInt4Options::INT4) {
     return OptionError("codes",
                        absl::StrCat(static_cast<int>(options.codes()), " is not INT4 or NVFP4"));
@@ -157,6 +189,14 @@ absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeInt4Quantizer(QuantizeInt4O
                                                      " is not FLOAT, INT8 or SAME"));
   }
   return std::make_unique<Int4Quantizer>(resolved);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeInt4Quantizer(QuantizeInt4Options& options) {
+  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<WeightQuantizer> codes, MakeCodes(options));
+  if (!options.has_low_rank()) return codes;
+  return MakeLowRankQuantizer(std::move(codes), *options.mutable_low_rank());
 }
 
 }  // namespace wanlite

@@ -11,10 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/cast_quantizer.h"
 #include "src/quant/format_plan.h"
 #include "src/quant/input_statistics.h"
 #include "src/quant/int4_quantizer.h"
 #include "src/quant/int8_quantizer.h"
+#include "src/quant/weight_fp8.h"
 #include "src/quant/weight_quantizer.h"
 #include "wanlite/registry.h"
 #include "wanlite/select_linears.h"
@@ -103,6 +105,11 @@ class QuantizeWeights : public BlockPass {
     return absl::OkStatus();
   }
 
+  std::vector<std::string> Explain(const google::protobuf::Message* decision) const override {
+    const std::string simulation = quantizer_->simulation();
+    return simulation.empty() ? std::vector<std::string>() : std::vector<std::string>{simulation};
+  }
+
   void FinishMetrics(std::map<std::string, double>& metrics) const override {
     const auto sum = metrics.find("sum_relative_error");
     if (sum == metrics.end()) return;
@@ -137,6 +144,12 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeWeights(const char* name, cons
 
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options) {
   return MakeQuantizeWeights("quantize-int8", options, MakeInt8Quantizer);
+}
+absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeFp8(const QuantizeFp8Options& options) {
+  return MakeQuantizeWeights("quantize-fp8", options, MakeFp8Quantizer);
+}
+absl::StatusOr<std::unique_ptr<Pass>> MakeCast(const CastOptions& options) {
+  return MakeQuantizeWeights("cast", options, MakeCastQuantizer);
 }
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt4(const QuantizeInt4Options& options) {
   return MakeQuantizeWeights("quantize-int4", options, MakeInt4Quantizer);

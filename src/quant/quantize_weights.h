@@ -13,10 +13,14 @@
 
 namespace wanlite {
 
+class CastOptions;
+class QuantizeFp8Options;
 class QuantizeInt4Options;
 class QuantizeInt8Options;
 
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt8(const QuantizeInt8Options& options);
+absl::StatusOr<std::unique_ptr<Pass>> MakeCast(const CastOptions& options);
+absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeFp8(const QuantizeFp8Options& options);
 absl::StatusOr<std::unique_ptr<Pass>> MakeQuantizeInt4(const QuantizeInt4Options& options);
 
 }  // namespace wanlite

@@ -18,6 +18,8 @@
 #include "src/ops/int4_math.h"
 #include "src/ops/ops.h"
 #include "src/quant/frozen_product.h"
+#include "src/quant/make_weight.h"
+#include "src/quant/packed_int4_weight.h"
 #include "src/quant/select_groups.h"
 #include "src/quant/weight_int8.h"
 #include "wanlite/nn.h"
@@ -27,9 +29,6 @@ namespace wanlite {
 namespace {
 
 using Int4Inputs = Int4Options::Inputs;
-
-// Weights that are quantized, and compared with what they were, at a time.
-constexpr int64_t kInt4Chunk = int64_t{1} << 18;
 
 // Inputs as int4 by groups.
 class Int4Form : public InputForm {
@@ -147,6 +146,11 @@ class Int4Weight : public LinearWeight {
     return std::make_unique<Int4Weight>(weight_, weight_scale_, zero_, inputs_);
   }
 
+  std::unique_ptr<LinearWeight> Packed() const override {
+    if (inputs_ != Int4Inputs::kInt8) return nullptr;
+    return MakePackedInt4Weight(weight_, weight_scale_, zero_, *this);
+  }
+
  private:
   std::optional<at::Tensor> Zero() const {
     return zero_.defined() ? std::optional<at::Tensor>(zero_) : std::nullopt;
@@ -207,11 +211,7 @@ at::Tensor PackNibbles(const at::Tensor& codes) {
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt4Weight(const at::Tensor& dense,
                                                              const Int4Options& options,
                                                              QuantizationError* error) {
-  if (!dense.defined() || dense.dim() != 2 || !dense.is_floating_point() || !dense.is_cpu()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an int4 weight is made from a floating-point CPU matrix [out, in], not from ",
-                     dense.defined() ? TensorText(dense) : "nothing"));
-  }
+  WANLITE_RETURN_IF_ERROR(CheckDense("an int4 weight", dense));
   WANLITE_RETURN_IF_ERROR(CheckInt4Shape(dense.size(1), options));
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
     const at::NoGradGuard no_grad;
@@ -221,38 +221,17 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt4Weight(const at::Tensor& d
     const float largest_scale =
         std::numeric_limits<float>::max() /
         static_cast<float>(options.zero_point ? ops::kInt4Codes : ops::kInt4Limit);
-    const at::Tensor bad = q.weight_scale.to(at::kFloat).le(largest_scale).logical_not().any(1);
-    if (bad.any().item<bool>()) {
-      const int64_t row = bad.to(at::kInt).argmax().item<int64_t>();
-      const at::Tensor values = matrix.select(0, row).to(at::kFloat);
-      return absl::InvalidArgumentError(
-          absl::StrCat("the weight ", TensorText(dense), " holds ",
-                       values.isfinite().all().item<bool>()
-                           ? absl::StrCat(values.abs().max().item<float>(), ", too large for int4,")
-                           : "a NaN or an infinity",
-                       " in row ", row));
-    }
-    auto weight = std::make_unique<Int4Weight>(q.weight, q.weight_scale, q.zero, options.inputs);
+    WANLITE_RETURN_IF_ERROR(
+        CheckRows("an int4 weight", dense, q.weight_scale.to(at::kFloat).le(largest_scale).all(1)));
     if (error != nullptr) {
-      QuantizationError sums;
-      const int64_t rows = dense.size(0);
-      const int64_t chunk = std::max<int64_t>(1, kInt4Chunk / std::max<int64_t>(1, dense.size(1)));
-      for (int64_t begin = 0; begin < rows; begin += chunk) {
-        const int64_t end = std::min(rows, begin + chunk);
+      *error = MeasureError(dense, [&](int64_t begin, int64_t end) {
         const auto part = [&](const at::Tensor& t) { return t.slice(0, begin, end); };
-        const at::Tensor values = part(matrix).to(at::kFloat);
-        const at::Tensor rounded = ops::Int4Dequantize(
+        return ops::Int4Dequantize(
             part(q.weight), part(q.weight_scale),
             q.zero.defined() ? std::optional<at::Tensor>(part(q.zero)) : std::nullopt);
-        const auto sum_of_squares = [](const at::Tensor& t) {
-          return at::dot(t.flatten(), t.flatten()).item<double>();
-        };
-        sums.squared_weight += sum_of_squares(values);
-        sums.squared_error += sum_of_squares(values - rounded);
-      }
-      *error = sums;
+      });
     }
-    return weight;
+    return std::make_unique<Int4Weight>(q.weight, q.weight_scale, q.zero, options.inputs);
   });
 }
 
@@ -270,18 +249,8 @@ std::unique_ptr<LinearWeight> MakeHollowInt4Weight(int64_t out_features, int64_t
 absl::StatusOr<std::unique_ptr<LinearWeight>> Int4WeightFromState(const WeightState& state,
                                                                   absl::string_view attributes_json,
                                                                   const WeightFormatRegistry&) {
-  for (const char* name : {"weight", "weight_scale"}) {
-    const auto found = state.find(name);
-    if (found == state.end() || !found->second.defined()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("an int4 weight needs the tensor ", name, ", which is missing"));
-    }
-  }
-  for (const auto& [name, tensor] : state) {
-    if (name != "weight" && name != "weight_scale" && name != "weight_zero") {
-      return absl::InvalidArgumentError(absl::StrCat("an int4 weight has no tensor ", name));
-    }
-  }
+  WANLITE_RETURN_IF_ERROR(
+      CheckTensors("an int4 weight", state, {"weight", "weight_scale"}, {"weight_zero"}));
   const at::Tensor& weight = state.at("weight");
   const at::Tensor& scale = state.at("weight_scale");
   if (weight.dim() != 2 || weight.scalar_type() != at::kByte || weight.size(1) < 1) {
@@ -298,10 +267,9 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Int4WeightFromState(const WeightSt
   at::Tensor zero;
   if (const auto found = state.find("weight_zero"); found != state.end()) {
     zero = found->second;
-    if (!zero.defined() || zero.scalar_type() != at::kByte || zero.sizes() != scale.sizes()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("weight_zero must be uint8 ", ShapeText(scale.sizes()), ", found ",
-                       zero.defined() ? TensorText(zero) : "nothing"));
+    if (zero.scalar_type() != at::kByte || zero.sizes() != scale.sizes()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "weight_zero must be uint8 ", ShapeText(scale.sizes()), ", found ", TensorText(zero)));
     }
   }
   WANLITE_RETURN_IF_ERROR(CheckInt4Shape(in_features, {in_features / scale.size(1)}));

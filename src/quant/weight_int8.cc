@@ -207,7 +207,8 @@ class Int8Form : public InputForm {
 
   std::optional<QuantizedInput> QuantizeGelu(const GeluInput& gelu) const override {
     if (!gelu.x.is_cpu()) return std::nullopt;
-    auto [q, scale] = ops::GeluQuantize(gelu.x, gelu.gate, rotation_group_);
+    auto [q, scale] = ops::GeluQuantize(
+        gelu.x, gelu.gate.defined() ? std::optional(gelu.gate) : std::nullopt, rotation_group_);
     return QuantizedInput{std::move(q), std::move(scale)};
   }
 

@@ -5,9 +5,12 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/cast_quantizer.h"
 #include "src/quant/int4_quantizer.h"
 #include "src/quant/int8_quantizer.h"
+#include "src/quant/weight_fp8.h"
 #include "wanlite/registry.h"
 
 namespace wanlite {
@@ -30,34 +33,41 @@ double QuantizationError::Relative() const {
 
 WeightGrid::~WeightGrid() = default;
 at::Tensor WeightGrid::ToBasis(const at::Tensor& rows) const { return rows; }
+at::Tensor WeightGrid::FromBasis(const at::Tensor& rows) const { return rows; }
+at::Tensor WeightGrid::RoundInput(const at::Tensor& inputs) const {
+  return ToBasis(inputs.to(at::kFloat));
+}
 WeightQuantizer::~WeightQuantizer() = default;
 
 absl::StatusOr<std::unique_ptr<WeightQuantizer>> MakeWeightQuantizer(LinearFormat& format,
                                                                      absl::string_view field) {
+  // The format's options under their name in the message.
+  const auto make = [field](
+                        const char* kind, auto* options,
+                        auto make_quantizer) -> absl::StatusOr<std::unique_ptr<WeightQuantizer>> {
+    const std::string name = absl::StrCat(field, ".", kind);
+    if (options->has_linears()) return LinearsGiven(name);
+    auto quantizer = make_quantizer(*options);
+    if (!quantizer.ok()) return Within(name, quantizer.status());
+    return quantizer;
+  };
   switch (format.format_case()) {
-    case LinearFormat::kInt8: {
-      const std::string name = absl::StrCat(field, ".int8");
-      if (format.int8().has_linears()) return LinearsGiven(name);
+    case LinearFormat::kCast:
+      return make("cast", format.mutable_cast(), MakeCastQuantizer);
+    case LinearFormat::kInt8:
       if (format.int8().embeddings()) {
-        return OptionError(absl::StrCat(name, ".embeddings"),
+        return OptionError(absl::StrCat(field, ".int8.embeddings"),
                            "embeddings are quantized by quantize_int8 alone");
       }
-      auto quantizer = MakeInt8Quantizer(*format.mutable_int8());
-      if (!quantizer.ok()) return Within(name, quantizer.status());
-      return quantizer;
-    }
-    case LinearFormat::kInt4: {
-      const std::string name = absl::StrCat(field, ".int4");
-      if (format.int4().has_linears()) return LinearsGiven(name);
-      auto quantizer = MakeInt4Quantizer(*format.mutable_int4());
-      if (!quantizer.ok()) return Within(name, quantizer.status());
-      return quantizer;
-    }
+      return make("int8", format.mutable_int8(), MakeInt8Quantizer);
+    case LinearFormat::kFp8:
+      return make("fp8", format.mutable_fp8(), MakeFp8Quantizer);
+    case LinearFormat::kInt4:
+      return make("int4", format.mutable_int4(), MakeInt4Quantizer);
     case LinearFormat::FORMAT_NOT_SET:
-      return OptionError(field, "names no format: int8, int4, fp8 or cast");
-    default:
-      return absl::UnimplementedError(absl::StrCat(field, ": this format is not there yet"));
+      break;
   }
+  return OptionError(field, "names no format: int8, int4, fp8 or cast");
 }
 
 }  // namespace wanlite

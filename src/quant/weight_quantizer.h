@@ -54,6 +54,15 @@ class WeightGrid {
   // Rows [n, in], fp32, in the basis that codes are made in: of weights and of inputs alike, so
   // that products stay what they are. The default changes nothing.
   virtual at::Tensor ToBasis(const at::Tensor& rows) const;
+  // ToBasis() undone; orthogonal, as that is. The default changes nothing. Both take gradients.
+  virtual at::Tensor FromBasis(const at::Tensor& rows) const;
+  // What the weight reads of its input, as numbers: fp32 [n, in], in the basis, rounded as it
+  // rounds them. inputs: floating [n, in]. The default is of weights that read floating inputs:
+  // ToBasis().
+  virtual at::Tensor RoundInput(const at::Tensor& inputs) const;
+  // Whether scales may be learned: whether a grid of the same layer takes them whatever the matrix
+  // has become.
+  virtual bool free_scales() const { return true; }
   // Scales for one group, as Nearest() leaves them. columns: fp32 [out, n]; clip: part of the range
   // that is kept, in (0, 1]. Result: [out, 1]. A row of zeros has scale 0.
   virtual GroupScales Fit(const at::Tensor& columns, double clip = 1) const = 0;
@@ -89,10 +98,13 @@ class WeightQuantizer {
       QuantizationError* error = nullptr) const = 0;
   // Null where the format is none. largest: the largest magnitude of the matrix, which formats with
   // a scale for all of it (NVFP4) start from.
-  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest) const {
+  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest = 0) const {
     return nullptr;
   }
-  // What a plan says of layers of these shapes {out, in}.
+  // What of its arithmetic the CPU only simulates, without the speed that the format stands for; ""
+  // for nothing. For plans and the lineage.
+  virtual std::string simulation() const { return ""; }
+  // What a plan says beside of layers of these shapes {out, in}.
   virtual std::vector<std::string> Notes(
       const std::vector<std::pair<int64_t, int64_t>>& shapes) const {
     return {};

@@ -9,6 +9,7 @@
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/model/wan/sampler.h"
+#include "src/ops/cpu/cpu_isa.h"
 #include "src/ops/cuda_loader.h"
 #include "src/runner/component_fit.h"
 #include "src/runner/runner_rep.h"
@@ -310,6 +311,12 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
   const GenerateSettings& settings = result.settings;
   const bool guided = settings.guidance > 1;
   WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig dit_config, rep.DenoiserConfig());
+  if (rep.options.device.is_cpu() && rep.options.dtype == at::kBFloat16 &&
+      !ops::CpuMultipliesBf16()) {
+    result.warnings.push_back(
+        "this CPU has no bf16 arithmetic: networks that are not quantized take several times as "
+        "long in bf16 as in fp32");
+  }
 
   // Text.
   const Stopwatch text_time;

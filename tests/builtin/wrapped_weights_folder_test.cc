@@ -52,7 +52,10 @@ std::shared_ptr<ToyModel> Wrapped() {
   };
   const auto int8 = [](Base base) { return MakeInt8Weight(base->Dequantize(), 4); };
   const auto fake = [](bool learned) {
-    return [learned](Base base) { return MakeFakeInt8Weight(std::move(base), 4, learned); };
+    return [learned](Base base) {
+      return MakeFakeQuantWeight(std::move(base), "int8 { rotation: CONVROT rotation_group: 4 }",
+                                 learned);
+    };
   };
   wrap(*model->blocks[0]->up, masked);
   wrap(*model->blocks[0]->gate, int8);
@@ -100,7 +103,7 @@ TEST_CASE("wrapped weights come back from a checkpoint, whole and block by block
   // Units go from all of them at once.
   REQUIRE_OK(loaded.KeepUnits("toy.blocks.0.channels", at::arange(4, 12)));
   CHECK(again->blocks[0]->gate->out_features() == 8);
-  CHECK(std::string(again->blocks[0]->down->weight().format()) == "fake_int8");
+  CHECK(std::string(again->blocks[0]->down->weight().format()) == "fake_quant");
   CHECK(again->forward(x).isfinite().all().item<bool>());
 
   // A program that does not know the formats says which one it misses.

@@ -180,6 +180,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { distill { } }",
        "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
        "quantize_int8, cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
+       "convert, "
        "repeat, custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
@@ -221,7 +222,7 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"", "r.textproto:1:1: passes: the recipe names no pass, write passes { NAME { … } }"},
       {"passes { quantize_int8 {} }\npasses { }",
        "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
-       "cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
+       "cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, convert, "
        "repeat, custom"},
       // Repeats.
       {"passes { repeat { passes { quantize_int8 {} } } }",

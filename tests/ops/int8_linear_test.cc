@@ -52,7 +52,9 @@ TEST_CASE("the operators are in the dispatcher under their names", "[int8_linear
        {"wanlite::int8_linear", "wanlite::int8_gemm", "wanlite::quantize_per_token",
         "wanlite::layer_norm", "wanlite::layer_norm_quantize", "wanlite::hadamard_rotate",
         "wanlite::int8_pack", "wanlite::int8_gemm_packed", "wanlite::rms_norm",
-        "wanlite::rms_norm_quantize", "wanlite::gelu", "wanlite::gelu_quantize"}) {
+        "wanlite::rms_norm_quantize", "wanlite::gelu", "wanlite::gelu_quantize",
+        "wanlite::rms_norm_rotary", "wanlite::attention", "wanlite::w4a8_pack",
+        "wanlite::w4a8_gemm_packed"}) {
     INFO(name);
     CHECK(c10::Dispatcher::singleton().findSchema({name, ""}).has_value());
   }

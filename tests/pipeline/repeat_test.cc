@@ -12,6 +12,7 @@
 #include "wanlite/block_program.h"
 #include "wanlite/pipeline.h"
 #include "wanlite/sample_set.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 namespace {

@@ -15,8 +15,11 @@
 #include "src/model/dump.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/quantize_weights.h"
+#include "src/quant/weight_fp8.h"
 #include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
+#include "src/quant/weight_int8_static.h"
+#include "src/quant/weight_nvfp4.h"
 #include "src/quant/weight_quantizer.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/run_pass.h"
@@ -40,20 +43,31 @@ struct QuantKind {
   // Relative error of the product for normal inputs against the product with Dequantize(): that of
   // rounding the inputs, or of sums in fp32.
   double product;
-  int64_t group;    // columns are cut in these; 1: anywhere
-  int64_t limit;    // largest code over the scale, in units of it
-  bool keeps_bits;  // Quantize() gives what the grid's Fit, Round and Pack do
+  int64_t group;     // columns are cut in these; 1: anywhere
+  double half_step;  // the largest rounding, in scales
 };
 
 const std::vector<QuantKind>& QuantKinds() {
   static const std::vector<QuantKind> kinds = {
-      {"int8 {}", 0.004, 0.010, 0.02, 1, 127, true},
-      {"int8 { rotation: CONVROT rotation_group: 16 }", 0.004, 0.010, 0.02, 16, 127, true},
-      {"int4 { group: 16 }", 0.06, 0.10, 1e-6, 16, 7, true},
-      {"int4 { group: 16 zero_point: true }", 0.04, 0.09, 1e-6, 16, 15, true},
-      {"int4 { group: 16 activations: INT8 }", 0.06, 0.10, 0.02, 16, 7, true},
-      {"int4 { group: 16 zero_point: true activations: INT8 }", 0.04, 0.09, 0.02, 16, 15, true},
-      {"int4 { group: 32 activations: SAME }", 0.07, 0.11, 0.13, 32, 7, true},
+      {"int8 {}", 0.004, 0.010, 0.02, 1, 0.51},
+      {"int8 { rotation: CONVROT rotation_group: 16 }", 0.004, 0.010, 0.02, 16, 0.51},
+      {"int8 { activations: STATIC }", 0.004, 0.010, 0.03, 1, 0.51},
+      {"int8 { activations: STATIC rotation: CONVROT rotation_group: 16 }", 0.004, 0.010, 0.03, 16,
+       0.51},
+      {"int8 { activations: FLOAT }", 0.004, 0.010, 1e-6, 1, 0.51},
+      {"int8 { activations: FLOAT rotation: CONVROT rotation_group: 16 }", 0.004, 0.010, 1e-6, 16,
+       0.51},
+      {"fp8 {}", 0.02, 0.03, 0.04, 1, 16.1},
+      {"fp8 { activations: FLOAT }", 0.02, 0.03, 1e-6, 1, 16.1},
+      // A scale may be off by a 256th: codes at the end of the range by a little more than half.
+      {"int4 { group: 16 }", 0.06, 0.10, 1e-6, 16, 0.53},
+      {"int4 { group: 16 zero_point: true }", 0.04, 0.09, 1e-6, 16, 0.53},
+      {"int4 { group: 16 activations: INT8 }", 0.06, 0.10, 0.02, 16, 0.53},
+      {"int4 { group: 16 zero_point: true activations: INT8 }", 0.04, 0.09, 0.02, 16, 0.53},
+      {"int4 { group: 32 activations: SAME }", 0.07, 0.11, 0.13, 32, 0.53},
+      // The e4m3 scale is off by up to a 16th.
+      {"int4 { codes: NVFP4 }", 0.07, 0.11, 1e-6, 16, 1.4},
+      {"int4 { codes: NVFP4 activations: SAME }", 0.07, 0.11, 0.13, 16, 1.4},
   };
   return kinds;
 }
@@ -70,9 +84,15 @@ std::unique_ptr<WeightQuantizer> MakeQuantizer(const std::string& text) {
   return *std::move(quantizer);
 }
 
+// Of normal inputs.
+const InputStatistics& NormalInputs() {
+  static const InputStatistics statistics{.range = 4.0};
+  return statistics;
+}
+
 std::unique_ptr<LinearWeight> Quantized(const WeightQuantizer& quantizer, const at::Tensor& dense,
                                         QuantizationError* error = nullptr) {
-  auto weight = quantizer.Quantize(dense, nullptr, error);
+  auto weight = quantizer.Quantize(dense, &NormalInputs(), error);
   REQUIRE_OK(weight);
   return *std::move(weight);
 }
@@ -80,7 +100,11 @@ std::unique_ptr<LinearWeight> Quantized(const WeightQuantizer& quantizer, const 
 WeightFormatRegistry QuantFormats() {
   WeightFormatRegistry formats;
   REQUIRE_OK(formats.Register("int8", Int8WeightFromState));
+  REQUIRE_OK(formats.Register("int8_static", Int8StaticFromState));
+  REQUIRE_OK(formats.Register("int8_weight_only", Int8WeightOnlyFromState));
+  REQUIRE_OK(formats.Register("fp8", Fp8WeightFromState));
   REQUIRE_OK(formats.Register("int4", Int4WeightFromState));
+  REQUIRE_OK(formats.Register("nvfp4", Nvfp4WeightFromState));
   return formats;
 }
 
@@ -90,13 +114,20 @@ WeightState TensorsOf(const LinearWeight& weight) {
   return state;
 }
 
+// LibTorch compares no fp8.
+bool SameBits(const at::Tensor& a, const at::Tensor& b) {
+  const auto bits = [](const at::Tensor& t) {
+    return t.scalar_type() == at::kFloat8_e4m3fn ? t.view(at::kByte) : t;
+  };
+  return a.dtype() == b.dtype() && at::equal(bits(a), bits(b));
+}
+
 bool SameWeights(const LinearWeight& a, const LinearWeight& b) {
   const WeightState left = TensorsOf(a), right = TensorsOf(b);
   bool same =
       left.size() == right.size() && a.format() == b.format() && a.attributes() == b.attributes();
   for (const auto& [name, tensor] : left) {
-    same = same && right.count(name) == 1 && tensor.dtype() == right.at(name).dtype() &&
-           at::equal(tensor, right.at(name));
+    same = same && right.count(name) == 1 && SameBits(tensor, right.at(name));
   }
   return same;
 }
@@ -120,7 +151,10 @@ ModelView ViewOf(std::shared_ptr<ToyModel> model) {
 std::unique_ptr<Pass> PassOf(const std::string& text) {
   LinearFormat format;
   REQUIRE(google::protobuf::TextFormat::ParseFromString(text, &format));
-  auto pass = format.has_int8() ? MakeQuantizeInt8(format.int8()) : MakeQuantizeInt4(format.int4());
+  auto pass = format.has_int8()   ? MakeQuantizeInt8(format.int8())
+              : format.has_fp8()  ? MakeQuantizeFp8(format.fp8())
+              : format.has_cast() ? MakeCast(format.cast())
+                                  : MakeQuantizeInt4(format.int4());
   REQUIRE_OK(pass);
   return *std::move(pass);
 }
@@ -191,6 +225,12 @@ TEST_CASE("a weight comes back from its state, and bad states are refused", "[fo
       const auto built = formats.Build(format, state, attributes);
       return built.status().code() == absl::StatusCode::kInvalidArgument;
     };
+    const auto twice = [](const at::Tensor& t, int64_t dim) {
+      const bool fp8 = t.scalar_type() == at::kFloat8_e4m3fn;
+      const at::Tensor bits = fp8 ? t.view(at::kByte) : t;
+      const at::Tensor more = at::cat({bits, bits, bits}, dim);
+      return fp8 ? more.view(at::kFloat8_e4m3fn) : more;
+    };
     for (const auto& [name, tensor] : good) {
       INFO(name);
       WeightState bad = good;
@@ -199,16 +239,16 @@ TEST_CASE("a weight comes back from its state, and bad states are refused", "[fo
       CHECK((name == "weight_zero" || refused(bad, weight->attributes())));
       bad[name] = at::Tensor();
       CHECK(refused(bad, weight->attributes()));
-      bad[name] = tensor.to(at::kDouble);
+      bad[name] = tensor.to(at::kFloat).to(at::kDouble);
       CHECK(refused(bad, weight->attributes()));
-      bad[name] = tensor.flatten();
+      bad[name] = tensor.unsqueeze(0);
       CHECK(refused(bad, weight->attributes()));
-      bad[name] = at::cat({tensor, tensor}, 0);
+      bad[name] = twice(tensor, 0);
       CHECK(refused(bad, weight->attributes()));
       if (name == "weight") continue;  // of another width it is another weight
-      bad[name] = at::cat({tensor, tensor, tensor}, 1);
+      bad[name] = twice(tensor, tensor.dim() - 1);
       CHECK(refused(bad, weight->attributes()));
-      bad[name] = tensor.slice(1, 0, 0);
+      bad[name] = tensor.slice(tensor.dim() - 1, 0, 0);
       CHECK(refused(bad, weight->attributes()));
     }
     WeightState more = good;
@@ -259,6 +299,7 @@ TEST_CASE("rows and whole groups of columns are cut out with their values", "[fo
     ASSERT_OK_AND_ASSIGN(const auto some_columns, weight->Select(1, columns));
     CHECK(at::allclose(some_columns->Dequantize(), matrix.index_select(1, columns), 0, 1e-6));
     CHECK(some_columns->attributes() == weight->attributes());
+    CHECK(some_columns->format() == weight->format());
     CHECK_FALSE(weight->Select(2, rows).ok());
     CHECK_FALSE(weight->Select(0, at::tensor({9}, at::kLong)).ok());
     const auto split = weight->Select(1, at::arange(8, 40));
@@ -297,13 +338,13 @@ TEST_CASE("what a format cannot hold is refused by row", "[formats]") {
     CHECK(Quantized(*quantizer, dense)->Dequantize()[2].count_nonzero().item<int64_t>() == 0);
     for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
       dense[3][17] = bad;
-      const auto refused = quantizer->Quantize(dense, nullptr);
+      const auto refused = quantizer->Quantize(dense, &NormalInputs());
       CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
       CHECK_THAT(std::string(refused.status().message()), Contains("NaN or an infinity in row 3"));
     }
     // The largest and the smallest that fp32 has: given back finite, or refused.
     for (const float size : {3.4e38f, 1e37f, 1e-37f, 1e-44f}) {
-      const auto weight = quantizer->Quantize(at::full({2, 64}, size), nullptr);
+      const auto weight = quantizer->Quantize(at::full({2, 64}, size), &NormalInputs());
       if (!weight.ok()) {
         CHECK_THAT(std::string(weight.status().message()), Contains("in row 0"));
         CHECK(size > 1e37f);
@@ -324,7 +365,7 @@ TEST_CASE("a grid's steps make what the quantizer makes", "[formats]") {
     REQUIRE(grid != nullptr);
     const at::Tensor basis = grid->ToBasis(dense);
     const int64_t group = grid->group() == 0 ? 128 : grid->group();
-    for (const double clip : {1.0, 0.8}) {
+    for (const double clip : {1.0, 0.6}) {
       INFO("clip " << clip);
       std::vector<at::Tensor> rounded, scale, zero;
       for (int64_t begin = 0; begin < 128; begin += group) {
@@ -336,16 +377,17 @@ TEST_CASE("a grid's steps make what the quantizer makes", "[formats]") {
         // Values of the grid stay, and nothing that is kept moves by more than half a step.
         CHECK(at::equal(grid->Round(part, scales), part));
         if (clip == 1) {
-          CHECK(((part - columns).abs() <= scales.scale * 0.52).all().item<bool>());
+          CHECK(((part - columns).abs() <= scales.scale * kind.half_step).all().item<bool>());
         } else {
-          CHECK(((part - columns).abs() > scales.scale * 0.52).any().item<bool>());
+          CHECK(((part - columns).abs() > scales.scale * kind.half_step).any().item<bool>());
         }
         rounded.push_back(part);
         scale.push_back(scales.scale);
         if (scales.zero.defined()) zero.push_back(scales.zero);
       }
       GroupScales all{at::cat(scale, 1), zero.empty() ? at::Tensor() : at::cat(zero, 1)};
-      ASSERT_OK_AND_ASSIGN(const auto packed, grid->Pack(at::cat(rounded, 1), all, nullptr));
+      ASSERT_OK_AND_ASSIGN(const auto packed,
+                           grid->Pack(at::cat(rounded, 1), all, &NormalInputs()));
       CHECK(at::allclose(grid->ToBasis(packed->Dequantize()), at::cat(rounded, 1), 0, 1e-6));
       if (clip == 1) CHECK(SameWeights(*packed, *Quantized(*quantizer, dense)));
     }
@@ -355,6 +397,7 @@ TEST_CASE("a grid's steps make what the quantizer makes", "[formats]") {
 TEST_CASE("a format's pass does what its plan says, and leaves the rest alone", "[formats]") {
   for (const QuantKind& kind : QuantKinds()) {
     INFO(kind.format);
+    if (MakeQuantizer(kind.format)->needs_statistics()) continue;
     const auto pass = PassOf(kind.format);
     ModelView hollow = [] {
       const nn::HollowGuard guard;
@@ -383,9 +426,85 @@ TEST_CASE("a format's pass does what its plan says, and leaves the rest alone", 
     CHECK(again.metrics == result.metrics);
     for (const auto& [name, tensor] : result.tensors) {
       INFO(name);
-      CHECK(at::equal(tensor, again.tensors.at(name)));
+      CHECK(SameBits(tensor, again.tensors.at(name)));
     }
   }
+}
+
+TEST_CASE("a static weight takes a positive, finite range, and shares inputs of equal scales",
+          "[formats]") {
+  const auto quantizer = MakeQuantizer("int8 { activations: STATIC }");
+  CHECK(quantizer->needs_statistics());
+  const at::Tensor dense = Normal({8, 64}, 18);
+  CHECK_THAT(std::string(quantizer->Quantize(dense, nullptr).status().message()),
+             Contains("recorded inputs"));
+  for (const double range : {0.0, -1.0, HUGE_VAL, std::nan("")}) {
+    const InputStatistics bad{.range = range};
+    CHECK(quantizer->Quantize(dense, &bad).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  const auto with_range = [&](double range) {
+    const InputStatistics statistics{.range = range};
+    auto weight = quantizer->Quantize(dense, &statistics);
+    REQUIRE_OK(weight);
+    return *std::move(weight);
+  };
+  const auto a = with_range(3), b = with_range(3), c = with_range(4);
+  CHECK(a->input_form()->key() == b->input_form()->key());
+  CHECK(a->input_form()->key() != c->input_form()->key());
+  CHECK(a->input_form()->key() != quantizer->Hollow(8, 64)->input_form()->key());
+  // Inputs are clamped to the range, and equal dynamic ones where that is their largest.
+  at::Tensor x = Normal({1, 64}, 19).clamp(-3, 3);
+  x[0][5] = 3;
+  CHECK(at::equal(a->Apply(x, std::nullopt),
+                  Quantized(*MakeQuantizer("int8 {}"), dense)->Apply(x, std::nullopt)));
+  x[0][7] = 30;
+  at::Tensor clamped = x.clamp(-3, 3);
+  CHECK(at::equal(a->Apply(x, std::nullopt), a->Apply(clamped, std::nullopt)));
+  x[0][7] = std::nan("");
+  CHECK(a->Apply(x, std::nullopt).isnan().all().item<bool>());
+  // Packed for the machine it gives the same bits.
+  const auto packed = a->Packed();
+  REQUIRE(packed != nullptr);
+  CHECK(at::equal(packed->Apply(clamped, std::nullopt), a->Apply(clamped, std::nullopt)));
+}
+
+TEST_CASE("cast keeps what the dtype holds, and refuses by name and row what it does not",
+          "[formats]") {
+  const std::pair<const char*, at::ScalarType> kinds[] = {{"cast { dtype: BF16 }", at::kBFloat16},
+                                                          {"cast { dtype: FP16 }", at::kHalf},
+                                                          {"cast { dtype: FP32 }", at::kFloat}};
+  for (const auto& [text, dtype] : kinds) {
+    INFO(text);
+    const auto pass = PassOf(text);
+    ModelView hollow = [] {
+      const nn::HollowGuard guard;
+      return ViewOf(std::make_shared<ToyModel>(32, 64));
+    }();
+    REQUIRE_OK(pass->Plan(hollow));
+    REQUIRE_OK(pass->ApplyPlan(hollow, nullptr));
+    ModelView real = ViewOf(WideToy(15));
+    std::map<std::string, at::Tensor> before;
+    for (const NamedTensor& named : real.Tensors()) before[named.name] = named.tensor.clone();
+    ASSERT_OK_AND_ASSIGN(const PassResult result, RunBlockPass(*pass, real));
+    CHECK(DumpModel(hollow) == DumpModel(real));
+    for (const LinearInfo& linear : real.linears()) {
+      const std::string name = linear.path + ".weight";
+      CHECK(at::equal(result.tensors.at(name),
+                      linear.sensitive ? before.at(name) : before.at(name).to(dtype)));
+    }
+  }
+  auto model = WideToy(15);
+  {
+    const at::NoGradGuard no_grad;
+    model->blocks[1]->gate->weight().State()[0].tensor[2][5] = 1e5f;
+  }
+  ModelView view = ViewOf(model);
+  const auto refused = RunBlockPass(*PassOf("cast { dtype: FP16 }"), view);
+  CHECK_THAT(std::string(refused.status().message()), Contains("toy.blocks.1.gate.weight") &&
+                                                          Contains("too large for fp16") &&
+                                                          Contains("row 2"));
+  CHECK_THAT(std::string(MakeCast({}).status().message()), Contains("dtype"));
+  CHECK(MakeQuantizer("cast { dtype: BF16 }")->Grid(32, 1) == nullptr);
 }
 
 TEST_CASE("a plan refuses layers that the group does not divide, by name", "[formats]") {
@@ -402,7 +521,12 @@ TEST_CASE("options of quantize-int4 are resolved, and bad ones refused by field"
   CHECK(static_cast<const QuantizeInt4Options&>(PassOf("int4 {}")->options()).group() == 64);
   CHECK(std::string(PassOf("int4 {}")->name()) == "quantize-int4");
   const std::pair<const char*, const char*> bad[] = {
-      {"group: 0", "group"}, {"group: -2", "group"}, {"group: 7", "group"}};
+      {"group: 0", "group"},
+      {"group: -2", "group"},
+      {"group: 7", "group"},
+      {"codes: NVFP4 group: 32", "group"},
+      {"codes: NVFP4 zero_point: true", "zero_point"},
+      {"codes: NVFP4 activations: INT8", "activations"}};
   for (const auto& [text, field] : bad) {
     INFO(text);
     QuantizeInt4Options options;
@@ -417,8 +541,20 @@ TEST_CASE("options of quantize-int4 are resolved, and bad ones refused by field"
              Contains("here.int4.linears"));
   CHECK(MakeQuantizer("int4 { group: 32 zero_point: true activations: SAME }")->name() ==
         "int4 g32 zero w4a4");
-  CHECK(MakeQuantizer("int4 { activations: SAME }")->Notes({{64, 64}}).size() == 1);
-  CHECK(MakeQuantizer("int4 { activations: INT8 }")->Notes({{64, 64}}).empty());
+  for (const char* simulated : {"int4 { activations: SAME group: 16 }", "fp8 {}",
+                                "int4 { codes: NVFP4 activations: SAME }"}) {
+    INFO(simulated);
+    ASSERT_OK_AND_ASSIGN(const PassNotes plan, PassOf(simulated)->Plan(ViewOf(WideToy(1))));
+    REQUIRE(plan.notes.size() == 1);
+    CHECK_THAT(plan.notes[0], Contains("simulated"));
+    CHECK(PassOf(simulated)->Explain(nullptr) == plan.notes);
+  }
+  for (const char* real :
+       {"int8 {}", "int4 { activations: INT8 group: 16 }", "int4 { group: 16 }"}) {
+    ASSERT_OK_AND_ASSIGN(const PassNotes plan, PassOf(real)->Plan(ViewOf(WideToy(1))));
+    CHECK(plan.notes.empty());
+    CHECK(PassOf(real)->Explain(nullptr).empty());
+  }
 }
 
 TEST_CASE("scales that int4 does not store are refused", "[formats]") {

@@ -6,6 +6,7 @@
 
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
+#include "src/quant/weight_int4.h"
 #include "tests/testing/catch.h"
 #include "wanlite/nn.h"
 
@@ -84,6 +85,32 @@ TEST_CASE("a packed int8 weight gives the same bits and stands for the same matr
                       Contains("for running only"));
   }
   CHECK(MakeHollowInt8Weight(8, 16, 0)->Packed() == nullptr);
+}
+
+TEST_CASE("a packed int4 weight gives the same bits, where kernels take its groups") {
+  for (const bool zero_point : {false, true}) {
+    const Int4Options options{
+        .group = 64, .zero_point = zero_point, .inputs = Int4Options::Inputs::kInt8};
+    ASSERT_OK_AND_ASSIGN(const auto weight, MakeInt4Weight(Random({37, 320}, 6), options));
+    const std::unique_ptr<LinearWeight> packed = weight->Packed();
+    REQUIRE(packed != nullptr);
+    CHECK(packed->attributes() == weight->attributes());
+    CHECK(packed->input_form() == weight->input_form());
+    for (const int64_t tokens : {1, 26, 100}) {
+      const at::Tensor x = Random({tokens, 320}, 8), bias = Random({37}, 7);
+      CHECK(packed->Apply(x, bias).equal(weight->Apply(x, bias)));
+    }
+    CHECK(packed->Dequantize().equal(weight->Dequantize()));
+    CHECK(packed->Packed() == nullptr);
+    CHECK(packed->Select(0, at::arange(3)).status().code() == absl::StatusCode::kUnimplemented);
+  }
+  const at::Tensor dense = Random({8, 64}, 6);
+  for (const Int4Options& options :
+       {Int4Options{.group = 16, .inputs = Int4Options::Inputs::kInt8},
+        Int4Options{.group = 64, .inputs = Int4Options::Inputs::kFloat}}) {
+    ASSERT_OK_AND_ASSIGN(const auto weight, MakeInt4Weight(dense, options));
+    CHECK(weight->Packed() == nullptr);
+  }
 }
 
 TEST_CASE("quantizing in pieces gives what quantizing at once gives") {

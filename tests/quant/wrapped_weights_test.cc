@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
 #include "src/quant/weight_int8.h"
@@ -37,8 +38,12 @@ Weight LowRank(Weight base, bool zero_b = false) {
 }
 at::Tensor Mask() { return Draw({kOut, kIn}, 13) > 0; }
 Weight Masked(Weight base) { return Get(MakeMaskedWeight(std::move(base), Mask())); }
+std::string Int8Text(int64_t group) {
+  if (group == 0) return "int8 { }";
+  return absl::StrCat("int8 { rotation: CONVROT rotation_group: ", group, " }");
+}
 Weight Fake(Weight base, int64_t group, bool learned) {
-  return Get(MakeFakeInt8Weight(std::move(base), group, learned));
+  return Get(MakeFakeQuantWeight(std::move(base), Int8Text(group), learned));
 }
 
 WeightFormatRegistry Formats() {
@@ -46,7 +51,7 @@ WeightFormatRegistry Formats() {
   REQUIRE_OK(formats.Register("int8", Int8WeightFromState));
   REQUIRE_OK(formats.Register("low_rank", LowRankWeightFromState));
   REQUIRE_OK(formats.Register("masked", MaskedWeightFromState));
-  REQUIRE_OK(formats.Register("fake_int8", FakeInt8WeightFromState));
+  REQUIRE_OK(formats.Register("fake_quant", FakeQuantWeightFromState));
   return formats;
 }
 
@@ -139,7 +144,7 @@ TEST_CASE("rows and columns of a wrapped weight keep their values") {
     CHECK(cut->in_features() == 32);
     CHECK(cut->format() == weight->format());
     // The scale that is computed of fewer columns may be another.
-    const bool computed = weight->format() == "fake_int8" &&
+    const bool computed = weight->format() == "fake_quant" &&
                           weight->attributes().find("learned") == std::string::npos;
     CHECK(at::allclose(cut->Dequantize(), matrix.index_select(1, columns), 0,
                        computed ? 0.05 : 1e-5));
@@ -365,8 +370,11 @@ TEST_CASE("wrapped weights that do not fit are refused by name") {
              Contains("adds the tensor low_rank_a, which its base of format low_rank has"));
   CHECK_THAT(error(MakeMaskedWeight(Dense(), at::ones({kOut, kIn}))),
              Contains("weight_mask must be bool [24, 64], found fp32 [24, 64]"));
-  CHECK_THAT(error(MakeFakeInt8Weight(Dense(), 8, false)), Contains("rotation_group 8"));
-  CHECK_THAT(error(MakeFakeInt8Weight(nullptr, 0, true)), Contains("needs a base"));
+  CHECK_THAT(error(MakeFakeQuantWeight(Dense(), Int8Text(8), false)),
+             Contains("format.int8.rotation_group"));
+  CHECK_THAT(error(MakeFakeQuantWeight(nullptr, "int8 { }", true)), Contains("needs a base"));
+  CHECK_THAT(error(MakeFakeQuantWeight(Dense(), "int9 { }", true)), Contains("int9"));
+  CHECK_THAT(error(MakeFakeQuantWeight(Dense(), "", true)), Contains("names no format"));
 
   const WeightFormatRegistry formats = Formats();
   for (const Kind& kind : Kinds()) {

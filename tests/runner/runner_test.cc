@@ -9,6 +9,7 @@
 #include "src/core/text_table.h"
 #include "src/evaluate/evaluate_layers.h"
 #include "src/model/wan/sampler.h"
+#include "src/ops/cpu/cpu_isa.h"
 #include "src/runner/generate_settings.h"
 #include "src/runner/hollow_model.h"
 #include "tests/testing/catch.h"
@@ -265,6 +266,23 @@ TEST_CASE("bf16 stays near fp32 and keeps the VAE in fp32") {
   ASSERT_OK_AND_ASSIGN(const auto video, OpenTiny(*env)->Forward("vae.decode", latents));
   ASSERT_OK_AND_ASSIGN(const auto same, OpenTiny(*env, bf16)->Forward("vae.decode", latents));
   CHECK(at::equal(video.at("sample"), same.at("sample")));
+}
+
+TEST_CASE("bf16 on a CPU without bf16 arithmetic is warned of") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  GenerateRequest request;
+  request.prompt = "a digit";
+  request.decode = false;
+  RunnerOptions options;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult full, OpenTiny(*env, options)->Generate(request));
+  CHECK(full.warnings.empty());
+  options.dtype = at::kBFloat16;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult half, OpenTiny(*env, options)->Generate(request));
+  REQUIRE(half.warnings.size() == (ops::CpuMultipliesBf16() ? 0 : 1));
+  if (!half.warnings.empty()) {
+    CHECK(absl::StrContains(half.warnings[0], "no bf16 arithmetic"));
+  }
 }
 
 TEST_CASE("A cancelled run stops with Cancelled") {

@@ -136,7 +136,8 @@ TEST_CASE("a model that was trained under fake quantization is the int8 model, t
   for (const bool learned : {false, true}) {
     const auto model = MakeToyModel(2);
     WrapHidden(*model, [&](std::unique_ptr<LinearWeight> base) {
-      return MakeFakeInt8Weight(std::move(base), 4, learned);
+      return MakeFakeQuantWeight(std::move(base), "int8 { rotation: CONVROT rotation_group: 4 }",
+                                 learned);
     });
     const auto [first, last] = TrainToy(model);
     INFO(first << " -> " << last);
@@ -153,7 +154,8 @@ TEST_CASE("a model that was trained under fake quantization is the int8 model, t
 TEST_CASE("scales that learn their step are trained at a rate of their own, without decay") {
   const auto model = MakeToyModel(2);
   WrapHidden(*model, [](std::unique_ptr<LinearWeight> base) {
-    return MakeFakeInt8Weight(std::move(base), 4, /*learned=*/true);
+    return MakeFakeQuantWeight(std::move(base), "int8 { rotation: CONVROT rotation_group: 4 }",
+                               /*learned=*/true);
   });
   std::vector<Component> components{testing::ToyComponent(model)};
   ASSERT_OK_AND_ASSIGN(const ModelView view, ModelView::Create(std::move(components)));

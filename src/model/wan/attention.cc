@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/model/wan/rope.h"
+#include "src/ops/ops.h"
 
 namespace wanlite::wan {
 
@@ -15,6 +16,12 @@ RmsNorm::RmsNorm(int64_t channels, double eps, at::ScalarType dtype) : eps_(eps)
 
 at::Tensor RmsNorm::forward(const at::Tensor& x) const {
   return at::rms_norm(x, weight_.sizes(), weight_.to(x.scalar_type()), eps_);
+}
+
+at::Tensor RmsNorm::ForwardRotary(const at::Tensor& x, const at::Tensor& rotary) const {
+  const at::Tensor weight = weight_.to(at::kFloat);
+  return rotary.defined() ? ops::RmsNormRotary(x, weight, rotary, eps_)
+                          : ops::RmsNorm(x, weight, eps_, x.scalar_type());
 }
 
 Attention::Attention(const AttentionOptions& options) : head_dim_(options.head_dim) {
@@ -36,11 +43,23 @@ Attention::Attention(const AttentionOptions& options) : head_dim_(options.head_d
   }
 }
 
+bool Attention::RunsOwnKernels(const at::Tensor& q) const {
+  return q_->weight().input_form() != nullptr && q.is_cpu() && q.scalar_type() == at::kFloat &&
+         !at::GradMode::is_enabled() && ops::AttentionFits(head_dim_);
+}
+
 at::Tensor Attention::forward(const Activation& x, const Activation& context,
                               const at::Tensor& rotary) const {
   at::Tensor q = q_->forward(x);
   at::Tensor k = k_->forward(context);
   at::Tensor v = v_->forward(context);
+  if (RunsOwnKernels(q) && (norm_q_ != nullptr || !rotary.defined())) {
+    if (norm_q_ != nullptr) {
+      q = norm_q_->ForwardRotary(q, rotary);
+      k = norm_k_->ForwardRotary(k, rotary);
+    }
+    return o_->forward(ops::Attention(q, k, v, head_dim_));
+  }
   // The norm comes before the split: its statistic spans all heads.
   if (norm_q_ != nullptr) {
     q = norm_q_->forward(q);

@@ -21,6 +21,9 @@ class RmsNorm : public torch::nn::Module {
   // x: [..., channels].
   at::Tensor forward(const at::Tensor& x) const;
   at::Tensor& weight() { return weight_; }
+  // By the library's own kernel, and turned by `rotary` (see Attention) where that is defined. CPU,
+  // without gradients.
+  at::Tensor ForwardRotary(const at::Tensor& x, const at::Tensor& rotary) const;
 
  private:
   at::Tensor weight_;
@@ -60,6 +63,10 @@ class Attention : public torch::nn::Module {
   void Describe(TopologyBuilder& topology, absl::string_view path, TokenStream key_stream) const;
 
  private:
+  // Whether the library's own kernels run what lies between the linear layers: where those are
+  // quantized, so that it is no longer LibTorch's arithmetic anyway.
+  bool RunsOwnKernels(const at::Tensor& q) const;
+
   int64_t head_dim_;
   std::shared_ptr<nn::Linear> q_, k_, v_, o_;
   std::shared_ptr<RmsNorm> norm_q_, norm_k_;  // null without qk_norm

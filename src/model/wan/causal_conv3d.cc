@@ -8,6 +8,17 @@
 
 namespace wanlite::wan {
 
+at::Tensor Conv3d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  at::IntArrayRef stride, at::IntArrayRef padding) {
+  const bool direct = x.is_cpu() && x.scalar_type() == at::kFloat &&
+                      weight.scalar_type() == at::kFloat && !at::GradMode::is_enabled() &&
+                      x.numel() > 0 && at::globalContext().hasMKLDNN() &&
+                      at::globalContext().userEnabledMkldnn();
+  if (!direct) return at::conv3d(x, weight, bias, stride, padding);
+  return at::mkldnn_convolution(x.contiguous(), weight.contiguous(), bias, padding, stride,
+                                /*dilation=*/{1, 1, 1}, /*groups=*/1);
+}
+
 CausalConv3d::CausalConv3d(int64_t in_channels, int64_t out_channels, std::array<int64_t, 3> kernel,
                            int64_t time_stride)
     : time_stride_(time_stride) {
@@ -18,8 +29,8 @@ CausalConv3d::CausalConv3d(int64_t in_channels, int64_t out_channels, std::array
 
 at::Tensor CausalConv3d::Convolve(const at::Tensor& x) const {
   // Padding in space is left to the convolution, which needs no copy for it.
-  return at::conv3d(x, weight_, bias_, /*stride=*/{time_stride_, 1, 1},
-                    /*padding=*/{0, weight_.size(3) / 2, weight_.size(4) / 2});
+  return Conv3d(x, weight_, bias_, /*stride=*/{time_stride_, 1, 1},
+                /*padding=*/{0, weight_.size(3) / 2, weight_.size(4) / 2});
 }
 
 at::Tensor CausalConv3d::forward(const at::Tensor& x, FrameCache* cache) const {

@@ -37,6 +37,12 @@ class FrameCache {
   int64_t chunks_ = 0;
 };
 
+// 3-D convolution. x: [B, in, T, H, W]; weight: [out, in, kt, kh, kw]; bias: [out]. LibTorch gives
+// small ones in fp32 to a matrix product over copies of its input (below 20,480 rows of an image,
+// counted over channels and frames); without gradients oneDNN's direct convolution takes those too.
+at::Tensor Conv3d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  at::IntArrayRef stride, at::IntArrayRef padding);
+
 // 3-D convolution, causal in time: output frame t sees input frames t-kernel_t+1..t, zeros before
 // the first one. "Same" zero padding in space. Parameters weight [out, in, kt, kh, kw] and bias
 // [out].

@@ -200,8 +200,7 @@ void Dit::Embed(Values& values) const {
   values["time"] = block_time.to(at::kFloat).view({batch, steps, 6, -1});
   values["head_time"] = time.to(at::kFloat).view({batch, steps, 1, -1});
 
-  const at::Tensor context = text_embedding_->first()->forward(text.to(compute));
-  values["context"] = text_embedding_->AfterGelu(context);
+  values["context"] = text_embedding_->WithGelu(text.to(compute));
 
   at::Tensor x = EmbedPatches(hidden_states.to(compute));
   if (official) x = x.to(at::kFloat);

@@ -3,6 +3,9 @@
 
 #include "src/model/wan/dit_block.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "src/core/libtorch.h"
 #include "src/model/norm_for.h"
 
@@ -16,6 +19,56 @@ TwoLinears::TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType d
 at::Tensor TwoLinears::AfterGelu(const at::Tensor& y) const {
   return second_->forward(
       GeluFor({second_.get()}, {y, /*gate=*/{}}, [&] { return at::gelu(y, "tanh"); }));
+}
+
+namespace {
+
+// Values between the two layers of a feed-forward at a time: 16 MiB in fp32.
+constexpr int64_t kHiddenValues = int64_t{4} << 20;
+
+// Whether the layer reads nothing but tokens that are quantized each by itself, so that some of
+// them give their part of the result.
+bool ReadsTokens(const nn::Linear& linear) {
+  return linear.weight().input_form() != nullptr && !linear.weight().reads_dense_input() &&
+         !linear.tapped();
+}
+// The codes of some tokens lie together, and so do their scales.
+bool CanBeCut(const QuantizedInput& input) {
+  return input.values.dim() >= 2 && input.scale.defined() &&
+         input.scale.dim() == input.values.dim() &&
+         input.scale.sizes().slice(0, input.scale.dim() - 1) ==
+             input.values.sizes().slice(0, input.values.dim() - 1);
+}
+
+}  // namespace
+
+at::Tensor TwoLinears::WithGelu(const Activation& x) const {
+  const int64_t tokens_at_once =
+      std::max<int64_t>(64, kHiddenValues / std::max<int64_t>(1, first_->out_features()) / 16 * 16);
+  if (at::GradMode::is_enabled() || !ReadsTokens(*first_) || !ReadsTokens(*second_)) {
+    return AfterGelu(first_->forward(x));
+  }
+  const InputForm& form = *first_->weight().input_form();
+  const QuantizedInput input = x.In(form);
+  if (!CanBeCut(input) || input.values.size(-2) <= tokens_at_once) {
+    return AfterGelu(first_->forward(x));
+  }
+  at::Tensor result;
+  const int64_t tokens = input.values.size(-2);
+  for (int64_t begin = 0; begin < tokens; begin += tokens_at_once) {
+    const int64_t end = std::min(tokens, begin + tokens_at_once);
+    const Activation part(form,
+                          {input.values.slice(-2, begin, end), input.scale.slice(-2, begin, end)},
+                          x.dtype(), [&] { return x.dense().slice(-2, begin, end); });
+    const at::Tensor y = AfterGelu(first_->forward(part));
+    if (!result.defined()) {
+      std::vector<int64_t> shape = y.sizes().vec();
+      shape[shape.size() - 2] = tokens;
+      result = at::empty(shape, y.options());
+    }
+    result.slice(-2, begin, end).copy_(y);
+  }
+  return result;
 }
 
 namespace {
@@ -80,8 +133,7 @@ at::Tensor DitBlock::forward(const at::Tensor& residual, const at::Tensor& conte
 
   x = x + cross_attn_->forward(CrossInput(x, compute), context, /*rotary=*/{});
 
-  y = ffn_->first()->forward(modulated({ffn_->first().get()}, e[3], e[4]));
-  y = ffn_->AfterGelu(y);
+  y = ffn_->WithGelu(modulated({ffn_->first().get()}, e[3], e[4]));
   return at::addcmul(x.to(at::kFloat), y.to(at::kFloat), e[5]).to(stream);
 }
 

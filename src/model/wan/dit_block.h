@@ -21,10 +21,12 @@ class TwoLinears : public torch::nn::Module {
   TwoLinears(int64_t in, int64_t hidden, int64_t out, at::ScalarType dtype);
   const std::shared_ptr<nn::Linear>& first() const { return first_; }
   const std::shared_ptr<nn::Linear>& second() const { return second_; }
-  // The second of GELU of y, which is what the first gave.
-  at::Tensor AfterGelu(const at::Tensor& y) const;
+  // second(gelu(first(x))). Where tokens are quantized each by itself, some at a time, to the same
+  // bits: what lies between the layers stays in the cache.
+  at::Tensor WithGelu(const Activation& x) const;
 
  private:
+  at::Tensor AfterGelu(const at::Tensor& y) const;
   std::shared_ptr<nn::Linear> first_, second_;
 };
 

@@ -24,7 +24,7 @@ std::shared_ptr<Module> AddNode(Module& parent, const std::string& name) {
 // convolution, frames need not be folded into the batch, which would copy x twice.
 at::Tensor FrameConv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      int64_t stride, int64_t padding) {
-  return at::conv3d(x, weight.unsqueeze(2), bias, {1, stride, stride}, {0, padding, padding});
+  return Conv3d(x, weight.unsqueeze(2), bias, {1, stride, stride}, {0, padding, padding});
 }
 
 }  // namespace

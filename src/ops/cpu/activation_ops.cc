@@ -14,7 +14,8 @@
 #include "src/core/libtorch.h"
 #include "src/ops/check_args.h"
 #include "src/ops/cpu/int8_kernels.h"
-#include "src/ops/cpu/rows.h"
+#include "src/ops/cpu/quantize_row.h"
+#include "src/ops/cpu/row_io.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
@@ -226,6 +227,27 @@ std::tuple<at::Tensor, at::Tensor> RmsNormQuantizeCpu(const at::Tensor& x, const
                      [&](RowTaker take) { RmsNormRows(op, x, weight, eps, dtype, take); });
 }
 
+at::Tensor RmsNormRotaryCpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rotary,
+                            double eps) {
+  const char* op = "rms_norm_rotary";
+  CheckFloating(op, x);
+  TORCH_CHECK(x.dim() == 3 && rotary.dim() == 2 && rotary.scalar_type() == at::kComplexFloat &&
+                  rotary.size(0) == x.size(1) && rotary.size(1) >= 1 &&
+                  x.size(2) % (2 * rotary.size(1)) == 0 && rotary.is_cpu(),
+              "wanlite::", op, ": x is ", x.sizes(), ", the table of rotations ",
+              rotary.scalar_type(), " ", rotary.sizes());
+  const Int8Kernels& kernels = Int8KernelsFor(ActiveCpuIsa());
+  const at::Tensor table = at::view_as_real(rotary.contiguous());
+  const float* data = table.const_data_ptr<float>();
+  const int64_t n = x.size(2), tokens = x.size(1), dim = 2 * rotary.size(1);
+  return AsTensor(x, x.scalar_type(), [&](RowTaker take) {
+    RmsNormRows(op, x, weight, eps, x.scalar_type(), [&](int64_t row, float* values) {
+      kernels.rotary(values, n, data + row % tokens * dim, dim);
+      take(row, values);
+    });
+  });
+}
+
 at::Tensor GeluCpu(const at::Tensor& x, const std::optional<at::Tensor>& gate) {
   CheckFloating("gelu", x);
   return AsTensor(x, x.scalar_type(), [&](RowTaker take) { GeluRows("gelu", x, gate, take); });
@@ -266,6 +288,7 @@ TORCH_LIBRARY_IMPL(wanlite, CPU, m) {
   m.impl("layer_norm_quantize", &LayerNormQuantizeCpu);
   m.impl("rms_norm", &RmsNormCpu);
   m.impl("rms_norm_quantize", &RmsNormQuantizeCpu);
+  m.impl("rms_norm_rotary", &RmsNormRotaryCpu);
   m.impl("gelu", &GeluCpu);
   m.impl("gelu_quantize", &GeluQuantizeCpu);
   m.impl("hadamard_rotate", &HadamardRotateCpu);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "src/ops/fp8_math.h"
 #include "src/ops/int4_math.h"
 
 namespace wanlite::ops {
@@ -15,8 +16,9 @@ namespace {
 #pragma GCC pop_options
 }  // namespace
 
-const CodeKernels kCodeKernelsAvx2 = {Unpack4,      Subtract, Expand, AddScaled,
-                                      MaxMagnitude, Extremes, Pack4};
+const CodeKernels kCodeKernelsAvx2 = {Unpack4,      Subtract,   Expand,       AddScaled,
+                                      MaxMagnitude, Extremes,   Pack4,        DecodeE4m3,
+                                      EncodeE4m3,   UnpackE2m1, QuantizeNvfp4};
 
 }  // namespace wanlite::ops
 #endif

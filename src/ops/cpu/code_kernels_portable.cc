@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "src/ops/fp8_math.h"
 #include "src/ops/int4_math.h"
 
 namespace wanlite::ops {
@@ -11,8 +12,9 @@ namespace {
 #include "src/ops/cpu/code_loops.h"
 }  // namespace
 
-const CodeKernels kCodeKernelsPortable = {Unpack4,      Subtract, Expand, AddScaled,
-                                          MaxMagnitude, Extremes, Pack4};
+const CodeKernels kCodeKernelsPortable = {Unpack4,      Subtract,   Expand,       AddScaled,
+                                          MaxMagnitude, Extremes,   Pack4,        DecodeE4m3,
+                                          EncodeE4m3,   UnpackE2m1, QuantizeNvfp4};
 
 #if !defined(__x86_64__)
 const CodeKernels& CodeKernelsFor(CpuIsa) { return kCodeKernelsPortable; }

@@ -50,7 +50,8 @@ bool CpuIsaSupported(CpuIsa isa) {
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vnni");
     case CpuIsa::kAvx2:
-      return __builtin_cpu_supports("avx2");
+      // Every CPU with AVX2 but one of VIA has FMA.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case CpuIsa::kPortable:
       break;
   }
@@ -61,6 +62,15 @@ bool CpuIsaSupported(CpuIsa isa) {
 CpuIsa ActiveCpuIsa() {
   static const CpuIsa isa = Choose();
   return isa;
+}
+
+bool CpuMultipliesBf16() {
+#if defined(__x86_64__)
+  // Every CPU with AMX has the instructions of AVX-512 too.
+  return ActiveCpuIsa() == CpuIsa::kAvx512Vnni && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
 }
 
 }  // namespace wanlite::ops

@@ -21,6 +21,9 @@ bool CpuIsaSupported(CpuIsa isa);
 // Decided once per process. Throws c10::Error when the variable names an unknown or unsupported
 // one.
 CpuIsa ActiveCpuIsa();
+// Whether this machine multiplies bf16 in hardware, as far as WANLITE_CPU_ISA lets it. Without,
+// LibTorch's products in bf16 take several times as long as in fp32.
+bool CpuMultipliesBf16();
 
 }  // namespace wanlite::ops
 

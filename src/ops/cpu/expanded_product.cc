@@ -12,8 +12,11 @@
 namespace wanlite::ops {
 namespace {
 
-// Rows that stay in a core's own cache between being expanded and being multiplied.
-constexpr int64_t kExpandedFloats = int64_t{1} << 18;
+// Floats expanded at a time. For few tokens, what stays in a core's own cache until it is
+// multiplied; for many, as wide a product as runs at full speed.
+constexpr int64_t kFewTokens = 64;
+constexpr int64_t kFewTokensFloats = int64_t{1} << 18;
+constexpr int64_t kManyTokensFloats = int64_t{1} << 22;
 
 void ExpandInto(int64_t begin, int64_t end, int64_t k, RowExpander expand, float* out) {
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k));
@@ -29,7 +32,8 @@ at::Tensor ExpandedProduct(const at::Tensor& x, int64_t n, RowExpander expand,
   const int64_t k = x.size(-1);
   const at::Tensor tokens = x.to(at::kFloat).reshape({-1, k});
   const at::Tensor y = at::empty({tokens.size(0), n}, tokens.options());
-  const int64_t rows = std::min(n, std::max<int64_t>(16, kExpandedFloats / k));
+  const int64_t floats = tokens.size(0) <= kFewTokens ? kFewTokensFloats : kManyTokensFloats;
+  const int64_t rows = std::min(n, std::max<int64_t>(16, floats / k));
   const at::Tensor panel = at::empty({rows, k}, tokens.options());
   for (int64_t begin = 0; begin < n; begin += rows) {
     const int64_t end = std::min(n, begin + rows);

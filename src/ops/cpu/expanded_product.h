@@ -18,7 +18,7 @@ namespace wanlite::ops {
 using RowExpander = c10::function_ref<void(int64_t row, float* out)>;
 
 // x M^T + bias for M [n, k], summed in fp32. x: floating [..., k]; result: [..., n] in x's dtype.
-// Temporary memory: 1 MiB of rows, 16 of them at least, and x and the result in fp32.
+// Temporary memory: 1 MiB of rows, 16 MiB for more than 64 tokens, and x and the result in fp32.
 at::Tensor ExpandedProduct(const at::Tensor& x, int64_t n, RowExpander expand,
                            const std::optional<at::Tensor>& bias);
 

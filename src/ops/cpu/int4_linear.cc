@@ -15,7 +15,7 @@
 #include "src/ops/cpu/code_kernels.h"
 #include "src/ops/cpu/expanded_product.h"
 #include "src/ops/cpu/group_gemm.h"
-#include "src/ops/cpu/rows.h"
+#include "src/ops/cpu/row_io.h"
 #include "src/ops/int4_math.h"
 #include "src/ops/ops.h"
 
@@ -65,9 +65,7 @@ class Int4Rows {
     if (static_cast<int64_t>(values.size()) < k_) values.resize(k_);
     if (static_cast<int64_t>(scales.size()) < groups_) scales.resize(groups_);
     Read(row, values.data(), scales.data());
-    for (int64_t g = 0; g < groups_; ++g) {
-      kernels_.expand(values.data() + g * group_, group_, scales[g], out + g * group_);
-    }
+    kernels_.expand(values.data(), k_, group_, scales.data(), out);
   }
 
  private:
@@ -130,6 +128,11 @@ at::Tensor W4A8GemmCpu(const at::Tensor& q, const at::Tensor& scale, const at::T
                        const at::Tensor& weight_scale, const std::optional<at::Tensor>& zero,
                        const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
   CheckW4A8GemmArgs(q, scale, weight, weight_scale, zero, bias, dtype);
+  const int64_t group = q.size(-1) / weight_scale.size(1);
+  if (W4A8Packs(q.size(-1), group)) {
+    return W4A8GemmPacked(q, scale, W4A8Pack(weight, weight_scale, zero), weight.size(0), group,
+                          bias, dtype);
+  }
   const Int4Rows rows(weight, weight_scale, zero);
   const int64_t k = rows.k();
   const at::Tensor tokens = q.contiguous();

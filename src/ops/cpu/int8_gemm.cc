@@ -6,38 +6,12 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
+#include "src/ops/cpu/aligned_buffer.h"
 #include "src/ops/cpu/int8_kernels.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
-namespace {
-
-// Packed tokens that one panel is swept over before the next panel is packed: they stay in the
-// cache shared by the cores, while every panel passes through a core's own.
-constexpr int64_t kTokenBlockBytes = int64_t{4} << 20;
-// Strips from which on it pays to widen a panel before them.
-constexpr int64_t kStripsToWiden = 4;
-
-struct FreeDeleter {
-  void operator()(uint8_t* pointer) const { std::free(pointer); }
-};
-using AlignedBuffer = std::unique_ptr<uint8_t[], FreeDeleter>;
-
-AlignedBuffer NewBuffer(int64_t bytes) {
-  const size_t rounded = (static_cast<size_t>(std::max<int64_t>(bytes, 1)) + 63) / 64 * 64;
-  AlignedBuffer buffer(static_cast<uint8_t*>(std::aligned_alloc(64, rounded)));
-  TORCH_CHECK(buffer != nullptr, "wanlite::int8_linear: no memory for ", rounded,
-              " bytes of packed activations");
-  return buffer;
-}
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 int64_t PackedInt8Bytes(CpuIsa isa, int64_t n, int64_t k) {
   const Int8Kernels& kernels = Int8KernelsFor(isa);
   return CeilDiv(n, kernels.tile_columns) * static_cast<int64_t>(kernels.panel_bytes(k));
@@ -67,9 +41,9 @@ void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_toke
   const int64_t strip_bytes = std::max<int64_t>(64, static_cast<int64_t>(kernels.strip_bytes(k)));
   const int64_t strips = CeilDiv(m, rows);
 
-  const AlignedBuffer packed = NewBuffer(strips * strip_bytes);
+  const AlignedBuffer packed = NewAlignedBuffer(strips * strip_bytes);
   at::parallel_for(0, strips, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer tokens = NewBuffer(rows * k);
+    const AlignedBuffer tokens = NewAlignedBuffer(rows * k);
     int8_t* token = reinterpret_cast<int8_t*>(tokens.get());
     for (int64_t strip = begin; strip < end; ++strip) {
       const int64_t first = strip * rows;
@@ -84,34 +58,43 @@ void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_toke
   const int64_t panels = CeilDiv(n, columns);
   const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
   const bool widens = kernels.wide_bytes != nullptr && strips >= kStripsToWiden;
-  at::parallel_for(0, blocks * panels, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer own = NewBuffer(b.packed == nullptr ? panel_bytes : 0);
-    const AlignedBuffer wide = NewBuffer(widens ? static_cast<int64_t>(kernels.wide_bytes(k)) : 0);
+  const int64_t wide_bytes = widens ? static_cast<int64_t>(kernels.wide_bytes(k)) : 0;
+  const int64_t group = std::clamp<int64_t>(
+      kPanelGroupBytes / std::max<int64_t>(1, std::max(panel_bytes, wide_bytes)), 1, panels);
+  const int64_t groups = CeilDiv(panels, group);
+  at::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) {
+    const AlignedBuffer own = NewAlignedBuffer(b.packed == nullptr ? group * panel_bytes : 0);
+    const AlignedBuffer wide = NewAlignedBuffer(group * wide_bytes);
     alignas(64) int32_t sums[kMaxTileRows * kMaxTileColumns];
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t first_strip = item / panels * block_strips;
+      const int64_t first_strip = item / groups * block_strips;
       const int64_t last_strip = std::min(strips, first_strip + block_strips);
-      const int64_t index = item % panels;
-      const int64_t first_column = index * columns;
-      const int64_t used_columns = std::min(columns, n - first_column);
-      const uint8_t* panel = own.get();
-      if (b.packed != nullptr) {
-        panel = b.packed + index * panel_bytes;
-      } else {
-        kernels.pack_panel(b.rows + first_column * k, k, used_columns, k, own.get());
+      const int64_t first_panel = item % groups * group;
+      const int64_t used_panels = std::min(group, panels - first_panel);
+      const uint8_t* of_group =
+          b.packed != nullptr ? b.packed + first_panel * panel_bytes : own.get();
+      for (int64_t i = 0; i < used_panels; ++i) {
+        const int64_t column = (first_panel + i) * columns;
+        if (b.packed == nullptr) {
+          kernels.pack_panel(b.rows + column * k, k, std::min(columns, n - column), k,
+                             own.get() + i * panel_bytes);
+        }
+        if (widens) kernels.widen(of_group + i * panel_bytes, k, wide.get() + i * wide_bytes);
       }
-      if (widens) kernels.widen(panel, k, wide.get());
       for (int64_t strip = first_strip; strip < last_strip; ++strip) {
         const int64_t first_row = strip * rows;
         const int64_t used_rows = std::min(rows, m - first_row);
         const uint8_t* tokens = packed.get() + strip * strip_bytes;
-        if (widens) {
-          kernels.multiply_wide(tokens, used_rows, wide.get(), k, sums);
-        } else {
-          kernels.multiply(tokens, used_rows, panel, k, sums);
-        }
-        for (int64_t r = 0; r < used_rows; ++r) {
-          consume(first_row + r, first_column, used_columns, sums + r * columns);
+        for (int64_t i = 0; i < used_panels; ++i) {
+          if (widens) {
+            kernels.multiply_wide(tokens, used_rows, wide.get() + i * wide_bytes, k, sums);
+          } else {
+            kernels.multiply(tokens, used_rows, of_group + i * panel_bytes, k, sums);
+          }
+          const int64_t column = (first_panel + i) * columns;
+          for (int64_t r = 0; r < used_rows; ++r) {
+            consume(first_row + r, column, std::min(columns, n - column), sums + r * columns);
+          }
         }
       }
     }

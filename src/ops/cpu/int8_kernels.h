@@ -55,6 +55,8 @@ struct Int8Kernels {
   void (*layer_norm)(float* x, int64_t n, float eps, const float* weight, const float* bias);
   // x = x / sqrt(mean(x^2) + eps) * weight in place; n >= 1.
   void (*rms_norm)(float* x, int64_t n, float eps, const float* weight);
+  // Pairs of x as complex numbers times those of a head's table in place; dim divides n.
+  void (*rotary)(float* x, int64_t n, const float* table, int64_t dim);
   // x = Gelu(x) in place.
   void (*gelu)(float* x, int64_t n);
 };

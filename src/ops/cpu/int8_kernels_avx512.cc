@@ -151,6 +151,7 @@ void LayerNorm(float* x, int64_t n, float eps, const float* weight, const float*
 void RmsNorm(float* x, int64_t n, float eps, const float* weight) {
   RmsNormLoop(x, n, eps, weight);
 }
+void Rotary(float* x, int64_t n, const float* table, int64_t dim) { RotaryLoop(x, n, table, dim); }
 void Gelu(float* x, int64_t n) { GeluLoop(x, n); }
 
 #pragma GCC pop_options
@@ -173,6 +174,7 @@ const Int8Kernels kInt8KernelsAvx512Vnni = {
     .rotate = Rotate,
     .layer_norm = LayerNorm,
     .rms_norm = RmsNorm,
+    .rotary = Rotary,
     .gelu = Gelu,
 };
 

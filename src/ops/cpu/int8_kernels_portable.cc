@@ -63,6 +63,7 @@ void LayerNorm(float* x, int64_t n, float eps, const float* weight, const float*
 void RmsNorm(float* x, int64_t n, float eps, const float* weight) {
   RmsNormLoop(x, n, eps, weight);
 }
+void Rotary(float* x, int64_t n, const float* table, int64_t dim) { RotaryLoop(x, n, table, dim); }
 void Gelu(float* x, int64_t n) { GeluLoop(x, n); }
 
 }  // namespace
@@ -84,6 +85,7 @@ const Int8Kernels kInt8KernelsPortable = {
     .rotate = Rotate,
     .layer_norm = LayerNorm,
     .rms_norm = RmsNorm,
+    .rotary = Rotary,
     .gelu = Gelu,
 };
 

@@ -14,7 +14,8 @@
 #include "src/ops/check_args.h"
 #include "src/ops/cpu/int8_gemm.h"
 #include "src/ops/cpu/int8_kernels.h"
-#include "src/ops/cpu/rows.h"
+#include "src/ops/cpu/quantize_row.h"
+#include "src/ops/cpu/row_io.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {

@@ -103,6 +103,19 @@ WANLITE_HOST_DEVICE void RmsNormLoop(float* __restrict__ x, int64_t n, float eps
   for (int64_t i = 0; i < n; ++i) x[i] = x[i] * scale * weight[i];
 }
 
+// Pairs of x as complex numbers times those of the table, of `dim` floats, over and over.
+WANLITE_HOST_DEVICE void RotaryLoop(float* __restrict__ x, int64_t n,
+                                    const float* __restrict__ table, int64_t dim) {
+  for (int64_t head = 0; head < n; head += dim) {
+    float* __restrict__ p = x + head;
+    for (int64_t i = 0; i < dim; i += 2) {
+      const float real = p[i] * table[i] - p[i + 1] * table[i + 1];
+      p[i + 1] = p[i] * table[i + 1] + p[i + 1] * table[i];
+      p[i] = real;
+    }
+  }
+}
+
 WANLITE_HOST_DEVICE void GeluLoop(float* __restrict__ x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = GeluTanh(x[i]);
 }

@@ -75,6 +75,30 @@ int64_t CountParameters(const torch::nn::Module& module) {
   return count;
 }
 
+TEST_CASE("a convolution without gradients is LibTorch's up to rounding, small or large") {
+  const auto random = [](at::IntArrayRef shape, uint64_t seed) {
+    return at::randn(shape, at::detail::createCPUGenerator(seed), at::dtype(at::kFloat));
+  };
+  for (const auto& [channels, size] : {std::pair<int64_t, int64_t>{3, 5}, {8, 16}, {40, 33}}) {
+    for (const std::vector<int64_t>& stride :
+         {std::vector<int64_t>{1, 1, 1}, {2, 1, 1}, {1, 2, 2}}) {
+      const at::Tensor x = random({2, channels, 5, size, size + 1}, 1);
+      const at::Tensor weight = random({7, channels, 3, 3, 3}, 2), bias = random({7}, 3);
+      const at::Tensor expected = at::conv3d(x.to(at::kDouble), weight.to(at::kDouble),
+                                             bias.to(at::kDouble), stride, {0, 1, 1});
+      const at::Tensor with_gradients = Conv3d(x, weight, bias, stride, {0, 1, 1});
+      const at::NoGradGuard no_grad;
+      const at::Tensor strided = x.transpose(3, 4).contiguous().transpose(3, 4);
+      for (const at::Tensor& y :
+           {Conv3d(x, weight, bias, stride, {0, 1, 1}),
+            Conv3d(strided, weight, bias, stride, {0, 1, 1}), with_gradients}) {
+        CHECK(y.sizes() == expected.sizes());
+        CHECK((y - expected).norm().item<double>() < 1e-5 * expected.norm().item<double>());
+      }
+    }
+  }
+}
+
 TEST_CASE("Vae: parameter names and shapes are those of diffusers for every config") {
   const nlohmann::json golden_file = Golden();
   REQUIRE(golden_file["cases"].size() == 5);

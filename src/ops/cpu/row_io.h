@@ -1,23 +1,21 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Rows of tensors of any floating dtype as fp32 and back, for the CPU operators.
-#ifndef WANLITE_SRC_OPS_CPU_ROWS_H_
-#define WANLITE_SRC_OPS_CPU_ROWS_H_
+// Rows of tensors of any floating dtype as fp32, and back.
+#ifndef WANLITE_SRC_OPS_CPU_ROW_IO_H_
+#define WANLITE_SRC_OPS_CPU_ROW_IO_H_
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "src/core/libtorch.h"
-#include "src/ops/cpu/int8_kernels.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
 
-// Rows of a contiguous tensor [rows, n] as fp32.
 template <typename T>
-void ReadRow(const T* row, int64_t n, float* out) {
+inline void ReadRow(const T* row, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(row[i]);
 }
 
@@ -35,23 +33,6 @@ inline void WriteRow(const float* row, int64_t n, at::Half* out) {
 }
 inline void WriteRow(const float* row, int64_t n, float* out) { std::copy_n(row, n, out); }
 
-// Rotates the row in place and quantizes it into `q`. Returns its scale.
-inline float QuantizeValues(const Int8Kernels& kernels, int64_t n, int64_t rotation_group,
-                            float* values, int8_t* q) {
-  if (rotation_group != 0) kernels.rotate(values, n, rotation_group);
-  const float scale = Int8Scale(kernels.max_magnitude(values, n));
-  kernels.quantize(values, n, Int8Divisor(scale), q);
-  return scale;
-}
-
-// The same of a row of any dtype, which is widened into `values`.
-template <typename T>
-float QuantizeToken(const Int8Kernels& kernels, const T* row, int64_t n, int64_t rotation_group,
-                    float* values, int8_t* q) {
-  ReadRow(row, n, values);
-  return QuantizeValues(kernels, n, rotation_group, values, q);
-}
-
 // A row-sized buffer of each thread, kept between calls.
 inline float* ThreadRow(int64_t n) {
   thread_local std::vector<float> row;
@@ -59,6 +40,7 @@ inline float* ThreadRow(int64_t n) {
   return row.data();
 }
 
+// Calls function(T{}) for the C++ type of a dtype that CheckFloating() takes.
 template <typename Function>
 void DispatchFloating(at::ScalarType dtype, Function function) {
   switch (dtype) {
@@ -77,4 +59,4 @@ inline int64_t RowsOf(const at::Tensor& x) {
 
 }  // namespace wanlite::ops
 
-#endif  // WANLITE_SRC_OPS_CPU_ROWS_H_
+#endif  // WANLITE_SRC_OPS_CPU_ROW_IO_H_

@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: 2026 The wanlite authors
+// SPDX-License-Identifier: Apache-2.0
+#include "src/quant/make_weight.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "src/core/libtorch.h"
+#include "src/model/tensor_text.h"
+
+namespace wanlite {
+namespace {
+
+// Weights that are compared with what they were at a time.
+constexpr int64_t kMeasuredWeights = int64_t{1} << 18;
+
+}  // namespace
+
+absl::Status CheckDense(absl::string_view what, const at::Tensor& dense) {
+  if (dense.defined() && dense.dim() == 2 && dense.is_floating_point() && dense.is_cpu()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is made from a floating-point CPU matrix [out, in], not from ",
+                   dense.defined() ? TensorText(dense) : "nothing"));
+}
+
+absl::Status CheckRows(absl::string_view what, const at::Tensor& dense, const at::Tensor& rows_ok) {
+  const at::Tensor bad = rows_ok.logical_not();
+  if (!bad.any().item<bool>()) return absl::OkStatus();
+  const int64_t row = bad.to(at::kInt).argmax().item<int64_t>();
+  const at::Tensor values = dense.detach().select(0, row).to(at::kFloat);
+  return absl::InvalidArgumentError(
+      absl::StrCat("the weight ", TensorText(dense), " holds ",
+                   values.isfinite().all().item<bool>()
+                       ? absl::StrCat(values.abs().max().item<float>(), ", too large for ", what)
+                       : "a NaN or an infinity",
+                   " in row ", row));
+}
+
+QuantizationError MeasureError(const at::Tensor& dense,
+                               absl::FunctionRef<at::Tensor(int64_t begin, int64_t end)> rounded) {
+  QuantizationError sums;
+  const int64_t rows = dense.size(0);
+  const int64_t chunk =
+      std::max<int64_t>(1, kMeasuredWeights / std::max<int64_t>(1, dense.size(1)));
+  const auto sum_of_squares = [](const at::Tensor& t) {
+    const at::Tensor flat = t.flatten();
+    return at::dot(flat, flat).item<double>();
+  };
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t end = std::min(rows, begin + chunk);
+    const at::Tensor values = dense.detach().slice(0, begin, end).to(at::kFloat);
+    sums.squared_weight += sum_of_squares(values);
+    sums.squared_error += sum_of_squares(values - rounded(begin, end));
+  }
+  return sums;
+}
+
+absl::Status CheckTensors(absl::string_view what, const WeightState& state,
+                          std::initializer_list<const char*> required,
+                          std::initializer_list<const char*> optional) {
+  for (const char* name : required) {
+    const auto found = state.find(name);
+    if (found == state.end() || !found->second.defined()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, " needs the tensor ", name, ", which is missing"));
+    }
+  }
+  for (const auto& [name, tensor] : state) {
+    const auto is = [&name = name](const char* known) { return name == known; };
+    if (std::any_of(required.begin(), required.end(), is)) continue;
+    if (!std::any_of(optional.begin(), optional.end(), is)) {
+      return absl::InvalidArgumentError(absl::StrCat(what, " has no tensor ", name));
+    }
+    if (!tensor.defined()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the tensor ", name, " of ", what, " holds nothing"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace wanlite

@@ -22,7 +22,7 @@ namespace wanlite {
 namespace {
 
 // Pieces small enough to be hashed from cache before they go to the disk.
-constexpr size_t kChunkBytes = size_t{4} << 20;
+constexpr size_t kChunkBytes = size_t{512} << 10;
 
 // `text` as a JSON string; InvalidArgument when it is not UTF-8.
 absl::StatusOr<std::string> JsonString(const std::string& text) {

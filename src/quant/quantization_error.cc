@@ -4,40 +4,73 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "src/core/libtorch.h"
-#include "src/ops/cpu/row_io.h"
+#include "src/ops/cpu/rows.h"
 
 namespace wanlite {
 namespace {
 
-// Lanes of fp32 that compile to vector code, emptied before they lose digits.
-constexpr int64_t kLanes = 16;
+// Sums in fp32, emptied into fp64 before they lose digits. As arrays, compilers keep them in
+// memory.
+constexpr int64_t kLanes = 8;
+using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
 constexpr int64_t kPiece = 256;
+
+// Nothing here contracts or reorders, so every instruction set gives the same bits.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define WANLITE_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WANLITE_WIDE
+#endif
 
 struct Squares {
   double weight = 0, error = 0;
 };
 
-Squares SquaresOf(const float* wanted, const float* kept, int64_t n) {
+// bf16 as its bits.
+WANLITE_WIDE void Widen(const uint16_t* row, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = std::bit_cast<float>(static_cast<uint32_t>(row[i]) << 16);
+  }
+}
+
+WANLITE_WIDE void Expand(const int8_t* codes, float scale, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) * scale;
+}
+
+void ReadWanted(const at::BFloat16* row, int64_t n, float* out) {
+  Widen(reinterpret_cast<const uint16_t*>(row), n, out);
+}
+void ReadWanted(const at::Half* row, int64_t n, float* out) { ops::ReadRow(row, n, out); }
+void ReadWanted(const float* row, int64_t n, float* out) { std::copy_n(row, n, out); }
+
+WANLITE_WIDE Squares SquaresOf(const float* wanted, const float* kept, int64_t n) {
   Squares sums;
   int64_t begin = 0;
   for (; begin + kPiece <= n; begin += kPiece) {
-    float weight[kLanes] = {}, error[kLanes] = {};
-    for (int64_t i = 0; i < kPiece; i += kLanes) {
-      const float* w = wanted + begin + i;
-      const float* k = kept + begin + i;
-      for (int64_t j = 0; j < kLanes; ++j) {
-        const float difference = w[j] - k[j];
-        weight[j] += w[j] * w[j];
-        error[j] += difference * difference;
-      }
+    Lanes weight0 = {}, weight1 = {}, error0 = {}, error1 = {};
+    for (int64_t i = begin; i < begin + kPiece; i += 2 * kLanes) {
+      Lanes w0, w1, k0, k1;
+      std::memcpy(&w0, wanted + i, sizeof(w0));
+      std::memcpy(&w1, wanted + i + kLanes, sizeof(w1));
+      std::memcpy(&k0, kept + i, sizeof(k0));
+      std::memcpy(&k1, kept + i + kLanes, sizeof(k1));
+      const Lanes d0 = w0 - k0, d1 = w1 - k1;
+      weight0 += w0 * w0;
+      weight1 += w1 * w1;
+      error0 += d0 * d0;
+      error1 += d1 * d1;
     }
     for (int64_t j = 0; j < kLanes; ++j) {
-      sums.weight += static_cast<double>(weight[j]);
-      sums.error += static_cast<double>(error[j]);
+      sums.weight += static_cast<double>(weight0[j]) + static_cast<double>(weight1[j]);
+      sums.error += static_cast<double>(error0[j]) + static_cast<double>(error1[j]);
     }
   }
   const bool overflow = !std::isfinite(sums.weight) || !std::isfinite(sums.error);
@@ -67,7 +100,7 @@ void AddErrors(const at::Tensor& wanted, absl::FunctionRef<void(int64_t row, flo
     at::parallel_for(0, rows.size(0), 16, [&](int64_t begin, int64_t end) {
       std::vector<float> row(static_cast<size_t>(2 * n));
       for (int64_t i = begin; i < end; ++i) {
-        ops::ReadRow(data + i * n, n, row.data());
+        ReadWanted(data + i * n, n, row.data());
         kept(i, row.data() + n);
         of_row[static_cast<size_t>(i)] = SquaresOf(row.data(), row.data() + n, n);
       }
@@ -86,12 +119,7 @@ void AddErrors(const at::Tensor& wanted, const at::Tensor& codes, const at::Tens
   const float* row_scale = dense_scale.const_data_ptr<float>();
   const int64_t n = codes.size(1);
   AddErrors(
-      wanted,
-      [&](int64_t row, float* out) {
-        for (int64_t i = 0; i < n; ++i) {
-          out[i] = static_cast<float>(code[row * n + i]) * row_scale[row];
-        }
-      },
+      wanted, [&](int64_t row, float* out) { Expand(code + row * n, row_scale[row], n, out); },
       sums);
 }
 

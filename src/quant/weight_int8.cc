@@ -278,15 +278,22 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
     at::NoGradGuard no_grad;
     const int64_t rows = dense.size(0);
     const int64_t columns = dense.size(1);
-    const at::Tensor weight = at::empty({rows, columns}, at::dtype(at::kChar));
-    const at::Tensor weight_scale = at::empty({rows, 1}, at::dtype(at::kFloat));
     QuantizationError sums;
     // Rotating back, a radix-4 step first adds four values, then at most doubles each.
     const float largest_scale =
         std::numeric_limits<float>::max() /
         (ops::kInt8Limit *
          (rotation_group == 0 ? 1.001f : 2.001f * std::sqrt(static_cast<float>(rotation_group))));
-    const int64_t chunk = std::max<int64_t>(1, kChunkWeights / std::max<int64_t>(1, columns));
+    // What has to be copied is so a few rows at a time, the rest is read where it is.
+    const bool in_place = rotation_group == 0 && dense.scalar_type() != at::kDouble;
+    const int64_t chunk = in_place
+                              ? std::max<int64_t>(1, rows)
+                              : std::max<int64_t>(1, kChunkWeights / std::max<int64_t>(1, columns));
+    at::Tensor weight, weight_scale;
+    if (rows == 0 || chunk < rows) {
+      weight = at::empty({rows, columns}, at::dtype(at::kChar));
+      weight_scale = at::empty({rows, 1}, at::dtype(at::kFloat));
+    }
     for (int64_t begin = 0; begin < rows; begin += chunk) {
       const int64_t end = std::min(rows, begin + chunk);
       at::Tensor part = dense.slice(0, begin, end).detach();
@@ -307,8 +314,13 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
                              : "a NaN or an infinity",
                          " in row ", begin + row));
       }
-      weight.slice(0, begin, end).copy_(q);
-      weight_scale.slice(0, begin, end).copy_(scale);
+      if (weight.defined()) {
+        weight.slice(0, begin, end).copy_(q);
+        weight_scale.slice(0, begin, end).copy_(scale);
+      } else {
+        weight = q;
+        weight_scale = scale;
+      }
       if (error != nullptr) {
         // In the rotated basis, where squares are the same.
         AddErrors(part, q, scale, sums);

@@ -12,6 +12,7 @@
 #include "src/core/libtorch.h"
 #include "src/model/wan/dit_block.h"
 #include "src/model/wan/rope.h"
+#include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
 
 namespace wanlite::bench {
@@ -103,7 +104,7 @@ class SeparateWeight : public LinearWeight {
   std::unique_ptr<LinearWeight> base_;
 };
 
-enum class Format { kDense, kInt8, kInt8ConvRot, kInt8Separate, kInt8ConvRotSeparate };
+enum class Format { kDense, kInt8, kInt8ConvRot, kInt8Separate, kInt8ConvRotSeparate, kW4A8 };
 
 // The largest group of ConvRot that the width allows; 0 for none.
 int64_t RotationGroup(int64_t width) {
@@ -124,7 +125,14 @@ std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, a
     if (linear == nullptr) continue;
     const bool rotated = format == Format::kInt8ConvRot || format == Format::kInt8ConvRotSeparate;
     const int64_t group = rotated ? RotationGroup(linear->in_features()) : 0;
-    auto weight = ValueOrExit(MakeInt8Weight(linear->weight().Dequantize(), group))->Packed();
+    const at::Tensor dense = linear->weight().Dequantize();
+    if (format == Format::kW4A8) {
+      const Int4Options options{.group = linear->in_features() % 64 == 0 ? 64 : 32,
+                                .inputs = Int4Options::Inputs::kInt8};
+      linear->SetWeight(ValueOrExit(MakeInt4Weight(dense, options))->Packed());
+      continue;
+    }
+    auto weight = ValueOrExit(MakeInt8Weight(dense, group))->Packed();
     if (format == Format::kInt8Separate || format == Format::kInt8ConvRotSeparate) {
       weight = std::make_unique<SeparateWeight>(std::move(weight));
     }
@@ -188,6 +196,7 @@ void AddShape(const Shape& shape) {
   add("wanlite_int8_convrot", at::kFloat, Format::kInt8ConvRot, int8);
   add("wanlite_int8_separate", at::kFloat, Format::kInt8Separate, int8);
   add("wanlite_int8_convrot_separate", at::kFloat, Format::kInt8ConvRotSeparate, int8);
+  add("wanlite_w4a8_g64", at::kFloat, Format::kW4A8, int8);
   add("wanlite_int8_bf16", at::kBFloat16, Format::kInt8, int8_bf16);
 }
 

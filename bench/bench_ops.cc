@@ -76,24 +76,26 @@ void AddFormat(const std::string& group, const std::string& variant, const Linea
   });
 }
 
+at::Tensor CallBoxed(const char* op, std::vector<c10::IValue> stack) {
+  c10::Dispatcher::singleton().findSchemaOrThrow(op, "").callBoxed(stack);
+  return stack.front().toTensor();
+}
+
 // LibTorch's fp32 product with the weight laid out for oneDNN beforehand.
 void AddPrepacked(const std::string& group, const LinearCasePtr& linear, double ops) {
-  const auto pack = c10::Dispatcher::singleton()
-                        .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
-                        .typed<at::Tensor(const at::Tensor&, std::optional<int64_t>)>();
-  const auto apply =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
-                            c10::string_view, c10::List<std::optional<at::Scalar>>,
-                            std::optional<c10::string_view>)>();
-  const auto packed =
-      MakeLazy<at::Tensor>([=] { return pack.call((**linear).weight, (**linear).x.size(0)); });
+  const auto packed = MakeLazy<at::Tensor>([=] {
+    const at::NoGradGuard no_grad;
+    return CallBoxed("mkldnn::_reorder_linear_weight", {(*linear)->weight, (*linear)->x.size(0)});
+  });
   Add(group, "LibTorch_fp32_prepacked", [=](benchmark::State& state) {
     const LinearCase& c = **linear;
     const at::Tensor& weight = **packed;
     const at::NoGradGuard no_grad;
-    Time(state, [&] { return apply.call(c.x, weight, c.bias, "none", {}, ""); });
+    const c10::impl::GenericList scalars(c10::OptionalType::create(c10::NumberType::get()));
+    Time(state, [&] {
+      return CallBoxed("mkldnn::_linear_pointwise",
+                       {c.x, weight, c.bias, std::string("none"), scalars, std::string()});
+    });
     SetWork(state, {.fp32_op = ops});
   });
 }

@@ -26,6 +26,11 @@ import results
 NAMES = ("ops", "block", "step", "vae", "io")
 
 
+# What changes the speed and is set outside: threads, and instruction sets to do without.
+SETTINGS = ("OMP_NUM_THREADS", "WANLITE_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS",
+            "ONEDNN_MAX_CPU_ISA")
+
+
 def git(root, *args):
     done = subprocess.run(["git", "-C", root, *args], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -164,8 +169,7 @@ def main():
             return 1
         with open(raw, encoding="utf-8") as file:
             value = json.load(file)
-    threads = os.environ.get("OMP_NUM_THREADS")
-    words = [f"OMP_NUM_THREADS={threads}"] if threads else []
+    words = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
     words += ["./dev", "bench", args.name]
     words += ["--clock", args.clock] if args.clock != "wall" else []
     words += ["--quick"] if args.quick else []

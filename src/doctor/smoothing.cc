@@ -51,8 +51,20 @@ Smoothing::Smoothing(ModelView& original, const ModelView& compressed, const Com
         found.blocks.push_back(block);
       }
     };
-    for (const ScaledTensor& source : scaling.sources) add(source.path);
-    for (const std::string& reader : scaling.readers) add(reader);
+    // An original that is quantized itself is taken as it is.
+    bool dense = true;
+    const auto check = [&](const std::string& path) {
+      if (original.FindLinear(path) != nullptr) dense &= DenseWeightOf(original, path).ok();
+    };
+    for (const ScaledTensor& source : scaling.sources) {
+      add(source.path);
+      check(source.path);
+    }
+    for (const std::string& reader : scaling.readers) {
+      add(reader);
+      check(reader);
+    }
+    if (!dense) continue;
     found.scaling = std::move(scaling);
     found_.push_back(std::move(found));
   }
@@ -119,14 +131,26 @@ void Smoothing::Look(Found& found, const std::string& block) {
 
 void Smoothing::Decide(Found& found) {
   if (!found.by_sources.defined() || !found.by_readers.defined()) return;
-  const at::Tensor& s = found.by_sources;
-  const at::Tensor sound = s.isfinite().logical_and(s > 0);
-  const at::Tensor divisors = at::where(sound, s, at::ones_like(s));
-  // What divides the sources must multiply the readers: else it is a fault of one of them.
-  const at::Tensor apart = (found.by_readers / divisors).log().abs();
-  const double agree = (apart < kSame).to(at::kDouble).mean().item<double>();
-  const double most = divisors.log().abs().max().item<double>();
-  if (agree >= 0.9 && most > kNoSmoothing) found.divisors = divisors;
+  const at::Tensor sound = found.by_sources.isfinite()
+                               .logical_and(found.by_sources > 0)
+                               .logical_and(found.by_readers.isfinite())
+                               .logical_and(found.by_readers > 0);
+  if (sound.to(at::kDouble).mean().item<double>() < 0.9) return;
+  const auto logs = [&](const at::Tensor& factors) {
+    return at::where(sound, factors, at::ones_like(factors)).log();
+  };
+  at::Tensor sources = logs(found.by_sources);
+  const at::Tensor readers = logs(found.by_readers);
+  // What divides the sources must multiply the readers, but for one factor for all, which is a
+  // fault of one side: of that which is further from doing nothing.
+  const at::Tensor apart = readers - sources;
+  const double factor = apart.median().item<double>();
+  const double agree = ((apart - factor).abs() < kSame).to(at::kDouble).mean().item<double>();
+  if (std::abs(readers.median().item<double>()) < std::abs(sources.median().item<double>())) {
+    sources = sources + factor;
+  }
+  if (agree < 0.9 || sources.abs().max().item<double>() < kNoSmoothing) return;
+  found.divisors = sources.exp();
 }
 
 void Smoothing::Read(const std::string& block) {
@@ -136,15 +160,22 @@ void Smoothing::Read(const std::string& block) {
 }
 
 absl::Status Smoothing::Apply(const std::string& block) {
-  for (Found& found : found_) {
-    if (std::find(found.blocks.begin(), found.blocks.end(), block) == found.blocks.end()) continue;
-    if (found.blocks.size() == 1) {
-      found.by_sources = found.by_readers = {};
-      Look(found, block);
+  // Those of several blocks first: the others are then read off what these leave.
+  for (const bool alone : {false, true}) {
+    for (Found& found : found_) {
+      if ((found.blocks.size() == 1) != alone ||
+          std::find(found.blocks.begin(), found.blocks.end(), block) == found.blocks.end()) {
+        continue;
+      }
+      if (alone) {
+        found.by_sources = at::Tensor();
+        found.by_readers = at::Tensor();
+        Look(found, block);
+      }
+      if (!found.divisors.defined()) Decide(found);
+      if (!found.divisors.defined()) continue;
+      WANLITE_RETURN_IF_ERROR(ScaleInput(original_, found.scaling, found.divisors, block));
     }
-    if (!found.divisors.defined()) Decide(found);
-    if (!found.divisors.defined()) continue;
-    WANLITE_RETURN_IF_ERROR(ScaleInput(original_, found.scaling, found.divisors, block));
   }
   return absl::OkStatus();
 }

@@ -65,9 +65,6 @@ class RowRounder {
     result.scales = {at::cat(scale, 1), zero.empty() ? at::Tensor() : at::cat(zero, 1)};
     result.weight_error.squared_error += SumOfSquares(errors_);
     result.weight_error.squared_weight += SumOfSquares(rows);
-    // L is the factor with its columns scaled back.
-    result.output_error.squared_weight +=
-        SumOfSquares(moments_.factor().t().mm(weight_).mul_(moments_.diagonal().unsqueeze(1)));
   }
 
  private:
@@ -84,7 +81,7 @@ class RowRounder {
       const int64_t place = features_ - 1 - k;  // in the order of rounding
       if (!static_scales_ && place % group_ == 0) {
         scales_[static_cast<size_t>(place / group_)] =
-            grid_.Fit(now.slice(0, i + 1 - group_, i + 1).t());
+            grid_.Fit(Ahead(now, inside, begin, i + 1 - group_, i + 1).t());
       }
       const at::Tensor column = now.select(0, i);
       const at::Tensor rounded =
@@ -96,8 +93,23 @@ class RowRounder {
       at::sub_out(error, weight_.select(0, k), rounded);
       if (i > 0) now.slice(0, 0, i).addr_(inside.select(0, i).slice(0, 0, i), error);
     }
-    residual.mul_(moments_.diagonal().slice(0, begin, end).unsqueeze(1));
-    output_error.squared_error += SumOfSquares(residual);
+    // L is the factor with its columns scaled back, and nothing above its diagonal.
+    const at::Tensor diagonal = moments_.diagonal().slice(0, begin, end).unsqueeze(1);
+    output_error.squared_error += SumOfSquares(residual.mul_(diagonal));
+    output_error.squared_weight += SumOfSquares(
+        factor.slice(0, begin).slice(1, begin, end).t().mm(weight_.slice(0, begin)).mul_(diagonal));
+  }
+
+  // What the columns [from, to) of a block will be when they are reached, if none of them is
+  // rounded badly: `now` holds what the errors before them ask of each, but a column that follows
+  // what is asked of it has an error of its own, which the next ones answer.
+  at::Tensor Ahead(const at::Tensor& now, const at::Tensor& inside, int64_t begin, int64_t from,
+                   int64_t to) const {
+    const at::Tensor weight = weight_.slice(0, begin + from, begin + to);
+    const at::Tensor among = inside.slice(0, from, to).slice(1, from, to);
+    return weight + at::linalg_solve_triangular(among.t(), now.slice(0, from, to) - weight,
+                                                /*upper=*/true, /*left=*/true,
+                                                /*unitriangular=*/true);
   }
 
   const MomentFactor& moments_;
@@ -179,8 +191,9 @@ absl::StatusOr<GptqResult> GptqRound(const at::Tensor& weight, const MomentFacto
 
 int64_t GptqScratchBytes(int64_t out, int64_t in) {
   const int64_t chunk = std::min(kChunkRows, out) * in;
-  // The moments and their factor; the matrix in the basis, rounded and packed; five chunks.
-  return 4 * (2 * in * in + 3 * out * in + 5 * chunk);
+  // The moments and their factor; then the factor, the matrix in the basis, rounded and packed, and
+  // chunks of it.
+  return 4 * std::max(2 * in * in, in * in + 3 * out * in + 5 * chunk);
 }
 
 }  // namespace wanlite

@@ -48,6 +48,7 @@ class Int8Grid : public WeightGrid {
   // The rotation is its own inverse.
   at::Tensor FromBasis(const at::Tensor& rows) const override { return ToBasis(rows); }
   at::Tensor RoundInput(const at::Tensor& inputs) const override {
+    if (activations_ == QuantizeInt8Options::FLOAT) return ToBasis(inputs.to(at::kFloat));
     const auto [q, scale] = ops::QuantizePerToken(inputs, rotation_group_);
     return q.to(at::kFloat).mul_(scale);
   }

@@ -97,6 +97,7 @@ class LowRankQuantizer : public WeightQuantizer {
       const std::vector<std::pair<int64_t, int64_t>>& shapes) const override {
     return format_->Notes(shapes);
   }
+  std::string simulation() const override { return format_->simulation(); }
 
  private:
   // fp32 [in]

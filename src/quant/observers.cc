@@ -92,7 +92,8 @@ void MagnitudeHistogram::Add(const at::Tensor& values, double weight) {
 }
 
 double MagnitudeHistogram::Percentile(double percent) const {
-  const double wanted = percent / 100 * total_;
+  // Not above a rank by the rounding of the product.
+  const double wanted = percent / 100 * total_ * (1 - 1e-12);
   double sum = 0;
   if (keeps_) {
     std::vector<std::pair<float, double>> sorted = kept_;
@@ -139,7 +140,7 @@ double MagnitudeHistogram::LeastSquares(int64_t levels) const {
 }
 
 double MagnitudeHistogram::LeastDivergence(int64_t levels) const {
-  constexpr size_t kMerged = 4096, kEach = static_cast<size_t>(kBins) / kMerged;
+  constexpr size_t kMerged = 2048, kEach = static_cast<size_t>(kBins) / kMerged;
   std::vector<double> bins(kMerged);
   size_t used = 0;
   for (size_t i = 0; i < bins_.size(); ++i) {

@@ -43,7 +43,7 @@ class MagnitudeHistogram {
   double LeastSquares(int64_t levels) const;
   // The range whose histogram of levels + 1 steps is nearest to the true one, in Kullback-Leibler
   // divergence, as TensorRT does it (Migacz, "8-bit inference with TensorRT", GTC 2017): bins are
-  // merged to 4096, of which candidates take the first levels + 1 or more; what is clipped counts
+  // merged to 2048, of which candidates take the first levels + 1 or more; what is clipped counts
   // in the last one.
   double LeastDivergence(int64_t levels) const;
 

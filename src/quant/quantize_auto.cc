@@ -354,6 +354,8 @@ class QuantizeAuto : public BlockPass {
       WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
       path = JoinPath(scratch, "scan.json");
     }
+    WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<QuantizeScanLock> lock,
+                             QuantizeScanLock::Take(*context.env, path));
     QuantizeScan scan = wanted;
     absl::StatusOr<QuantizeScan> known = ReadQuantizeScan(*context.env, path);
     if (known.ok()) {

@@ -143,6 +143,24 @@ absl::Status QuantizeScan::CheckSame(const QuantizeScan& wanted, absl::string_vi
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<QuantizeScanLock>> QuantizeScanLock::Take(Env& env,
+                                                                         const std::string& path) {
+  WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(path)));
+  const std::string file = path + ".lock";
+  absl::StatusOr<std::unique_ptr<FileLock>> lock = env.Lock(file);
+  if (!lock.ok()) return Annotate(lock.status(), "another run works on these scores");
+  std::unique_ptr<QuantizeScanLock> taken(new QuantizeScanLock(env, file, *std::move(lock)));
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(Dirname(path)));
+  for (const std::string& name : names) {
+    if (!IsTemporaryName(name, Basename(path))) continue;
+    WANLITE_RETURN_IF_ERROR(env.RemoveFile(JoinPath(Dirname(path), name)));
+  }
+  return taken;
+}
+
+// What stays after a kill is locked and removed by the next run.
+QuantizeScanLock::~QuantizeScanLock() { env_.RemoveFile(file_).IgnoreError(); }
+
 absl::Status WriteQuantizeScan(Env& env, const std::string& path, const QuantizeScan& scan) {
   Json json{{"format_version", kScanFormatVersion},
             {"samples", scan.samples},

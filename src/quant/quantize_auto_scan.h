@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,6 +48,22 @@ struct QuantizeScan {
   // FailedPrecondition, beginning with `what`, unless it is of these samples, and of the same
   // weights and passes where it knows a component of `wanted`.
   absl::Status CheckSame(const QuantizeScan& wanted, absl::string_view what) const;
+};
+
+// While it lives the scan is one run's. Its file goes with it.
+class QuantizeScanLock {
+ public:
+  // Unavailable while another run holds it. Makes the folders above the scan, and removes what a
+  // killed run left beside it.
+  static absl::StatusOr<std::unique_ptr<QuantizeScanLock>> Take(Env& env, const std::string& path);
+  ~QuantizeScanLock();
+
+ private:
+  QuantizeScanLock(Env& env, std::string file, std::unique_ptr<FileLock> lock)
+      : env_(env), file_(std::move(file)), lock_(std::move(lock)) {}
+  Env& env_;
+  const std::string file_;
+  const std::unique_ptr<FileLock> lock_;
 };
 
 // Published atomically; folders above the file are made. The same scan gives the same bytes.

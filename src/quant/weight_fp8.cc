@@ -137,6 +137,11 @@ class Fp8Grid : public WeightGrid {
  public:
   explicit Fp8Grid(bool quantized_inputs) : quantized_inputs_(quantized_inputs) {}
   int64_t group() const override { return 0; }
+  at::Tensor RoundInput(const at::Tensor& inputs) const override {
+    if (!quantized_inputs_) return inputs.to(at::kFloat);
+    const auto [q, scale] = ops::QuantizeFp8(inputs);
+    return Fp8Matrix(q, scale);
+  }
   GroupScales Fit(const at::Tensor& columns, double clip) const override {
     return Nearest({columns.abs().amax(1, /*keepdim=*/true).mul_(clip).div_(ops::kE4m3Limit), {}});
   }

@@ -161,6 +161,16 @@ class Nvfp4Weight : public LinearWeight {
   bool quantized_inputs_;
 };
 
+// fp32 [n, features] of packed codes [n, features / 2].
+at::Tensor CodeValues(const at::Tensor& packed) {
+  const at::Tensor values =
+      at::tensor({0., 0.5, 1., 1.5, 2., 3., 4., 6., -0., -0.5, -1., -1.5, -2., -3., -4., -6.})
+          .to(at::kFloat);
+  const at::Tensor codes = packed.to(at::kInt);
+  return values.index({at::stack({codes.bitwise_and(15), codes.bitwise_right_shift(4)}, -1)})
+      .flatten(-2);
+}
+
 // Scales are the products weight_scale * weight_scale_2.
 class Nvfp4Grid : public WeightGrid {
  public:
@@ -168,6 +178,16 @@ class Nvfp4Grid : public WeightGrid {
       : scale_2_(ops::Nvfp4Scale2(ops::MagnitudeBits(static_cast<float>(largest)))),
         quantized_inputs_(quantized_inputs) {}
   int64_t group() const override { return ops::kNvfp4Group; }
+  at::Tensor RoundInput(const at::Tensor& inputs) const override {
+    if (!quantized_inputs_) return inputs.to(at::kFloat);
+    const auto [q, scale] = ops::QuantizeNvfp4(inputs);
+    return CodeValues(q)
+        .reshape({inputs.size(0), -1, ops::kNvfp4Group})
+        .mul_(scale.unsqueeze(-1))
+        .flatten(1);
+  }
+  // They are e4m3 under a scale of the matrix that the grid began with.
+  bool free_scales() const override { return false; }
 
   GroupScales Fit(const at::Tensor& columns, double clip) const override {
     return Nearest({columns.abs().amax(1, /*keepdim=*/true).mul_(clip).div_(ops::kE2m1Limit), {}});
@@ -242,6 +262,7 @@ class Nvfp4Quantizer : public WeightQuantizer {
     return MakeNvfp4Weight(dense, quantized_inputs_, error);
   }
   std::unique_ptr<WeightGrid> Grid(int64_t, double largest) const override {
+    if (largest < 0) return nullptr;
     return std::make_unique<Nvfp4Grid>(largest, quantized_inputs_);
   }
   std::string simulation() const override {

@@ -97,8 +97,8 @@ class WeightQuantizer {
       const at::Tensor& dense, const InputStatistics* statistics,
       QuantizationError* error = nullptr) const = 0;
   // Null where the format is none. largest: the largest magnitude of the matrix, which formats with
-  // a scale for all of it (NVFP4) start from.
-  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest = 0) const {
+  // a scale for all of it (NVFP4) start from; below 0: not known, and such formats have no grid.
+  virtual std::unique_ptr<WeightGrid> Grid(int64_t in_features, double largest = -1) const {
     return nullptr;
   }
   // What of its arithmetic the CPU only simulates, without the speed that the format stands for; ""

@@ -61,7 +61,8 @@ TEST_CASE("a model of each weight format comes back from a checkpoint, and runs 
     model->Randomize(4);
     for (const auto& block : model->blocks) {
       for (nn::Linear* linear : {block->up.get(), block->gate.get(), block->down.get()}) {
-        const InputStatistics statistics{.range = 3.0};
+        InputStatistics statistics;
+        statistics.range = 3;
         ASSERT_OK_AND_ASSIGN(auto weight,
                              quantizer->Quantize(*linear->weight().dense(), &statistics));
         linear->SetWeight(std::move(weight));

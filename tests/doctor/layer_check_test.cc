@@ -237,7 +237,9 @@ TEST_CASE("tensors that are no matrix: equal, changed, broken") {
 TEST_CASE("a keeper of inputs keeps rows from all over, and the largest of every channel") {
   InputKeeper keeper(4);
   const at::Tensor x = at::arange(24, at::kFloat).reshape({1, 12, 2});
-  keeper.OnInput({"m.up"}, x);
+  LinearInfo linear;
+  linear.path = "m.up";
+  keeper.OnInput(linear, x);
   const SeenInput& seen = keeper.seen.at("m.up");
   CHECK(at::equal(seen.rows.select(1, 0), at::tensor({0.0f, 6.0f, 12.0f, 18.0f})));
   CHECK(at::equal(seen.channel_max, at::tensor({22.0f, 23.0f})));

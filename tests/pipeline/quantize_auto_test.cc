@@ -228,6 +228,7 @@ TEST_CASE("a scan of another model, other samples or other passes is refused, no
     CHECK(status.code() == StatusCode::kFailedPrecondition);
     CHECK(absl::StrContains(status.message(), said));
     CHECK(*env->ReadFile("/scan.json") == scan);
+    CHECK_FALSE(env->FileExists("/scan.json.lock"));
   };
   WriteTrajectory(*env, "/others", /*seed=*/9);
   refused(Choose(*env, options, "/b", "/others").status(),

@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/gptq.h"
 
+#include <google/protobuf/text_format.h>
+
 #include <chrono>
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/core/libtorch.h"
@@ -175,6 +179,31 @@ TEST_CASE("GPTQ's errors are those of its result, and its bits are the same agai
   CHECK(at::equal(result.scales.scale, again.scales.scale));
 }
 
+TEST_CASE("GPTQ serves every format that has a grid") {
+  const std::string text =
+      GENERATE(as<std::string>(), "int8 { }", "int8 { rotation: CONVROT rotation_group: 64 }",
+               "int4 { group: 32 }", "int4 { group: 64 zero_point: true }", "int4 { codes: NVFP4 }",
+               "fp8 { }");
+  CAPTURE(text);
+  LinearFormat format;
+  REQUIRE(google::protobuf::TextFormat::ParseFromString(text, &format));
+  ASSERT_OK_AND_ASSIGN(const auto quantizer, MakeWeightQuantizer(format, "format"));
+  const at::Tensor weight = Matrix(64, 256), seen = Inputs(2000, 256, 1);
+  const auto grid = quantizer->Grid(256, weight.abs().max().item<double>());
+  REQUIRE(grid != nullptr);
+  const GptqResult result = Rounded(grid->ToBasis(weight), MomentOf(grid->ToBasis(seen)), *grid);
+  ASSERT_OK_AND_ASSIGN(const auto packed,
+                       grid->Pack(result.rounded, result.scales, /*statistics=*/nullptr));
+  // What is stored is what was rounded.
+  CHECK(at::allclose(grid->ToBasis(packed->Dequantize()), result.rounded, 1e-4, 1e-5));
+  ASSERT_OK_AND_ASSIGN(const auto rounded, quantizer->Quantize(weight, /*statistics=*/nullptr));
+  const at::Tensor unseen = Inputs(500, 256, 2);
+  const double by_gptq = OutputError(weight, packed->Dequantize(), unseen);
+  const double by_rounding = OutputError(weight, rounded->Dequantize(), unseen);
+  INFO("gptq " << by_gptq << ", rounded " << by_rounding);
+  CHECK(by_gptq < 0.7 * by_rounding);
+}
+
 TEST_CASE("moments of nothing but zeros, of infinities and of no positive matrix are refused") {
   const auto refused = [](const at::Tensor& moment, const char* said) {
     const absl::Status status = MomentFactor::Make(moment.clone(), {}).status();
@@ -229,6 +258,37 @@ TEST_CASE("GPTQ against a loop over columns", "[.speed]") {
     });
     WARN(n << " x " << n << ": " << blocked << " s in blocks, " << loop << " s column by column");
     CHECK(blocked < loop);
+  }
+}
+
+// What the widest layers of a 14B model take.
+TEST_CASE("GPTQ at the sizes of a large model", "[.large]") {
+  for (const auto& [out, in] : {std::pair<int64_t, int64_t>{5120, 5120}, {5120, 13824}}) {
+    // Rows of two samples, so that the moments are no diagonal.
+    at::Tensor moment = at::zeros({in, in});
+    for (const uint64_t seed : {1, 2}) {
+      const at::Tensor x = at::randn({512, in}, at::detail::createCPUGenerator(seed));
+      moment.addmm_(x.t(), x);
+    }
+    const at::Tensor weight = Matrix(out, in);
+    const PlainGrid grid(4, 64);
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_OK_AND_ASSIGN(const MomentFactor factor, MomentFactor::Make(std::move(moment), {}));
+    const auto factored = std::chrono::steady_clock::now();
+    ASSERT_OK_AND_ASSIGN(const GptqResult result, GptqRound(weight, factor, grid));
+    const auto end = std::chrono::steady_clock::now();
+    const auto seconds = [](auto from, auto to) {
+      return std::chrono::duration<double>(to - from).count();
+    };
+    std::string peak;
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.rfind("VmHWM", 0) == 0) peak = line;
+    }
+    WARN("[" << out << ", " << in << "]: factor " << seconds(begin, factored) << " s, rounding "
+             << seconds(factored, end) << " s, " << peak << ", of a plan of "
+             << GptqScratchBytes(out, in) / 1024 << " kB");
+    CHECK(result.output_error.Relative() > 0);
   }
 }
 

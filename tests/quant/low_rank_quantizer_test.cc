@@ -82,6 +82,28 @@ TEST_CASE("a low-rank branch keeps what four bits do not, and alternating keeps 
   CHECK(wider < 0.95 * five);
 }
 
+TEST_CASE("svdquant of NVFP4 codes keeps more than they do alone") {
+  const at::Tensor matrix = TrainedMatrix(384, 512);
+  const at::Tensor x = NormalDraw({64, 512}, 7);
+  for (const auto activations : {QuantizeInt4Options::FLOAT, QuantizeInt4Options::SAME}) {
+    const auto error = [&](int64_t rank, int64_t rounds) {
+      return LayerError(*Quantizer([&](QuantizeInt4Options& int4) {
+        int4.set_codes(QuantizeInt4Options::NVFP4);
+        int4.set_activations(activations);
+        if (rank == 0) return;
+        int4.mutable_low_rank()->set_rank(rank);
+        int4.mutable_low_rank()->set_rounds(rounds);
+      }),
+                        matrix, x);
+    };
+    const double plain = error(0, 0), once = error(32, 0), five = error(32, 5);
+    INFO("activations " << activations << ": nvfp4 " << plain << ", rank 32 " << once
+                        << ", alternated " << five);
+    CHECK(once < 0.9 * plain);
+    CHECK(five < once);
+  }
+}
+
 TEST_CASE("smoothing by recorded inputs helps where inputs are rounded too") {
   const at::Tensor matrix = TrainedMatrix(384, 512);
   const at::Tensor x = OutlierInputs(256, 512);

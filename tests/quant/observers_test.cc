@@ -150,12 +150,12 @@ TEST_CASE("the range of least divergence is the one that P and Q written out giv
   const at::Tensor x = HeavyTailed(100000);
   const MagnitudeHistogram histogram = Of(x);
   const double end = histogram.bin_width() * MagnitudeHistogram::kBins;
-  const at::Tensor counts = at::histc(x.abs(), 4096, 0, end).to(at::kDouble).contiguous();
-  std::vector<double> bins(counts.const_data_ptr<double>(), counts.const_data_ptr<double>() + 4096);
+  const at::Tensor counts = at::histc(x.abs(), 2048, 0, end).to(at::kDouble).contiguous();
+  std::vector<double> bins(counts.const_data_ptr<double>(), counts.const_data_ptr<double>() + 2048);
   while (bins.back() == 0) bins.pop_back();
   // Every eighth candidate and those around what was found: writing them all out takes long.
   const double found = histogram.LeastDivergence(127);
-  const auto at = static_cast<size_t>(std::lround(found / end * 4096));
+  const auto at = static_cast<size_t>(std::lround(found / end * 2048));
   double least = std::numeric_limits<double>::infinity();
   for (size_t n = 128; n <= bins.size(); ++n) {
     if (n % 8 != 0 && std::max(n, at) - std::min(n, at) > 8) continue;

@@ -158,7 +158,8 @@ TEST_CASE("qat leaves a real 4-bit model that is nearer to its teacher than roun
 TEST_CASE("a kept fake model computes what convert makes of it, to the bit") {
   for (const char* format :
        {"format { int8 { } }", "format { int8 { rotation: CONVROT rotation_group: 4 } }",
-        "format { int4 { group: 4 } }", kInt4, "format { int4 { group: 4 activations: SAME } }",
+        "format { int4 { group: 4 } }", "format { fp8 { } }", kInt4,
+        "format { int4 { group: 4 activations: SAME } }",
         "format { int4 { group: 4 zero_point: true activations: INT8 } }"}) {
     for (const char* learned : {"", "learned_scale: true"}) {
       INFO(format << " " << learned);

@@ -3,6 +3,7 @@
 #include "src/quant/quantize_auto_budget.h"
 
 #include <limits>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -147,6 +148,16 @@ TEST_CASE("a scan is read as it was written, and a wrong one names what is wrong
   other = scan;
   other.samples = "other";
   CHECK(absl::StrContains(read.CheckSame(other, "scan").message(), "other samples"));
+
+  {
+    // One run at a time, which clears away what a killed one left.
+    REQUIRE_OK(env->WriteFileAtomically("/a/b/scan.json.0123456789abcdef.tmp", "half"));
+    {
+      ASSERT_OK_AND_ASSIGN(const auto lock, QuantizeScanLock::Take(*env, "/a/b/scan.json"));
+      CHECK(absl::IsUnavailable(QuantizeScanLock::Take(*env, "/a/b/scan.json").status()));
+    }
+    CHECK(*env->ListFolder("/a/b") == std::vector<std::string>{"scan.json"});
+  }
 
   const std::string text = *env->ReadFile("/a/b/scan.json");
   const std::pair<const char*, const char*> wrong[] = {

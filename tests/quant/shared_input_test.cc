@@ -158,15 +158,15 @@ TEST_CASE("norms and GELU of a transformer block emit int8, and change nothing b
 TEST_CASE("a feed-forward of quantized layers that takes some tokens at a time gives the same bits",
           "[shared]") {
   // Four million values between the layers at a time: 64 tokens.
-  wan::TwoLinears ffn(16, 65536, 8, at::kFloat);
+  const auto ffn = std::make_shared<wan::TwoLinears>(16, 65536, 8, at::kFloat);
   Calls unused;
-  Fill(ffn, 0, Sharing::kPlain, &unused);
+  Fill(*ffn, 0, Sharing::kPlain, &unused);
   const at::NoGradGuard no_grad;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const at::Tensor x = Noise({2, 150, 16}, 3).to(dtype);
-    const at::Tensor hidden = ffn.first()->forward(x);
-    const at::Tensor expected = ffn.second()->forward(Gelu({hidden, {}}));
-    CHECK(at::equal(ffn.WithGelu(x), expected));
+    const at::Tensor hidden = ffn->first()->forward(x);
+    const at::Tensor expected = ffn->second()->forward(Gelu({hidden, {}}));
+    CHECK(at::equal(ffn->WithGelu(x), expected));
   }
 }
 
@@ -177,20 +177,20 @@ TEST_CASE("attention of quantized layers is LibTorch's up to rounding", "[shared
   options.head_dim = 32;
   for (const bool norm : {true, false}) {
     options.qk_norm = norm;
-    wan::Attention attention(options);
+    const auto attention = std::make_shared<wan::Attention>(options);
     Calls unused;
-    Fill(attention, 0, Sharing::kPlain, &unused);
+    Fill(*attention, 0, Sharing::kPlain, &unused);
     const at::Tensor rotary = wan::RotaryEmbedding(32, 64).Table({2, 3, 2}, at::kCPU);
     const at::Tensor x = Noise({2, 12, 64}, 5), text = Noise({2, 9, 64}, 6);
     // With gradients on, LibTorch's operators run.
-    const at::Tensor self = attention.forward(x, x, rotary).detach();
-    const at::Tensor cross = attention.forward(x, text, {}).detach();
+    const at::Tensor self = attention->forward(x, x, rotary).detach();
+    const at::Tensor cross = attention->forward(x, text, {}).detach();
     const at::NoGradGuard no_grad;
     const auto near = [](const at::Tensor& a, const at::Tensor& b) {
       return (a - b).norm().item<double>() < 5e-3 * b.norm().item<double>();
     };
-    CHECK(near(attention.forward(x, x, rotary), self));
-    CHECK(near(attention.forward(x, text, {}), cross));
+    CHECK(near(attention->forward(x, x, rotary), self));
+    CHECK(near(attention->forward(x, text, {}), cross));
   }
 }
 

@@ -186,7 +186,7 @@ TEST_CASE("smooth leaves the model's output as it was, and moves outliers into t
 TEST_CASE("smooth killed at any write continues to the bytes of an unbroken run") {
   const std::vector<std::string> passes = {"smooth { }"};
   const auto disk_with_samples = [] {
-    auto env = DiskWithWan();
+    auto env = DiskWithWan(/*text_encoder=*/false, /*layers=*/2);
     WriteTransformerSamples(*env, "/samples", TransformerInputs(2, 1));
     return env;
   };

@@ -23,11 +23,11 @@
 
 namespace wanlite::testing {
 
-// One expert of three blocks at /model.
-inline std::unique_ptr<Env> DiskWithWan(bool text_encoder = false) {
+// One expert at /model.
+inline std::unique_ptr<Env> DiskWithWan(bool text_encoder = false, int layers = 3) {
   std::unique_ptr<Env> env = NewMemEnv();
   TinyWanOptions options;
-  options.layers = 3;
+  options.layers = layers;
   options.two_experts = false;
   options.vae = false;
   options.text_encoder = text_encoder;

@@ -84,9 +84,15 @@ std::unique_ptr<WeightQuantizer> MakeQuantizer(const std::string& text) {
   return *std::move(quantizer);
 }
 
+InputStatistics WithRange(double range) {
+  InputStatistics statistics;
+  statistics.range = range;
+  return statistics;
+}
+
 // Of normal inputs.
 const InputStatistics& NormalInputs() {
-  static const InputStatistics statistics{.range = 4.0};
+  static const InputStatistics statistics = WithRange(4);
   return statistics;
 }
 
@@ -390,6 +396,11 @@ TEST_CASE("a grid's steps make what the quantizer makes", "[formats]") {
                            grid->Pack(at::cat(rounded, 1), all, &NormalInputs()));
       CHECK(at::allclose(grid->ToBasis(packed->Dequantize()), at::cat(rounded, 1), 0, 1e-6));
       if (clip == 1) CHECK(SameWeights(*packed, *Quantized(*quantizer, dense)));
+      if (quantizer->needs_statistics()) continue;
+      // What the weight reads of its input is what the grid says.
+      const at::Tensor x = Normal({7, 128}, 20);
+      CHECK(RelativeError(packed->Apply(x, std::nullopt),
+                          grid->RoundInput(x).matmul(at::cat(rounded, 1).t())) < 1e-5);
     }
   }
 }
@@ -439,11 +450,11 @@ TEST_CASE("a static weight takes a positive, finite range, and shares inputs of 
   CHECK_THAT(std::string(quantizer->Quantize(dense, nullptr).status().message()),
              Contains("recorded inputs"));
   for (const double range : {0.0, -1.0, HUGE_VAL, std::nan("")}) {
-    const InputStatistics bad{.range = range};
+    const InputStatistics bad = WithRange(range);
     CHECK(quantizer->Quantize(dense, &bad).status().code() == absl::StatusCode::kInvalidArgument);
   }
   const auto with_range = [&](double range) {
-    const InputStatistics statistics{.range = range};
+    const InputStatistics statistics = WithRange(range);
     auto weight = quantizer->Quantize(dense, &statistics);
     REQUIRE_OK(weight);
     return *std::move(weight);
@@ -555,6 +566,13 @@ TEST_CASE("options of quantize-int4 are resolved, and bad ones refused by field"
     CHECK(plan.notes.empty());
     CHECK(PassOf(real)->Explain(nullptr).empty());
   }
+}
+
+TEST_CASE("NVFP4 has a grid for a matrix whose largest value is known", "[formats]") {
+  const auto quantizer = MakeQuantizer("int4 { codes: NVFP4 }");
+  CHECK(quantizer->Grid(64) == nullptr);
+  CHECK(quantizer->Grid(64, 0) != nullptr);
+  CHECK_FALSE(quantizer->Grid(64, 1)->free_scales());
 }
 
 TEST_CASE("scales that int4 does not store are refused", "[formats]") {

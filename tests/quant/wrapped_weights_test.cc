@@ -3,12 +3,16 @@
 
 #include "wanlite/wrapped_weights.h"
 
+#include <google/protobuf/text_format.h>
+
 #include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
+#include "src/proto/quant.pb.h"
 #include "src/quant/weight_int8.h"
+#include "src/quant/weight_quantizer.h"
 #include "tests/testing/catch.h"
 #include "wanlite/nn.h"
 
@@ -297,6 +301,52 @@ TEST_CASE("fake quantization gives what the int8 weight gives that it turns into
         const Weight direct = Get(MakeInt8Weight(weight->State()[0].tensor.detach(), group));
         CHECK(at::equal(direct->Dequantize(), merged->Dequantize()));
       }
+    }
+  }
+}
+
+TEST_CASE("fake quantization of every format is that format, and learns of what it multiplies") {
+  const at::Tensor x = Draw({5, kIn}, 2), bias = Draw({kOut}, 3), dy = Draw({5, kOut}, 4);
+  for (const char* text :
+       {"int8 { }", "int8 { rotation: CONVROT rotation_group: 16 }", "fp8 { }",
+        "fp8 { activations: FLOAT }", "int4 { group: 16 }", "int4 { group: 16 zero_point: true }",
+        "int4 { group: 16 activations: INT8 }", "int4 { group: 16 activations: SAME }",
+        "int4 { group: 16 zero_point: true activations: SAME }", "int4 { codes: NVFP4 }",
+        "int4 { codes: NVFP4 activations: SAME }"}) {
+    const bool nvfp4 = std::string(text).find("NVFP4") != std::string::npos;
+    for (const bool learned : {false, true}) {
+      INFO(text << (learned ? ", learned" : ""));
+      absl::StatusOr<Weight> made = MakeFakeQuantWeight(Dense(), text, learned);
+      if (nvfp4 && learned) {
+        CHECK_THAT(std::string(made.status().message()), Contains("cannot be learned"));
+        continue;
+      }
+      const Weight weight = Get(std::move(made));
+      for (const WeightTensor& tensor : weight->State()) {
+        const at::NoGradGuard no_grad;
+        if (tensor.trains) tensor.tensor.mul_(1 + 0.05 * Draw(tensor.tensor.sizes(), 41));
+        tensor.tensor.set_requires_grad(tensor.trains);
+      }
+      const Weight real = Get(weight->Merge());
+      const at::Tensor y = weight->Apply(x, bias);
+      const at::Tensor matrix = weight->State()[0].tensor;
+      const at::Tensor gradient = torch::autograd::grad({y}, {matrix}, {dy})[0];
+      const at::NoGradGuard no_grad;
+      CHECK(at::equal(y, real->Apply(x, bias)));
+      CHECK(at::equal(y, weight->Apply(x, bias)));
+      CHECK(at::equal(weight->Dequantize(), real->Dequantize()));
+      // What the grid says the kernel reads is what it reads.
+      LinearFormat format;
+      REQUIRE(google::protobuf::TextFormat::ParseFromString(text, &format));
+      const auto quantizer = Get(MakeWeightQuantizer(format, "format"));
+      const auto grid = quantizer->Grid(kIn);
+      const at::Tensor read = grid->RoundInput(x);
+      const at::Tensor product = at::linear(read, grid->ToBasis(real->Dequantize()), bias);
+      CHECK((y - product).norm().item<double>() < 1e-5 * product.norm().item<double>());
+      CHECK((grid->FromBasis(grid->ToBasis(x)) - x).abs().max().item<double>() < 1e-5);
+      if (learned) continue;  // clipped weights learn nothing
+      const at::Tensor wanted = grid->FromBasis(dy.t().matmul(read));
+      CHECK((gradient - wanted).norm().item<double>() < 1e-5 * wanted.norm().item<double>());
     }
   }
 }

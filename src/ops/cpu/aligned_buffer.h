@@ -5,6 +5,7 @@
 #ifndef WANLITE_SRC_OPS_CPU_ALIGNED_BUFFER_H_
 #define WANLITE_SRC_OPS_CPU_ALIGNED_BUFFER_H_
 
+#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -38,6 +39,14 @@ inline AlignedBuffer NewAlignedBuffer(int64_t bytes) {
 }
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How many of `panels` panels of so many bytes a strip meets together: as the cache has room, but
+// not so many that threads would have nothing to do.
+inline int64_t PanelsTogether(int64_t panels, int64_t panel_bytes, int64_t blocks) {
+  const int64_t fit = kPanelGroupBytes / std::max<int64_t>(1, panel_bytes);
+  return std::clamp<int64_t>(std::min(fit, blocks * panels / (4 * at::get_num_threads())), 1,
+                             panels);
+}
 
 }  // namespace wanlite::ops
 

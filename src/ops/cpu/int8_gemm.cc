@@ -59,8 +59,7 @@ void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_toke
   const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
   const bool widens = kernels.wide_bytes != nullptr && strips >= kStripsToWiden;
   const int64_t wide_bytes = widens ? static_cast<int64_t>(kernels.wide_bytes(k)) : 0;
-  const int64_t group = std::clamp<int64_t>(
-      kPanelGroupBytes / std::max<int64_t>(1, std::max(panel_bytes, wide_bytes)), 1, panels);
+  const int64_t group = PanelsTogether(panels, std::max(panel_bytes, wide_bytes), blocks);
   const int64_t groups = CeilDiv(panels, group);
   at::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) {
     const AlignedBuffer own = NewAlignedBuffer(b.packed == nullptr ? group * panel_bytes : 0);

@@ -33,9 +33,10 @@ int64_t PackedInt8Bytes(CpuIsa isa, int64_t n, int64_t k);
 void PackInt8Weights(CpuIsa isa, int64_t n, int64_t k, const int8_t* rows, uint8_t* packed);
 
 // sums[m, n] = sum over k of A[m, k] * B[n, k], exact on every instruction set. k <=
-// kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2) and per thread a panel of 16
-// or 32 weight rows. Rows are packed panel by panel at each call, which costs 5 to 8 % of the
-// product with a thousand tokens and most of it with one.
+// kMaxInt8Features. Temporary memory: m * k bytes (twice that on AVX2), and per thread some panels
+// of 16 or 32 weight rows: kPanelGroupBytes, or one panel where that is more. Rows are packed panel
+// by panel at each call, which costs 5 to 8 % of the product with a thousand tokens and most of it
+// with one.
 void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_token,
               const Int8Weights& b, SumConsumer consume);
 

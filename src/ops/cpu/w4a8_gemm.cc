@@ -63,8 +63,7 @@ void W4A8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, TokenR
   const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k, group));
   const bool widens = kernels.wide_bytes != nullptr && strips >= kStripsToWiden;
   const int64_t wide_bytes = widens ? static_cast<int64_t>(kernels.wide_bytes(k, group)) : 0;
-  const int64_t together = std::clamp<int64_t>(
-      kPanelGroupBytes / std::max<int64_t>(1, std::max(panel_bytes, wide_bytes)), 1, panels);
+  const int64_t together = PanelsTogether(panels, std::max(panel_bytes, wide_bytes), blocks);
   const int64_t parts = CeilDiv(panels, together);
   at::parallel_for(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
     const AlignedBuffer wide = NewAlignedBuffer(together * wide_bytes);

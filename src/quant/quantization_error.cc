@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "src/core/libtorch.h"
-#include "src/ops/cpu/rows.h"
+#include "src/ops/cpu/row_io.h"
 
 namespace wanlite {
 namespace {

@@ -17,7 +17,12 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kFindingsShown = 12;
 
-std::string Short(double value) { return absl::StrFormat("%.3g", value); }
+// Below this a difference is the order of sums.
+constexpr double kNothing = 1e-6;
+
+std::string Short(double value) {
+  return std::abs(value) < kNothing ? "0" : absl::StrFormat("%.3g", value);
+}
 
 // The layer of a block that is nearest to its band, or furthest beyond.
 const LayerCheck* WorstLayer(const ComponentCheck& component, const BlockCheck& block) {
@@ -28,8 +33,7 @@ const LayerCheck* WorstLayer(const ComponentCheck& component, const BlockCheck& 
     if (!layer.compared) continue;
     if (worst == nullptr || layer.error / layer.band > worst->error / worst->band) worst = &layer;
   }
-  // Less is the order of sums.
-  return worst != nullptr && worst->error > 1e-6 ? worst : nullptr;
+  return worst != nullptr && worst->error > kNothing ? worst : nullptr;
 }
 
 std::vector<std::vector<std::string>> BlockRows(const ComponentCheck& component) {

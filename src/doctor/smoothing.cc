@@ -115,42 +115,46 @@ void Smoothing::Look(Found& found, const std::string& block) {
     found.by_sources =
         (a->to(at::kFloat) / b->to(at::kFloat)).flatten().narrow(0, source.begin, features);
   }
-  if (found.by_readers.defined()) return;
-  std::vector<at::Tensor> estimates;
+  if (!found.by_readers.empty()) return;
   for (const std::string& reader : found.scaling.readers) {
     const std::string other = path_of_(reader);
     if (other.empty() || original_.BlockOf(reader) != block) continue;
     const MatrixPair pair = Matrices(original_, reader, compressed_, other);
     if (!pair.original.defined() || pair.original.size(1) != features) continue;
-    estimates.push_back(Factors(pair.compressed, pair.original, 0));
+    found.by_readers.push_back(Factors(pair.compressed, pair.original, 0));
   }
-  if (estimates.empty()) return;
-  // One that is at fault is outvoted by the others.
-  found.by_readers = std::get<0>(at::stack(estimates).median(0));
 }
 
 void Smoothing::Decide(Found& found) {
-  if (!found.by_sources.defined() || !found.by_readers.defined()) return;
-  const at::Tensor sound = found.by_sources.isfinite()
-                               .logical_and(found.by_sources > 0)
-                               .logical_and(found.by_readers.isfinite())
-                               .logical_and(found.by_readers > 0);
-  if (sound.to(at::kDouble).mean().item<double>() < 0.9) return;
-  const auto logs = [&](const at::Tensor& factors) {
-    return at::where(sound, factors, at::ones_like(factors)).log();
-  };
-  at::Tensor sources = logs(found.by_sources);
-  const at::Tensor readers = logs(found.by_readers);
+  if (!found.by_sources.defined()) return;
   // What divides the sources must multiply the readers, but for one factor for all, which is a
-  // fault of one side: of that which is further from doing nothing.
-  const at::Tensor apart = readers - sources;
-  const double factor = apart.median().item<double>();
-  const double agree = ((apart - factor).abs() < kSame).to(at::kDouble).mean().item<double>();
-  if (std::abs(readers.median().item<double>()) < std::abs(sources.median().item<double>())) {
+  // fault of one side. Readers with faults or scaled rows of their own are outvoted by one without.
+  double factor = 0;
+  at::Tensor sources, readers;
+  for (const at::Tensor& estimate : found.by_readers) {
+    const at::Tensor sound = found.by_sources.isfinite()
+                                 .logical_and(found.by_sources > 0)
+                                 .logical_and(estimate.isfinite())
+                                 .logical_and(estimate > 0);
+    const auto logs = [&](const at::Tensor& factors) {
+      return at::where(sound, factors, at::ones_like(factors)).log();
+    };
+    const at::Tensor apart = logs(estimate) - logs(found.by_sources);
+    const double middle = apart.median().item<double>();
+    const at::Tensor same = ((apart - middle).abs() < kSame).logical_and(sound);
+    if (same.to(at::kDouble).mean().item<double>() < 0.9) continue;
+    if (readers.defined() && std::abs(middle) >= std::abs(factor)) continue;
+    factor = middle;
+    sources = logs(found.by_sources);
+    readers = logs(estimate);
+  }
+  if (!readers.defined()) return;
+  // The side at fault is the one that is further from doing nothing.
+  if (std::abs(readers.median().item<double>()) < std::abs(sources.median().item<double>()) &&
+      std::abs(factor) > kSame) {
     sources = sources + factor;
   }
-  if (agree < 0.9 || sources.abs().max().item<double>() < kNoSmoothing) return;
-  found.divisors = sources.exp();
+  if (sources.abs().max().item<double>() > kNoSmoothing) found.divisors = sources.exp();
 }
 
 void Smoothing::Read(const std::string& block) {
@@ -169,7 +173,7 @@ absl::Status Smoothing::Apply(const std::string& block) {
       }
       if (alone) {
         found.by_sources = at::Tensor();
-        found.by_readers = at::Tensor();
+        found.by_readers.clear();
         Look(found, block);
       }
       if (!found.divisors.defined()) Decide(found);

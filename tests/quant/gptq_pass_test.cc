@@ -135,7 +135,7 @@ TEST_CASE("gptq killed at any write continues to the bytes of an unbroken run") 
   const std::vector<std::string> passes = {
       "gptq { format { int4 { group: 8 } } activation_order: true "
       "linears { kinds: 'self_attn.*' } }"};
-  const auto unbroken = DiskWithSamples(2, 2);
+  const auto unbroken = DiskWithSamples(1, 2);
   REQUIRE_OK(CompressWan(*unbroken, passes, "/samples", "/out"));
   const auto expected = Tree(*unbroken, "/out");
   // Again, it gives the same bytes.
@@ -144,7 +144,7 @@ TEST_CASE("gptq killed at any write continues to the bytes of an unbroken run") 
   int64_t kill = 0, resumed = 0;
   for (;; ++kill) {
     INFO("killed at write " << kill);
-    const auto disk = DiskWithSamples(2, 2);
+    const auto disk = DiskWithSamples(1, 2);
     const absl::Status killed =
         CompressWan(*NewFaultEnv(*disk, kill), passes, "/samples", "/out").status();
     if (killed.ok()) break;

@@ -26,6 +26,9 @@ namespace {
 
 constexpr char kLearnedScale[] = "quant_scale";
 constexpr char kZero[] = "quant_zero";
+// What grids are asked for here (bases, inputs, scales that are free) does not hang on the largest
+// magnitude of the matrix.
+constexpr double kSomeLargest = 1;
 
 // What a layer is rounded to; shared by all weights made of one.
 struct FakeFormat {
@@ -110,7 +113,7 @@ class FakeQuantWeight : public LinearWeight {
                   GroupScales learned)
       : base_(std::move(base)),
         format_(std::move(format)),
-        grid_(format_->quantizer->Grid(base_->in_features())),
+        grid_(format_->quantizer->Grid(base_->in_features(), kSomeLargest)),
         shell_(format_->quantizer->Hollow(base_->out_features(), base_->in_features())),
         learned_(std::move(learned)) {}
 
@@ -289,7 +292,7 @@ absl::Status CheckFakeQuant(const LinearWeight* base, const FakeFormat& format,
   WANLITE_RETURN_IF_ERROR(CheckBase("fake_quant", base, {kLearnedScale, kZero}));
   const WeightQuantizer& quantizer = *format.quantizer;
   WANLITE_RETURN_IF_ERROR(quantizer.CheckShape(base->out_features(), base->in_features()));
-  const std::unique_ptr<WeightGrid> grid = quantizer.Grid(base->in_features());
+  const std::unique_ptr<WeightGrid> grid = quantizer.Grid(base->in_features(), kSomeLargest);
   if (grid == nullptr || quantizer.needs_statistics()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the format ", quantizer.name(), " cannot be trained: ",
@@ -312,7 +315,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeFakeQuantWeight(
     GroupScales learned;
     if (learned_scale) {
       const at::NoGradGuard no_grad;
-      const std::unique_ptr<WeightGrid> grid = parsed->quantizer->Grid(base->in_features());
+      const std::unique_ptr<WeightGrid> grid =
+          parsed->quantizer->Grid(base->in_features(), kSomeLargest);
       const int64_t groups = grid->group() == 0 ? 1 : base->in_features() / grid->group();
       const std::vector<int64_t> shape = {base->out_features(), groups};
       if (IsHollowWeight(*base)) {
@@ -358,7 +362,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> FakeQuantWeightFromState(
     WANLITE_ASSIGN_OR_RETURN(base, BaseFromState(attributes, state, {kLearnedScale}, formats));
   }
   WANLITE_RETURN_IF_ERROR(CheckFakeQuant(base.get(), *format, learned_scale));
-  const std::unique_ptr<WeightGrid> grid = format->quantizer->Grid(base->in_features());
+  const std::unique_ptr<WeightGrid> grid =
+      format->quantizer->Grid(base->in_features(), kSomeLargest);
   if (has_zero != grid->Fit(at::zeros({1, 1})).zero.defined()) {
     return absl::InvalidArgumentError(absl::StrCat("a fake_quant weight of format ",
                                                    format->quantizer->name(), " has ",

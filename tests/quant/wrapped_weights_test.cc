@@ -339,7 +339,7 @@ TEST_CASE("fake quantization of every format is that format, and learns of what 
       LinearFormat format;
       REQUIRE(google::protobuf::TextFormat::ParseFromString(text, &format));
       const auto quantizer = Get(MakeWeightQuantizer(format, "format"));
-      const auto grid = quantizer->Grid(kIn);
+      const auto grid = quantizer->Grid(kIn, 1);
       const at::Tensor read = grid->RoundInput(x);
       const at::Tensor product = at::linear(read, grid->ToBasis(real->Dequantize()), bias);
       CHECK((y - product).norm().item<double>() < 1e-5 * product.norm().item<double>());

@@ -3,22 +3,45 @@
 
 #include "src/model/dump.h"
 
+#include <nlohmann/json.hpp>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "src/core/libtorch.h"
 
 namespace wanlite {
 
+namespace {
+
+// {"alpha":8,"base":{"attributes":{"group":64},"format":"int4"}} of "low_rank" ->
+// low_rank (alpha 8) over int4 (group 64)
+std::string FormatText(const std::string& format, const nlohmann::json& attributes) {
+  std::vector<std::string> fields;
+  std::string base;
+  for (const auto& [name, value] : attributes.items()) {
+    if (name == "base" && value.is_object() && value.contains("format")) {
+      base = FormatText(value["format"].get<std::string>(),
+                        value.value("attributes", nlohmann::json::object()));
+      continue;
+    }
+    fields.push_back(absl::StrCat(name, " ",
+                                  value.is_string()   ? value.get<std::string>()
+                                  : value.is_number() ? absl::StrCat(value.get<double>())
+                                                      : value.dump()));
+  }
+  return absl::StrCat(format,
+                      fields.empty() ? "" : absl::StrCat(" (", absl::StrJoin(fields, ", "), ")"),
+                      base.empty() ? "" : absl::StrCat(" over ", base));
+}
+
+}  // namespace
+
 std::string FormatText(const LinearWeight& weight) {
-  const std::string json = weight.attributes();
-  std::string text(weight.format());
-  if (json == "{}") return text;
-  // {"rotation":"convrot","rotation_group":64} -> (rotation convrot, rotation_group 64)
-  absl::StrAppend(
-      &text, " (",
-      absl::StrReplaceAll(json, {{"{", ""}, {"}", ""}, {"\"", ""}, {":", " "}, {",", ", "}}), ")");
-  return text;
+  const nlohmann::json attributes =
+      nlohmann::json::parse(weight.attributes(), nullptr, /*allow_exceptions=*/false);
+  const std::string format(weight.format());
+  return attributes.is_object() ? FormatText(format, attributes) : format;
 }
 
 std::string DtypeName(at::ScalarType dtype) {

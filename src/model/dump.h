@@ -15,7 +15,8 @@ namespace wanlite {
 // main tensor of linears that are not dense ("int8 {…}").
 std::string DumpModel(const ModelView& model);
 
-// The format of a weight with its attributes, for reports: "int8", "int4 (activations int8)".
+// The format of a weight with its attributes, for reports: "int8", "int4 (activations int8)",
+// "low_rank (alpha 8) over int4 (activations int8)".
 std::string FormatText(const LinearWeight& weight);
 
 // "fp32", "bf16", "int8": the names used in dumps, plans and reports.

@@ -163,6 +163,20 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
   CHECK(flops["parameters"] == 14288491584);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   CHECK(seconds.count() < 15);  // two processes on a busy machine
+  // The recipes in the box for this model, by its configs alone.
+  REQUIRE_OK(PosixEnv().CreateFolders(temp / "a14b/text_encoder"));
+  Write(temp / "a14b/text_encoder/config.json", wan::Umt5ConfigJson(wan::Umt5Config{}));
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("examples/recipes")) {
+    const std::string recipe = entry.path();
+    if (!absl::StrContains(recipe, "/a14b_")) continue;
+    INFO(recipe);
+    const Json all = RunWanliteJson({"plan", "--model", temp / "a14b", "--recipe", recipe});
+    CHECK(all["passes"].back()["bytes_after"].get<double>() <
+          all["passes"][0]["bytes_before"].get<double>());
+    ++recipes;
+  }
+  CHECK(recipes >= 9);
 }
 
 TEST_CASE(

@@ -249,6 +249,10 @@ class QuantizeAuto : public BlockPass {
                                            found.layers.size() - shapes[c].size(),
                                            " layers: ", reasons[c]));
       }
+      const std::string simulated = candidates_[c].quantizer->simulation();
+      if (!simulated.empty()) {
+        found.notes.push_back(absl::StrCat(candidates_[c].name, ": ", simulated));
+      }
       for (std::string& note : candidates_[c].quantizer->Notes(shapes[c])) {
         found.notes.push_back(absl::StrCat(candidates_[c].name, ": ", note));
       }

@@ -89,13 +89,16 @@ WANLITE_HOST_DEVICE float Exp2(float x) {
 }
 
 // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as x times the logistic function of twice that
-// argument: one exponential, and no cancellation where the result is small.
+// argument: one exponential, and no cancellation where the result is small. Clamped as an integer:
+// of comparisons of floats the compiler would make several divisions, some of denormals.
 WANLITE_HOST_DEVICE float GeluTanh(float x) {
-  // -2 sqrt(2 / pi) log2(e).
-  float exponent = -2.302208198f * (x + 0.044715f * (x * x * x));
-  exponent = exponent > -126.0f ? exponent : -126.0f;
-  exponent = exponent < 126.0f ? exponent : 126.0f;
-  return x / (1.0f + Exp2(exponent));
+  // 2 sqrt(2 / pi) log2(e).
+  const float exponent = 2.302208198f * (x + 0.044715f * (x * x * x));
+  const int32_t bits = MagnitudeBits(exponent);
+  const int32_t largest = 0x42fc0000;  // of 126
+  const float below_one = Exp2(-FloatFromBits(bits < largest ? bits : largest));
+  const float numerator = FloatBits(exponent) < 0 ? below_one : 1.0f;
+  return x * numerator / (1.0f + below_one);
 }
 
 // One radix-4 step of the ConvRot rotation: the regular Hadamard matrix 1/2 (1 1 1 -1; 1 1 -1 1;

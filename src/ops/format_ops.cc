@@ -6,22 +6,10 @@
 #include <torch/library.h>
 
 #include "src/core/libtorch.h"
-#include "src/ops/no_gradient.h"
+#include "src/ops/call_op.h"
 #include "src/ops/ops.h"
 
 namespace wanlite::ops {
-namespace {
-
-// The operator "wanlite::kName" of kCall's signature, by the dispatcher.
-template <OpName kName, auto kCall, typename... Args>
-auto CallOp(const Args&... args) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow(kName.text, "")
-                             .template typed<std::remove_pointer_t<decltype(kCall)>>();
-  return op.call(args...);
-}
-
-}  // namespace
 
 at::Tensor Int4Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                       const std::optional<at::Tensor>& zero,

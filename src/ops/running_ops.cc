@@ -7,90 +7,64 @@
 #include <torch/library.h>
 
 #include "src/core/libtorch.h"
-#include "src/ops/no_gradient.h"
+#include "src/ops/call_op.h"
 #include "src/ops/ops.h"
 
 namespace wanlite::ops {
 
 at::Tensor Int8Pack(const at::Tensor& weight) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::int8_pack", "")
-                             .typed<decltype(Int8Pack)>();
-  return op.call(weight);
+  return CallOp<"wanlite::int8_pack", Int8Pack>(weight);
 }
 
 at::Tensor Int8GemmPacked(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& packed,
                           const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                           at::ScalarType dtype) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::int8_gemm_packed", "")
-                             .typed<decltype(Int8GemmPacked)>();
-  return op.call(q, scale, packed, weight_scale, bias, dtype);
+  return CallOp<"wanlite::int8_gemm_packed", Int8GemmPacked>(q, scale, packed, weight_scale, bias,
+                                                             dtype);
 }
 
 at::Tensor W4A8Pack(const at::Tensor& weight, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& zero) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::w4a8_pack", "")
-                             .typed<decltype(W4A8Pack)>();
-  return op.call(weight, weight_scale, zero);
+  return CallOp<"wanlite::w4a8_pack", W4A8Pack>(weight, weight_scale, zero);
 }
 
 at::Tensor W4A8GemmPacked(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& packed,
                           int64_t out_features, int64_t group,
                           const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::w4a8_gemm_packed", "")
-                             .typed<decltype(W4A8GemmPacked)>();
-  return op.call(q, scale, packed, out_features, group, bias, dtype);
+  return CallOp<"wanlite::w4a8_gemm_packed", W4A8GemmPacked>(q, scale, packed, out_features, group,
+                                                             bias, dtype);
 }
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps,
                    at::ScalarType dtype) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::rms_norm", "")
-                             .typed<decltype(RmsNorm)>();
-  return op.call(x, weight, eps, dtype);
+  return CallOp<"wanlite::rms_norm", RmsNorm>(x, weight, eps, dtype);
 }
 
 std::tuple<at::Tensor, at::Tensor> RmsNormQuantize(const at::Tensor& x, const at::Tensor& weight,
                                                    double eps, at::ScalarType dtype,
                                                    int64_t rotation_group) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::rms_norm_quantize", "")
-                             .typed<decltype(RmsNormQuantize)>();
-  return op.call(x, weight, eps, dtype, rotation_group);
+  return CallOp<"wanlite::rms_norm_quantize", RmsNormQuantize>(x, weight, eps, dtype,
+                                                               rotation_group);
 }
 
 at::Tensor RmsNormRotary(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rotary,
                          double eps) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::rms_norm_rotary", "")
-                             .typed<decltype(RmsNormRotary)>();
-  return op.call(x, weight, rotary, eps);
+  return CallOp<"wanlite::rms_norm_rotary", RmsNormRotary>(x, weight, rotary, eps);
 }
 
 at::Tensor Attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      int64_t head_dim) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::attention", "")
-                             .typed<decltype(Attention)>();
-  return op.call(q, k, v, head_dim);
+  return CallOp<"wanlite::attention", Attention>(q, k, v, head_dim);
 }
 
 at::Tensor Gelu(const at::Tensor& x, const std::optional<at::Tensor>& gate) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("wanlite::gelu", "").typed<decltype(Gelu)>();
-  return op.call(x, gate);
+  return CallOp<"wanlite::gelu", Gelu>(x, gate);
 }
 
 std::tuple<at::Tensor, at::Tensor> GeluQuantize(const at::Tensor& x,
                                                 const std::optional<at::Tensor>& gate,
                                                 int64_t rotation_group) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::gelu_quantize", "")
-                             .typed<decltype(GeluQuantize)>();
-  return op.call(x, gate, rotation_group);
+  return CallOp<"wanlite::gelu_quantize", GeluQuantize>(x, gate, rotation_group);
 }
 
 TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "src/core/libtorch.h"
+#include "src/ops/call_op.h"
 #include "src/ops/ops.h"
 
 TORCH_LIBRARY(wanlite, m) {
@@ -242,58 +243,33 @@ at::Tensor HadamardRotateAutograd(const at::Tensor& x, int64_t group) {
 
 at::Tensor Int8Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                       const std::optional<at::Tensor>& bias, int64_t rotation_group) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::int8_linear", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                            const std::optional<at::Tensor>&, int64_t)>();
-  return op.call(x, weight, weight_scale, bias, rotation_group);
+  return CallOp<"wanlite::int8_linear", Int8Linear>(x, weight, weight_scale, bias, rotation_group);
 }
 
 std::tuple<at::Tensor, at::Tensor> QuantizePerToken(const at::Tensor& x, int64_t rotation_group) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::quantize_per_token", "")
-          .typed<std::tuple<at::Tensor, at::Tensor>(const at::Tensor&, int64_t)>();
-  return op.call(x, rotation_group);
+  return CallOp<"wanlite::quantize_per_token", QuantizePerToken>(x, rotation_group);
 }
 
 at::Tensor Int8Gemm(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
                     const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                     at::ScalarType dtype) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("wanlite::int8_gemm", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                            const at::Tensor&, const std::optional<at::Tensor>&, at::ScalarType)>();
-  return op.call(q, scale, weight, weight_scale, bias, dtype);
+  return CallOp<"wanlite::int8_gemm", Int8Gemm>(q, scale, weight, weight_scale, bias, dtype);
 }
 
 at::Tensor LayerNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      double eps, at::ScalarType dtype) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::layer_norm", "")
-                             .typed<at::Tensor(const at::Tensor&, const at::Tensor&,
-                                               const at::Tensor&, double, at::ScalarType)>();
-  return op.call(x, weight, bias, eps, dtype);
+  return CallOp<"wanlite::layer_norm", LayerNorm>(x, weight, bias, eps, dtype);
 }
 
 std::tuple<at::Tensor, at::Tensor> LayerNormQuantize(const at::Tensor& x, const at::Tensor& weight,
                                                      const at::Tensor& bias, double eps,
                                                      at::ScalarType dtype, int64_t rotation_group) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::layer_norm_quantize", "")
-                             .typed<std::tuple<at::Tensor, at::Tensor>(
-                                 const at::Tensor&, const at::Tensor&, const at::Tensor&, double,
-                                 at::ScalarType, int64_t)>();
-  return op.call(x, weight, bias, eps, dtype, rotation_group);
+  return CallOp<"wanlite::layer_norm_quantize", LayerNormQuantize>(x, weight, bias, eps, dtype,
+                                                                   rotation_group);
 }
 
 at::Tensor HadamardRotate(const at::Tensor& x, int64_t group) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("wanlite::hadamard_rotate", "")
-                             .typed<at::Tensor(const at::Tensor&, int64_t)>();
-  return op.call(x, group);
+  return CallOp<"wanlite::hadamard_rotate", HadamardRotate>(x, group);
 }
 
 TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {

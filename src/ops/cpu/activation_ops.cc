@@ -33,20 +33,13 @@ std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCpu(const at::Tensor& x,
                                                        int64_t rotation_group) {
   CheckQuantizeArgs("quantize_per_token", x, rotation_group);
   const Int8Kernels& kernels = Int8KernelsFor(ActiveCpuIsa());
-  const at::Tensor tokens = x.contiguous();
   const int64_t n = x.size(-1);
   auto [q, scale] = NewQuantized(x);
   if (n == 0) return {q, scale};
   int8_t* q_data = q.mutable_data_ptr<int8_t>();
   float* scale_data = scale.mutable_data_ptr<float>();
-  DispatchFloating(x.scalar_type(), [&](auto tag) {
-    const auto* token_data = tokens.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, scale.numel(), 16, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        scale_data[row] = QuantizeToken(kernels, token_data + row * n, n, rotation_group,
-                                        ThreadRow(n), q_data + row * n);
-      }
-    });
+  ForEachRow(x, [&](int64_t row, float* values) {
+    scale_data[row] = QuantizeValues(kernels, n, rotation_group, values, q_data + row * n);
   });
   return {q, scale};
 }

@@ -27,7 +27,6 @@ const uint8_t* Fp8Data(const at::Tensor& contiguous) {
 std::tuple<at::Tensor, at::Tensor> QuantizeFp8Cpu(const at::Tensor& x) {
   CheckFloating("quantize_fp8", x);
   const CodeKernels& kernels = CodeKernelsFor(ActiveCpuIsa());
-  const at::Tensor source = x.contiguous();
   const int64_t n = x.size(-1);
   std::vector<int64_t> scale_shape = x.sizes().vec();
   scale_shape.back() = 1;
@@ -35,16 +34,9 @@ std::tuple<at::Tensor, at::Tensor> QuantizeFp8Cpu(const at::Tensor& x) {
   const at::Tensor scale = at::zeros(scale_shape, at::dtype(at::kFloat));
   uint8_t* codes = static_cast<uint8_t*>(q.mutable_data_ptr());
   float* scales = scale.mutable_data_ptr<float>();
-  DispatchFloating(x.scalar_type(), [&](auto tag) {
-    const auto* data = source.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, scale.numel(), 16, [&](int64_t begin, int64_t end) {
-      float* values = ThreadRow(n);
-      for (int64_t row = begin; row < end; ++row) {
-        ReadRow(data + row * n, n, values);
-        scales[row] = Fp8Scale(kernels.max_magnitude(values, n));
-        kernels.encode_e4m3(values, n, Int8Divisor(scales[row]), codes + row * n);
-      }
-    });
+  ForEachRow(x, [&](int64_t row, const float* values) {
+    scales[row] = Fp8Scale(kernels.max_magnitude(values, n));
+    kernels.encode_e4m3(values, n, Int8Divisor(scales[row]), codes + row * n);
   });
   return {q, scale};
 }

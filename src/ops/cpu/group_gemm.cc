@@ -11,6 +11,7 @@
 #include "src/core/libtorch.h"
 #include "src/ops/cpu/code_kernels.h"
 #include "src/ops/cpu/int8_kernels.h"
+#include "src/ops/cpu/row_io.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
@@ -100,6 +101,30 @@ void GroupGemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, Group
       }
     });
   }
+}
+
+at::Tensor GroupProduct(at::IntArrayRef shape, int64_t n, int64_t group, GroupReader read_token,
+                        GroupReader read_weight, const float* token_scales,
+                        const std::optional<at::Tensor>& bias, at::ScalarType dtype) {
+  std::vector<int64_t> result_shape = shape.vec();
+  result_shape.back() = n;
+  at::Tensor result = at::empty(result_shape, at::dtype(dtype));
+  const at::Tensor biases = BiasOrZeros(bias, n);
+  const float* bias_data = biases.const_data_ptr<float>();
+  const int64_t m = c10::multiply_integers(shape.slice(0, shape.size() - 1));
+  DispatchFloating(dtype, [&](auto tag) {
+    auto* result_data = result.mutable_data_ptr<decltype(tag)>();
+    GroupGemm(ActiveCpuIsa(), m, n, shape.back(), group, read_token, read_weight,
+              [&](int64_t row, int64_t first, int64_t columns, const float* sums) {
+                float values[kMaxGroupColumns];
+                const float scale = token_scales == nullptr ? 1.0f : token_scales[row];
+                for (int64_t i = 0; i < columns; ++i) {
+                  values[i] = sums[i] * scale + bias_data[first + i];
+                }
+                WriteRow(values, columns, result_data + row * n + first);
+              });
+  });
+  return result;
 }
 
 }  // namespace wanlite::ops

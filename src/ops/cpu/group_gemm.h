@@ -5,9 +5,11 @@
 #ifndef WANLITE_SRC_OPS_CPU_GROUP_GEMM_H_
 #define WANLITE_SRC_OPS_CPU_GROUP_GEMM_H_
 
+#include <ATen/core/Tensor.h>
 #include <c10/util/FunctionRef.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "src/ops/cpu/cpu_isa.h"
 
@@ -30,6 +32,12 @@ using GroupConsumer =
 // packed tokens, and per thread a panel of 16 or 32 weight rows.
 void GroupGemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, GroupReader read_token,
                GroupReader read_weight, GroupConsumer consume);
+
+// The product as a tensor [..., n] in `dtype`: y = sums * the token's scale + bias. shape: of the
+// tokens, [..., k]; token_scales: null for 1.
+at::Tensor GroupProduct(at::IntArrayRef shape, int64_t n, int64_t group, GroupReader read_token,
+                        GroupReader read_weight, const float* token_scales,
+                        const std::optional<at::Tensor>& bias, at::ScalarType dtype);
 
 }  // namespace wanlite::ops
 

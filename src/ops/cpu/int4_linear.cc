@@ -77,36 +77,6 @@ class Int4Rows {
   const uint8_t* zeros_;  // null: symmetric
 };
 
-// y = sums * the token's scale + bias, [..., out] in `dtype`. token_scales: null for 1.
-at::Tensor Int4Product(at::IntArrayRef shape, GroupReader read_token, const float* token_scales,
-                       const Int4Rows& weight, const std::optional<at::Tensor>& bias,
-                       at::ScalarType dtype) {
-  const int64_t n = weight.n();
-  std::vector<int64_t> result_shape = shape.vec();
-  result_shape.back() = n;
-  at::Tensor result = at::empty(result_shape, at::dtype(dtype));
-  // A bias of zeros where there is none: adding +0 changes no value but the sign of -0.
-  const at::Tensor biases =
-      bias.has_value() ? bias->to(at::kFloat).contiguous() : at::zeros({n}, at::dtype(at::kFloat));
-  const float* bias_data = biases.const_data_ptr<float>();
-  const int64_t m = c10::multiply_integers(shape.slice(0, shape.size() - 1));
-  DispatchFloating(dtype, [&](auto tag) {
-    auto* result_data = result.mutable_data_ptr<decltype(tag)>();
-    GroupGemm(
-        ActiveCpuIsa(), m, n, weight.k(), weight.group(), read_token,
-        [&](int64_t row, int8_t* values, float* scales) { weight.Read(row, values, scales); },
-        [&](int64_t row, int64_t first, int64_t columns, const float* sums) {
-          float values[kMaxGroupColumns];
-          const float scale = token_scales == nullptr ? 1.0f : token_scales[row];
-          for (int64_t i = 0; i < columns; ++i) {
-            values[i] = sums[i] * scale + bias_data[first + i];
-          }
-          WriteRow(values, columns, result_data + row * n + first);
-        });
-  });
-  return result;
-}
-
 at::Tensor Int4LinearCpu(const at::Tensor& x, const at::Tensor& weight,
                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& zero,
                          const std::optional<at::Tensor>& bias) {
@@ -138,13 +108,16 @@ at::Tensor W4A8GemmCpu(const at::Tensor& q, const at::Tensor& scale, const at::T
   const at::Tensor tokens = q.contiguous();
   const at::Tensor scales = scale.contiguous();
   const int8_t* token_data = tokens.const_data_ptr<int8_t>();
-  return Int4Product(
-      q.sizes(),
+  return GroupProduct(
+      q.sizes(), rows.n(), group,
       [&](int64_t row, int8_t* values, float* group_scales) {
         std::copy_n(token_data + row * k, k, values);
         std::fill_n(group_scales, rows.groups(), 1.0f);
       },
-      scales.const_data_ptr<float>(), rows, bias, dtype);
+      [&](int64_t row, int8_t* values, float* group_scales) {
+        rows.Read(row, values, group_scales);
+      },
+      scales.const_data_ptr<float>(), bias, dtype);
 }
 
 at::Tensor W4A4GemmCpu(const at::Tensor& q, const at::Tensor& scale, const at::Tensor& weight,
@@ -156,12 +129,15 @@ at::Tensor W4A4GemmCpu(const at::Tensor& q, const at::Tensor& scale, const at::T
   const Int4Rows tokens(q.reshape({-1, k / 2}), scale.reshape({-1, rows.groups()}), std::nullopt);
   std::vector<int64_t> shape = q.sizes().vec();
   shape.back() = k;
-  return Int4Product(
-      shape,
+  return GroupProduct(
+      shape, rows.n(), rows.group(),
       [&](int64_t row, int8_t* values, float* group_scales) {
         tokens.Read(row, values, group_scales);
       },
-      /*token_scales=*/nullptr, rows, bias, dtype);
+      [&](int64_t row, int8_t* values, float* group_scales) {
+        rows.Read(row, values, group_scales);
+      },
+      /*token_scales=*/nullptr, bias, dtype);
 }
 
 // Codes of one group, and its scale in `scale` and `zero`.
@@ -190,29 +166,22 @@ void QuantizeGroup(const CodeKernels& kernels, const float* x, int64_t n, bool z
 void QuantizeRows(const at::Tensor& x, int64_t group, bool zero_point, const at::Tensor& packed,
                   const at::Tensor& scale, const at::Tensor& zero) {
   const CodeKernels& kernels = CodeKernelsFor(ActiveCpuIsa());
-  const at::Tensor source = x.contiguous();
   const int64_t n = x.size(-1);
   const int64_t groups = n / group;
   const bool bf16_scale = scale.scalar_type() == at::kBFloat16;
   uint8_t* packed_data = packed.mutable_data_ptr<uint8_t>();
   uint8_t* zero_data = zero_point ? zero.mutable_data_ptr<uint8_t>() : nullptr;
-  DispatchFloating(x.scalar_type(), [&](auto tag) {
-    const auto* data = source.const_data_ptr<decltype(tag)>();
-    DispatchFloating(scale.scalar_type(), [&](auto scale_tag) {
-      auto* scale_data = scale.mutable_data_ptr<decltype(scale_tag)>();
-      at::parallel_for(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
-        float* values = ThreadRow(n);
-        std::vector<float> scales(groups);
-        for (int64_t row = begin; row < end; ++row) {
-          ReadRow(data + row * n, n, values);
-          for (int64_t g = 0; g < groups; ++g) {
-            QuantizeGroup(kernels, values + g * group, group, zero_point, bf16_scale,
-                          packed_data + (row * n + g * group) / 2, &scales[g],
-                          zero_point ? zero_data + row * groups + g : nullptr);
-          }
-          WriteRow(scales.data(), groups, scale_data + row * groups);
-        }
-      });
+  DispatchFloating(scale.scalar_type(), [&](auto scale_tag) {
+    auto* scale_data = scale.mutable_data_ptr<decltype(scale_tag)>();
+    ForEachRow(x, [&](int64_t row, const float* values) {
+      thread_local std::vector<float> scales;
+      if (static_cast<int64_t>(scales.size()) < groups) scales.resize(groups);
+      for (int64_t g = 0; g < groups; ++g) {
+        QuantizeGroup(kernels, values + g * group, group, zero_point, bf16_scale,
+                      packed_data + (row * n + g * group) / 2, &scales[g],
+                      zero_point ? zero_data + row * groups + g : nullptr);
+      }
+      WriteRow(scales.data(), groups, scale_data + row * groups);
     });
   });
 }

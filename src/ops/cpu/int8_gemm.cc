@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
-#include "src/ops/cpu/aligned_buffer.h"
 #include "src/ops/cpu/int8_kernels.h"
+#include "src/ops/cpu/tiled_product.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
@@ -36,68 +36,32 @@ void Int8Gemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, TokenReader read_toke
               kMaxInt8Features, " are exact");
   if (m == 0 || n == 0) return;
   const Int8Kernels& kernels = Int8KernelsFor(isa);
-  const int64_t rows = kernels.tile_rows;
-  const int64_t columns = kernels.tile_columns;
-  const int64_t strip_bytes = std::max<int64_t>(64, static_cast<int64_t>(kernels.strip_bytes(k)));
-  const int64_t strips = CeilDiv(m, rows);
-
-  const AlignedBuffer packed = NewAlignedBuffer(strips * strip_bytes);
-  at::parallel_for(0, strips, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer tokens = NewAlignedBuffer(rows * k);
-    int8_t* token = reinterpret_cast<int8_t*>(tokens.get());
-    for (int64_t strip = begin; strip < end; ++strip) {
-      const int64_t first = strip * rows;
-      const int64_t used = std::min(rows, m - first);
-      for (int64_t r = 0; r < used; ++r) read_token(first + r, token + r * k);
-      kernels.pack_strip(token, k, used, k, packed.get() + strip * strip_bytes);
+  const TileSizes sizes{.rows = kernels.tile_rows,
+                        .columns = kernels.tile_columns,
+                        .strip_bytes = static_cast<int64_t>(kernels.strip_bytes(k)),
+                        .panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k)),
+                        .wide_bytes = kernels.wide_bytes == nullptr
+                                          ? 0
+                                          : static_cast<int64_t>(kernels.wide_bytes(k))};
+  const auto panels = [&](int64_t first, int64_t count, uint8_t* own) -> const uint8_t* {
+    if (b.packed != nullptr) return b.packed + first * sizes.panel_bytes;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t column = (first + i) * sizes.columns;
+      kernels.pack_panel(b.rows + column * k, k, std::min(sizes.columns, n - column), k,
+                         own + i * sizes.panel_bytes);
     }
-  });
-
-  const int64_t block_strips = std::max<int64_t>(1, kTokenBlockBytes / strip_bytes);
-  const int64_t blocks = CeilDiv(strips, block_strips);
-  const int64_t panels = CeilDiv(n, columns);
-  const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
-  const bool widens = kernels.wide_bytes != nullptr && strips >= kStripsToWiden;
-  const int64_t wide_bytes = widens ? static_cast<int64_t>(kernels.wide_bytes(k)) : 0;
-  const int64_t group = PanelsTogether(panels, std::max(panel_bytes, wide_bytes), blocks);
-  const int64_t groups = CeilDiv(panels, group);
-  at::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) {
-    const AlignedBuffer own = NewAlignedBuffer(b.packed == nullptr ? group * panel_bytes : 0);
-    const AlignedBuffer wide = NewAlignedBuffer(group * wide_bytes);
-    alignas(64) int32_t sums[kMaxTileRows * kMaxTileColumns];
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t first_strip = item / groups * block_strips;
-      const int64_t last_strip = std::min(strips, first_strip + block_strips);
-      const int64_t first_panel = item % groups * group;
-      const int64_t used_panels = std::min(group, panels - first_panel);
-      const uint8_t* of_group =
-          b.packed != nullptr ? b.packed + first_panel * panel_bytes : own.get();
-      for (int64_t i = 0; i < used_panels; ++i) {
-        const int64_t column = (first_panel + i) * columns;
-        if (b.packed == nullptr) {
-          kernels.pack_panel(b.rows + column * k, k, std::min(columns, n - column), k,
-                             own.get() + i * panel_bytes);
-        }
-        if (widens) kernels.widen(of_group + i * panel_bytes, k, wide.get() + i * wide_bytes);
-      }
-      for (int64_t strip = first_strip; strip < last_strip; ++strip) {
-        const int64_t first_row = strip * rows;
-        const int64_t used_rows = std::min(rows, m - first_row);
-        const uint8_t* tokens = packed.get() + strip * strip_bytes;
-        for (int64_t i = 0; i < used_panels; ++i) {
-          if (widens) {
-            kernels.multiply_wide(tokens, used_rows, wide.get() + i * wide_bytes, k, sums);
-          } else {
-            kernels.multiply(tokens, used_rows, of_group + i * panel_bytes, k, sums);
-          }
-          const int64_t column = (first_panel + i) * columns;
-          for (int64_t r = 0; r < used_rows; ++r) {
-            consume(first_row + r, column, std::min(columns, n - column), sums + r * columns);
-          }
-        }
-      }
-    }
-  });
+    return own;
+  };
+  TiledProduct<int32_t, kMaxTileRows * kMaxTileColumns>(
+      m, n, k, sizes, /*packs_panels=*/b.packed == nullptr, read_token,
+      [&](const int8_t* tokens, int64_t rows, uint8_t* strip) {
+        kernels.pack_strip(tokens, k, rows, k, strip);
+      },
+      panels, [&](const uint8_t* panel, uint8_t* wide) { kernels.widen(panel, k, wide); },
+      [&](const uint8_t* strip, int64_t rows, const uint8_t* panel, bool is_wide, int32_t* sums) {
+        (is_wide ? kernels.multiply_wide : kernels.multiply)(strip, rows, panel, k, sums);
+      },
+      consume);
 }
 
 }  // namespace wanlite::ops

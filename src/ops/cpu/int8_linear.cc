@@ -31,9 +31,7 @@ at::Tensor Product(at::IntArrayRef shape, TokenReader read_token, const float* s
   const int64_t m = c10::multiply_integers(shape.slice(0, shape.size() - 1));
   const Int8Kernels& kernels = Int8KernelsFor(ActiveCpuIsa());
   const at::Tensor weight_scales = weight_scale.contiguous();
-  // A bias of zeros where there is none: adding +0 changes no value but the sign of -0.
-  const at::Tensor biases =
-      bias.has_value() ? bias->to(at::kFloat).contiguous() : at::zeros({n}, at::dtype(at::kFloat));
+  const at::Tensor biases = BiasOrZeros(bias, n);
   std::vector<int64_t> result_shape = shape.vec();
   result_shape.back() = n;
   at::Tensor result = at::empty(result_shape, at::dtype(dtype));

@@ -47,7 +47,6 @@ std::tuple<at::Tensor, at::Tensor> QuantizeStaticCpu(const at::Tensor& x, const 
   TORCH_CHECK(std::isnormal(step) && step > 0,
               "wanlite::quantize_static: the scale must be positive and finite, found ", step);
   const Int8Kernels& kernels = Int8KernelsFor(ActiveCpuIsa());
-  const at::Tensor source = x.contiguous();
   const int64_t n = x.size(-1);
   std::vector<int64_t> scale_shape = x.sizes().vec();
   scale_shape.back() = 1;
@@ -55,18 +54,11 @@ std::tuple<at::Tensor, at::Tensor> QuantizeStaticCpu(const at::Tensor& x, const 
   const at::Tensor scales = at::empty(scale_shape, at::dtype(at::kFloat));
   int8_t* codes = q.mutable_data_ptr<int8_t>();
   float* scale_data = scales.mutable_data_ptr<float>();
-  DispatchFloating(x.scalar_type(), [&](auto tag) {
-    const auto* data = source.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, scales.numel(), 16, [&](int64_t begin, int64_t end) {
-      float* values = ThreadRow(n);
-      for (int64_t row = begin; row < end; ++row) {
-        ReadRow(data + row * n, n, values);
-        if (rotation_group != 0) kernels.rotate(values, n, rotation_group);
-        const bool finite = kernels.max_magnitude(values, n) < kInfinityBits;
-        scale_data[row] = finite ? step : FloatFromBits(0x7fc00000);
-        kernels.quantize(values, n, step, codes + row * n);
-      }
-    });
+  ForEachRow(x, [&](int64_t row, float* values) {
+    if (rotation_group != 0) kernels.rotate(values, n, rotation_group);
+    const bool finite = kernels.max_magnitude(values, n) < kInfinityBits;
+    scale_data[row] = finite ? step : FloatFromBits(0x7fc00000);
+    kernels.quantize(values, n, step, codes + row * n);
   });
   return {q, scales};
 }

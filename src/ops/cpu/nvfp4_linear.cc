@@ -100,33 +100,20 @@ at::Tensor Nvfp4GemmCpu(const at::Tensor& q, const at::Tensor& scale, const at::
                    bias);
   CheckResultDtype("nvfp4_gemm", dtype);
   const Nvfp4Rows rows(weight, weight_scale, weight_scale_2);
-  const int64_t n = rows.n(), k = rows.k();
+  const int64_t k = rows.k();
   const Nvfp4Rows tokens(q.reshape({-1, k / 2}), scale.reshape({-1, k / kNvfp4Group}));
   std::vector<int64_t> shape = q.sizes().vec();
-  shape.back() = n;
-  at::Tensor result = at::empty(shape, at::dtype(dtype));
-  const at::Tensor biases =
-      bias.has_value() ? bias->to(at::kFloat).contiguous() : at::zeros({n}, at::dtype(at::kFloat));
-  const float* bias_data = biases.const_data_ptr<float>();
-  DispatchFloating(dtype, [&](auto tag) {
-    auto* result_data = result.mutable_data_ptr<decltype(tag)>();
-    GroupGemm(
-        ActiveCpuIsa(), tokens.n(), n, k, kNvfp4Group,
-        [&](int64_t row, int8_t* values, float* scales) { tokens.Read(row, values, scales); },
-        [&](int64_t row, int8_t* values, float* scales) { rows.Read(row, values, scales); },
-        [&](int64_t row, int64_t first, int64_t columns, const float* sums) {
-          float values[kMaxGroupColumns];
-          for (int64_t i = 0; i < columns; ++i) values[i] = sums[i] + bias_data[first + i];
-          WriteRow(values, columns, result_data + row * n + first);
-        });
-  });
-  return result;
+  shape.back() = k;
+  return GroupProduct(
+      shape, rows.n(), kNvfp4Group,
+      [&](int64_t row, int8_t* values, float* scales) { tokens.Read(row, values, scales); },
+      [&](int64_t row, int8_t* values, float* scales) { rows.Read(row, values, scales); },
+      /*token_scales=*/nullptr, bias, dtype);
 }
 
 std::tuple<at::Tensor, at::Tensor> QuantizeNvfp4Cpu(const at::Tensor& x) {
   CheckNvfp4Features("quantize_nvfp4", x);
   const CodeKernels& kernels = CodeKernelsFor(ActiveCpuIsa());
-  const at::Tensor source = x.contiguous();
   const int64_t n = x.size(-1), groups = n / kNvfp4Group;
   std::vector<int64_t> shape = x.sizes().vec(), scale_shape = shape;
   shape.back() = n / 2;
@@ -135,18 +122,12 @@ std::tuple<at::Tensor, at::Tensor> QuantizeNvfp4Cpu(const at::Tensor& x) {
   const at::Tensor scale = at::empty(scale_shape, at::dtype(at::kFloat));
   uint8_t* codes = q.mutable_data_ptr<uint8_t>();
   float* scales = scale.mutable_data_ptr<float>();
-  DispatchFloating(x.scalar_type(), [&](auto tag) {
-    const auto* data = source.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
-      float* values = ThreadRow(n);
-      std::vector<uint8_t> e4m3(groups);
-      for (int64_t row = begin; row < end; ++row) {
-        ReadRow(data + row * n, n, values);
-        const float scale_2 = Nvfp4Scale2(kernels.max_magnitude(values, n));
-        kernels.quantize_nvfp4(values, n, scale_2, codes + row * n / 2, e4m3.data());
-        kernels.decode_e4m3(e4m3.data(), groups, scale_2, scales + row * groups);
-      }
-    });
+  ForEachRow(x, [&](int64_t row, const float* values) {
+    thread_local std::vector<uint8_t> e4m3;
+    if (static_cast<int64_t>(e4m3.size()) < groups) e4m3.resize(groups);
+    const float scale_2 = Nvfp4Scale2(kernels.max_magnitude(values, n));
+    kernels.quantize_nvfp4(values, n, scale_2, codes + row * n / 2, e4m3.data());
+    kernels.decode_e4m3(e4m3.data(), groups, scale_2, scales + row * groups);
   });
   return {q, scale};
 }
@@ -165,7 +146,6 @@ Nvfp4Matrix QuantizeNvfp4Weight(const at::Tensor& weight) {
               "wanlite::QuantizeNvfp4Weight: weight must be a CPU matrix, found ", weight.sizes());
   CheckNvfp4Features("QuantizeNvfp4Weight", weight);
   const CodeKernels& kernels = CodeKernelsFor(ActiveCpuIsa());
-  const at::Tensor source = weight.contiguous();
   const int64_t rows = weight.size(0), n = weight.size(1), groups = n / kNvfp4Group;
   Nvfp4Matrix matrix{at::empty({rows, n / 2}, at::dtype(at::kByte)),
                      at::empty({rows, groups}, at::dtype(at::kFloat8_e4m3fn)),
@@ -173,25 +153,14 @@ Nvfp4Matrix QuantizeNvfp4Weight(const at::Tensor& weight) {
   uint8_t* codes = matrix.weight.mutable_data_ptr<uint8_t>();
   uint8_t* e4m3 = static_cast<uint8_t*>(matrix.weight_scale.mutable_data_ptr());
   std::vector<int32_t> row_max(rows);
-  DispatchFloating(weight.scalar_type(), [&](auto tag) {
-    const auto* data = source.const_data_ptr<decltype(tag)>();
-    const auto for_rows = [&](auto work) {
-      at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
-        float* values = ThreadRow(n);
-        for (int64_t row = begin; row < end; ++row) {
-          ReadRow(data + row * n, n, values);
-          work(row, values);
-        }
-      });
-    };
-    for_rows(
-        [&](int64_t row, const float* values) { row_max[row] = kernels.max_magnitude(values, n); });
-    const int32_t largest = rows == 0 ? 0 : *std::max_element(row_max.begin(), row_max.end());
-    const float scale_2 = Nvfp4Scale2(largest);
-    matrix.weight_scale_2.fill_(scale_2);
-    for_rows([&](int64_t row, const float* values) {
-      kernels.quantize_nvfp4(values, n, scale_2, codes + row * n / 2, e4m3 + row * groups);
-    });
+  ForEachRow(weight, [&](int64_t row, const float* values) {
+    row_max[row] = kernels.max_magnitude(values, n);
+  });
+  const int32_t largest = rows == 0 ? 0 : *std::max_element(row_max.begin(), row_max.end());
+  const float scale_2 = Nvfp4Scale2(largest);
+  matrix.weight_scale_2.fill_(scale_2);
+  ForEachRow(weight, [&](int64_t row, const float* values) {
+    kernels.quantize_nvfp4(values, n, scale_2, codes + row * n / 2, e4m3 + row * groups);
   });
   return matrix;
 }

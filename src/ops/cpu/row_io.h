@@ -5,8 +5,11 @@
 #ifndef WANLITE_SRC_OPS_CPU_ROW_IO_H_
 #define WANLITE_SRC_OPS_CPU_ROW_IO_H_
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "src/core/libtorch.h"
@@ -55,6 +58,30 @@ void DispatchFloating(at::ScalarType dtype, Function function) {
 
 inline int64_t RowsOf(const at::Tensor& x) {
   return c10::multiply_integers(x.sizes().slice(0, x.dim() - 1));
+}
+
+// work(row, values) for every row of a floating tensor [..., n], fp32 [n] that may be changed; from
+// several threads.
+template <typename Work>
+void ForEachRow(const at::Tensor& x, Work work) {
+  const int64_t n = x.size(-1);
+  const at::Tensor source = x.contiguous();
+  DispatchFloating(x.scalar_type(), [&](auto tag) {
+    const auto* data = source.const_data_ptr<decltype(tag)>();
+    at::parallel_for(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
+      float* values = ThreadRow(n);
+      for (int64_t row = begin; row < end; ++row) {
+        ReadRow(data + row * n, n, values);
+        work(row, values);
+      }
+    });
+  });
+}
+
+// fp32 [n]; zeros where there is no bias: adding +0 changes no value but the sign of -0.
+inline at::Tensor BiasOrZeros(const std::optional<at::Tensor>& bias, int64_t n) {
+  return bias.has_value() ? bias->to(at::kFloat).contiguous()
+                          : at::zeros({n}, at::dtype(at::kFloat));
 }
 
 }  // namespace wanlite::ops

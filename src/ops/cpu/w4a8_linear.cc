@@ -62,9 +62,7 @@ at::Tensor W4A8GemmPackedCpu(const at::Tensor& q, const at::Tensor& scale, const
   const at::Tensor tokens = q.contiguous(), scales = scale.contiguous();
   const int8_t* token_data = tokens.const_data_ptr<int8_t>();
   const float* scale_data = scales.const_data_ptr<float>();
-  // A bias of zeros where there is none: adding +0 changes no value but the sign of -0.
-  const at::Tensor biases =
-      bias.has_value() ? bias->to(at::kFloat).contiguous() : at::zeros({n}, at::dtype(at::kFloat));
+  const at::Tensor biases = BiasOrZeros(bias, n);
   const float* bias_data = biases.const_data_ptr<float>();
   std::vector<int64_t> shape = q.sizes().vec();
   shape.back() = n;

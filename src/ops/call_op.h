@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 
-// For operators without a backward formula.
-#ifndef WANLITE_SRC_OPS_NO_GRADIENT_H_
-#define WANLITE_SRC_OPS_NO_GRADIENT_H_
+// What the typed calls of ops.h are made of.
+#ifndef WANLITE_SRC_OPS_CALL_OP_H_
+#define WANLITE_SRC_OPS_CALL_OP_H_
 
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <type_traits>
 
 #include "src/core/libtorch.h"
 
@@ -21,6 +22,15 @@ struct OpName {
   }
   char text[kSize];
 };
+
+// The operator "wanlite::kName" of kCall's signature, by the dispatcher.
+template <OpName kName, auto kCall, typename... Args>
+auto CallOp(const Args&... args) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow(kName.text, "")
+                             .template typed<std::remove_pointer_t<decltype(kCall)>>();
+  return op.call(args...);
+}
 
 inline void RefuseGradientOf(const char* op, const at::Tensor& input) {
   TORCH_CHECK(!(at::GradMode::is_enabled() && input.requires_grad()), "wanlite::", op,
@@ -48,4 +58,4 @@ struct NoGradient<kName, kCall> {
 
 }  // namespace wanlite::ops
 
-#endif  // WANLITE_SRC_OPS_NO_GRADIENT_H_
+#endif  // WANLITE_SRC_OPS_CALL_OP_H_

@@ -6,6 +6,7 @@
 #define WANLITE_SRC_QUANT_FROZEN_PRODUCT_H_
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include <functional>
 #include <optional>
@@ -23,6 +24,20 @@ bool WantsGradients(const Activation& x, const std::optional<at::Tensor>& bias);
 at::Tensor ThroughFrozenMatrix(const at::Tensor& y, const at::Tensor& x,
                                const std::optional<at::Tensor>& bias,
                                std::function<at::Tensor()> matrix);
+
+// What Apply() of a weight that does not train gives: product(), with gradients as above where they
+// may be asked for. make_matrix(): a `matrix` that outlives the weight.
+template <typename Product, typename MakeMatrix>
+at::Tensor FrozenProduct(const Activation& x, const std::optional<at::Tensor>& bias,
+                         Product product, MakeMatrix make_matrix) {
+  if (!WantsGradients(x, bias)) return product();
+  at::Tensor y;
+  {
+    const at::NoGradGuard no_grad;
+    y = product();
+  }
+  return ThroughFrozenMatrix(y, x.dense(), bias, make_matrix());
+}
 
 }  // namespace wanlite
 

@@ -55,7 +55,7 @@ class Int4Grid : public WeightGrid {
     const at::Tensor low = columns.amin(1, /*keepdim=*/true).clamp_max_(0).mul_(clip);
     GroupScales scales =
         Nearest({high.div_(ops::kInt4Codes) - low / ops::kInt4Codes, at::zeros_like(low)});
-    scales.zero = at::neg(low).div_(Divisor(scales)).round_().clamp_(0, ops::kInt4Codes);
+    scales.zero = at::neg(low).div_(DivisorOf(scales.scale)).round_().clamp_(0, ops::kInt4Codes);
     return scales;
   }
 
@@ -98,12 +98,9 @@ class Int4Grid : public WeightGrid {
   }
 
  private:
-  static at::Tensor Divisor(const GroupScales& scales) {
-    return at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
-  }
   // code - zero, in a tensor of its own.
   at::Tensor Steps(const at::Tensor& columns, const GroupScales& scales) const {
-    at::Tensor steps = (columns / Divisor(scales)).round_();
+    at::Tensor steps = (columns / DivisorOf(scales.scale)).round_();
     if (!options_.zero_point) return steps.clamp_(-ops::kInt4Limit, ops::kInt4Limit);
     return at::minimum(at::maximum(steps, -scales.zero), ops::kInt4Codes - scales.zero);
   }

@@ -60,9 +60,7 @@ class Int8Grid : public WeightGrid {
   }
   GroupScales Nearest(const GroupScales& scales) const override { return scales; }
   at::Tensor Round(const at::Tensor& columns, const GroupScales& scales) const override {
-    const at::Tensor divisor =
-        at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
-    return (columns / divisor)
+    return (columns / DivisorOf(scales.scale))
         .round_()
         .clamp_(-ops::kInt8Limit, ops::kInt8Limit)
         .mul_(scales.scale);
@@ -70,10 +68,9 @@ class Int8Grid : public WeightGrid {
   absl::StatusOr<std::unique_ptr<LinearWeight>> Pack(
       const at::Tensor& rounded, const GroupScales& scales,
       const InputStatistics* statistics) const override {
-    const at::Tensor divisor =
-        at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
-    const WeightState state = {{"weight", (rounded / divisor).round_().to(at::kChar)},
-                               {"weight_scale", scales.scale}};
+    const WeightState state = {
+        {"weight", (rounded / DivisorOf(scales.scale)).round_().to(at::kChar)},
+        {"weight_scale", scales.scale}};
     return WithInputs(
         Int8WeightFromState(state, Int8Attributes(rotation_group_), WeightFormatRegistry()),
         activations_, statistics);

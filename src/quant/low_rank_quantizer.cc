@@ -14,6 +14,7 @@
 #include "src/core/libtorch.h"
 #include "src/model/tensor_text.h"
 #include "src/proto/quant.pb.h"
+#include "src/quant/make_weight.h"
 #include "src/quant/randomized_svd.h"
 #include "wanlite/nn.h"
 #include "wanlite/registry.h"
@@ -82,12 +83,7 @@ class LowRankQuantizer : public WeightQuantizer {
     return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
       const at::NoGradGuard no_grad;
       const at::Tensor weight = dense.detach().to(at::kFloat);
-      const at::Tensor finite = weight.isfinite().all(1);
-      if (!finite.all().item<bool>()) {
-        const int64_t row = finite.logical_not().to(at::kInt).argmax().item<int64_t>();
-        return absl::InvalidArgumentError(absl::StrCat("the weight ", TensorText(dense),
-                                                       " holds a NaN or an infinity in row ", row));
-      }
+      WANLITE_RETURN_IF_ERROR(CheckRows("a low-rank branch", dense, weight.isfinite().all(1)));
       const at::Tensor divisor = Divisor(weight, statistics);
       return Split(weight, divisor, statistics, error);
     });

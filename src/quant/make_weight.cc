@@ -5,8 +5,11 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
+#include "src/core/quote_name.h"
 #include "src/model/tensor_text.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
@@ -79,6 +82,28 @@ absl::Status CheckTensors(absl::string_view what, const WeightState& state,
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ParseActivations(absl::string_view what,
+                                             absl::string_view attributes_json,
+                                             const std::vector<std::string>& known) {
+  const std::string attributes_of = absl::StrCat("attributes of ", what);
+  WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
+                           JsonFields::Parse(attributes_of, attributes_json));
+  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"activations"}));
+  std::string activations;
+  WANLITE_RETURN_IF_ERROR(attributes.String({"activations"}, activations));
+  if (std::find(known.begin(), known.end(), activations) != known.end()) return activations;
+  std::string wanted;
+  for (size_t i = 0; i < known.size(); ++i) {
+    absl::StrAppend(&wanted,
+                    i == 0                  ? ""
+                    : i + 1 == known.size() ? " or "
+                                            : ", ",
+                    "\"", known[i], "\"");
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(attributes_of, ": activations ", QuoteName(activations), ", wanted ", wanted));
 }
 
 }  // namespace wanlite

@@ -9,9 +9,12 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/quant/weight_quantizer.h"
 #include "wanlite/weight_formats.h"
@@ -35,6 +38,11 @@ QuantizationError MeasureError(const at::Tensor& dense,
 absl::Status CheckTensors(absl::string_view what, const WeightState& state,
                           std::initializer_list<const char*> required,
                           std::initializer_list<const char*> optional = {});
+
+// The attributes {"activations": "int8"}, one of `known`; InvalidArgument for anything else.
+absl::StatusOr<std::string> ParseActivations(absl::string_view what,
+                                             absl::string_view attributes_json,
+                                             const std::vector<std::string>& known);
 
 }  // namespace wanlite
 

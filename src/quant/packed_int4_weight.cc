@@ -9,14 +9,12 @@
 
 #include "src/core/libtorch.h"
 #include "src/ops/ops.h"
+#include "src/quant/packed_matrix.h"
 #include "src/quant/weight_int8.h"
 #include "wanlite/nn.h"
 
 namespace wanlite {
 namespace {
-
-// Rows of the identity that ask for the matrix at a time.
-constexpr int64_t kAskedColumns = 256;
 
 class PackedInt4Weight : public LinearWeight {
  public:
@@ -48,19 +46,11 @@ class PackedInt4Weight : public LinearWeight {
   }
 
   at::Tensor Dequantize() const override {
-    const at::NoGradGuard no_grad;
-    // What tokens with a single one give are the columns.
-    at::Tensor dense = at::empty({out_features_, in_features_});
-    for (int64_t begin = 0; begin < in_features_; begin += kAskedColumns) {
-      const int64_t end = std::min(in_features_, begin + kAskedColumns);
-      at::Tensor one = at::zeros({end - begin, in_features_}, at::dtype(at::kChar));
-      one.diagonal(/*offset=*/begin).fill_(1);
-      dense.slice(1, begin, end)
-          .copy_(ops::W4A8GemmPacked(one, at::ones({end - begin, 1}), packed_, out_features_,
-                                     group_, std::nullopt, at::kFloat)
-                     .t());
-    }
-    return dense;
+    return MatrixOfProduct(out_features_, in_features_,
+                           [&](const at::Tensor& q, const at::Tensor& scale) {
+                             return ops::W4A8GemmPacked(q, scale, packed_, out_features_, group_,
+                                                        std::nullopt, at::kFloat);
+                           });
   }
 
   absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t, const at::Tensor&) const override {

@@ -259,8 +259,7 @@ class FakeQuantWeight : public LinearWeight {
       // As the format stores it; straight through that too.
       const GroupScales fixed = grid_->Nearest({scales.scale.detach(), scales.zero});
       const at::Tensor& scale = fixed.scale;
-      // Where the scale is zero nothing is divided by it.
-      const at::Tensor divisor = at::where(scale > 0, scale, at::ones_like(scale));
+      const at::Tensor divisor = DivisorOf(scale);
       codes = grid_->Round(rows.detach(), fixed) / divisor;
       ratio = rows.detach() / divisor;
       // What is beyond the grid is clipped.

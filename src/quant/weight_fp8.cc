@@ -10,9 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
-#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
-#include "src/core/quote_name.h"
 #include "src/model/tensor_text.h"
 #include "src/model/wrap_weight.h"
 #include "src/ops/fp8_math.h"
@@ -65,15 +63,11 @@ class Fp8Weight : public LinearWeight {
   }
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
-    if (!WantsGradients(x, bias)) return Product(x, bias);
-    at::Tensor y;
-    {
-      const at::NoGradGuard no_grad;
-      y = Product(x, bias);
-    }
-    return ThroughFrozenMatrix(y, x.dense(), bias, [weight = weight_, scale = weight_scale_] {
-      return Fp8Matrix(weight, scale);
-    });
+    return FrozenProduct(
+        x, bias, [&] { return Product(x, bias); },
+        [&] {
+          return [weight = weight_, scale = weight_scale_] { return Fp8Matrix(weight, scale); };
+        });
   }
 
   // Both sides are expanded to fp32 before the product.
@@ -167,9 +161,9 @@ class Fp8Grid : public WeightGrid {
 
  private:
   static at::Tensor Codes(const at::Tensor& columns, const GroupScales& scales) {
-    const at::Tensor divisor =
-        at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
-    return (columns / divisor).clamp_(-ops::kE4m3Limit, ops::kE4m3Limit).to(at::kFloat8_e4m3fn);
+    return (columns / DivisorOf(scales.scale))
+        .clamp_(-ops::kE4m3Limit, ops::kE4m3Limit)
+        .to(at::kFloat8_e4m3fn);
   }
   const bool quantized_inputs_;
 };
@@ -250,16 +244,8 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Fp8WeightFromState(const WeightSta
     return absl::InvalidArgumentError(absl::StrCat("weight_scale must be fp32 [", weight.size(0),
                                                    ", 1], found ", TensorText(scale)));
   }
-  WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
-                           JsonFields::Parse("attributes of an fp8 weight", attributes_json));
-  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"activations"}));
-  std::string activations;
-  WANLITE_RETURN_IF_ERROR(attributes.String({"activations"}, activations));
-  if (activations != "fp8" && activations != "float") {
-    return absl::InvalidArgumentError(absl::StrCat("attributes of an fp8 weight: activations ",
-                                                   QuoteName(activations),
-                                                   ", wanted \"fp8\" or \"float\""));
-  }
+  WANLITE_ASSIGN_OR_RETURN(const std::string activations,
+                           ParseActivations("an fp8 weight", attributes_json, {"fp8", "float"}));
   return std::make_unique<Fp8Weight>(weight, scale, activations == "fp8");
 }
 

@@ -11,9 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
-#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
-#include "src/core/quote_name.h"
 #include "src/model/tensor_text.h"
 #include "src/ops/int4_math.h"
 #include "src/ops/ops.h"
@@ -74,16 +72,13 @@ class Int4Weight : public LinearWeight {
   }
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
-    if (!WantsGradients(x, bias)) return Product(x, bias);
-    at::Tensor y;
-    {
-      const at::NoGradGuard no_grad;
-      y = Product(x, bias);
-    }
-    return ThroughFrozenMatrix(y, x.dense(), bias,
-                               [weight = weight_, scale = weight_scale_, zero = Zero()] {
-                                 return ops::Int4Dequantize(weight, scale, zero);
-                               });
+    return FrozenProduct(
+        x, bias, [&] { return Product(x, bias); },
+        [&] {
+          return [weight = weight_, scale = weight_scale_, zero = Zero()] {
+            return ops::Int4Dequantize(weight, scale, zero);
+          };
+        });
   }
 
   LinearArithmetic arithmetic() const override {
@@ -273,19 +268,13 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Int4WeightFromState(const WeightSt
     }
   }
   WANLITE_RETURN_IF_ERROR(CheckInt4Shape(in_features, {in_features / scale.size(1)}));
-  WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
-                           JsonFields::Parse("attributes of an int4 weight", attributes_json));
-  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"activations"}));
-  std::string activations;
-  WANLITE_RETURN_IF_ERROR(attributes.String({"activations"}, activations));
-  for (const Int4Inputs inputs : {Int4Inputs::kFloat, Int4Inputs::kInt8, Int4Inputs::kInt4}) {
-    if (Int4Attributes(inputs) == absl::StrCat("{\"activations\":\"", activations, "\"}")) {
-      return std::make_unique<Int4Weight>(weight, scale, std::move(zero), inputs);
-    }
-  }
-  return absl::InvalidArgumentError(absl::StrCat("attributes of an int4 weight: activations ",
-                                                 QuoteName(activations),
-                                                 ", wanted \"float\", \"int8\" or \"int4\""));
+  WANLITE_ASSIGN_OR_RETURN(
+      const std::string activations,
+      ParseActivations("an int4 weight", attributes_json, {"float", "int8", "int4"}));
+  const Int4Inputs inputs = activations == "int8"   ? Int4Inputs::kInt8
+                            : activations == "int4" ? Int4Inputs::kInt4
+                                                    : Int4Inputs::kFloat;
+  return std::make_unique<Int4Weight>(weight, scale, std::move(zero), inputs);
 }
 
 }  // namespace wanlite

@@ -15,6 +15,9 @@
 #include "src/model/tensor_text.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
+#include "src/quant/frozen_product.h"
+#include "src/quant/make_weight.h"
+#include "src/quant/packed_matrix.h"
 #include "src/quant/quantization_error.h"
 #include "src/quant/select_groups.h"
 #include "wanlite/nn.h"
@@ -36,9 +39,6 @@ LinearArithmetic Int8Arithmetic(int64_t rotation_group) {
   arithmetic.output_ops = 2;  // the token's scale times the row's, times the sum
   return arithmetic;
 }
-
-// Rows of the matrix that a packed weight is asked for at a time.
-constexpr int64_t kUnpackedColumns = 256;
 
 // An int8 weight whose codes lie as the kernels read them.
 class PackedInt8Weight : public LinearWeight {
@@ -70,17 +70,11 @@ class PackedInt8Weight : public LinearWeight {
   }
 
   at::Tensor Dequantize() const override {
-    at::NoGradGuard no_grad;
-    // What tokens with a single one give are the columns.
-    at::Tensor dense = at::empty({out_features(), in_features_});
-    for (int64_t begin = 0; begin < in_features_; begin += kUnpackedColumns) {
-      const int64_t end = std::min(in_features_, begin + kUnpackedColumns);
-      at::Tensor one = at::zeros({end - begin, in_features_}, at::dtype(at::kChar));
-      one.diagonal(/*offset=*/begin).fill_(1);
-      const at::Tensor columns = ops::Int8GemmPacked(one, at::ones({end - begin, 1}), packed_,
-                                                     weight_scale_, std::nullopt, at::kFloat);
-      dense.slice(1, begin, end).copy_(columns.t());
-    }
+    const at::NoGradGuard no_grad;
+    const at::Tensor dense = MatrixOfProduct(
+        out_features(), in_features_, [&](const at::Tensor& q, const at::Tensor& scale) {
+          return ops::Int8GemmPacked(q, scale, packed_, weight_scale_, std::nullopt, at::kFloat);
+        });
     return rotation_group_ == 0 ? dense : ops::HadamardRotate(dense, rotation_group_);
   }
 
@@ -111,8 +105,7 @@ class Int8Weight : public LinearWeight {
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
     // The gradient of x goes round its quantized form.
-    if (at::GradMode::is_enabled() &&
-        (x.requires_grad() || (bias.has_value() && bias->requires_grad()))) {
+    if (WantsGradients(x, bias)) {
       return ops::Int8Linear(x.dense(), weight_, weight_scale_, bias, rotation_group_);
     }
     const QuantizedInput input = x.In(Int8TokenForm(rotation_group_));
@@ -268,11 +261,7 @@ absl::StatusOr<int64_t> ParseRotation(const JsonFields& attributes) {
 absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& dense,
                                                              int64_t rotation_group,
                                                              QuantizationError* error) {
-  if (!dense.defined() || dense.dim() != 2 || !dense.is_floating_point() || !dense.is_cpu()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an int8 weight is made from a floating-point CPU matrix [out, in], not from ",
-                     dense.defined() ? TensorText(dense) : "nothing"));
-  }
+  WANLITE_RETURN_IF_ERROR(CheckDense("an int8 weight", dense));
   WANLITE_RETURN_IF_ERROR(CheckRotationGroup(rotation_group, dense.size(1)));
   return CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<LinearWeight>> {
     at::NoGradGuard no_grad;
@@ -301,19 +290,6 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
       if (part.scalar_type() == at::kDouble) part = part.to(at::kFloat);
       // A row of weights is quantized by the same rule as a token.
       const auto [q, scale] = ops::QuantizePerToken(part);
-      // Beyond the limit the weight that this one stands for would not be finite.
-      const at::Tensor bad = scale.le(largest_scale).logical_not();
-      if (bad.any().item<bool>()) {
-        const int64_t row = bad.flatten().to(at::kInt).argmax().item<int64_t>();
-        const at::Tensor values = dense.select(0, begin + row).detach().to(at::kFloat);
-        return absl::InvalidArgumentError(
-            absl::StrCat("the weight ", TensorText(dense), " holds ",
-                         values.isfinite().all().item<bool>()
-                             ? absl::StrCat(values.abs().max().item<float>(),
-                                            ", too large for int8 with scales in fp32,")
-                             : "a NaN or an infinity",
-                         " in row ", begin + row));
-      }
       if (weight.defined()) {
         weight.slice(0, begin, end).copy_(q);
         weight_scale.slice(0, begin, end).copy_(scale);
@@ -326,6 +302,9 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> MakeInt8Weight(const at::Tensor& d
         AddErrors(part, q, scale, sums);
       }
     }
+    // Beyond the limit the weight that this one stands for would not be finite.
+    WANLITE_RETURN_IF_ERROR(
+        CheckRows("int8 with scales in fp32,", dense, weight_scale.le(largest_scale).flatten()));
     if (error != nullptr) *error = sums;
     return std::make_unique<Int8Weight>(weight, weight_scale, rotation_group);
   });
@@ -341,18 +320,7 @@ std::unique_ptr<LinearWeight> MakeHollowInt8Weight(int64_t out_features, int64_t
 absl::StatusOr<std::unique_ptr<LinearWeight>> Int8WeightFromState(const WeightState& state,
                                                                   absl::string_view attributes_json,
                                                                   const WeightFormatRegistry&) {
-  for (const char* name : {"weight", "weight_scale"}) {
-    const auto found = state.find(name);
-    if (found == state.end() || !found->second.defined()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("an int8 weight needs the tensor ", name, ", which is missing"));
-    }
-  }
-  for (const auto& [name, tensor] : state) {
-    if (name != "weight" && name != "weight_scale") {
-      return absl::InvalidArgumentError(absl::StrCat("an int8 weight has no tensor ", name));
-    }
-  }
+  WANLITE_RETURN_IF_ERROR(CheckTensors("an int8 weight", state, {"weight", "weight_scale"}));
   const at::Tensor& weight = state.at("weight");
   const at::Tensor& scale = state.at("weight_scale");
   if (weight.dim() != 2 || weight.scalar_type() != at::kChar) {

@@ -85,14 +85,13 @@ class Int8OtherInputs : public LinearWeight {
   at::Tensor Dequantize() const override { return base_->Dequantize(); }
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
-    if (!WantsGradients(x, bias)) return Product(x, bias);
-    at::Tensor y;
-    {
-      const at::NoGradGuard no_grad;
-      y = Product(x, bias);
-    }
-    const auto base = std::shared_ptr<LinearWeight>(*base_->Share());
-    return ThroughFrozenMatrix(y, x.dense(), bias, [base] { return base->Dequantize(); });
+    return FrozenProduct(
+        x, bias, [&] { return Product(x, bias); },
+        [&] {
+          return [base = std::shared_ptr<LinearWeight>(*base_->Share())] {
+            return base->Dequantize();
+          };
+        });
   }
 
  protected:

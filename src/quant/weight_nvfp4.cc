@@ -10,9 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
-#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
-#include "src/core/quote_name.h"
 #include "src/model/tensor_text.h"
 #include "src/model/wrap_weight.h"
 #include "src/ops/fp8_math.h"
@@ -78,15 +76,12 @@ class Nvfp4Weight : public LinearWeight {
   }
 
   at::Tensor Apply(const Activation& x, const std::optional<at::Tensor>& bias) const override {
-    if (!WantsGradients(x, bias)) return Product(x, bias);
-    at::Tensor y;
-    {
-      const at::NoGradGuard no_grad;
-      y = Product(x, bias);
-    }
-    return ThroughFrozenMatrix(
-        y, x.dense(), bias, [weight = weight_, scale = weight_scale_, scale_2 = weight_scale_2_] {
-          return ops::Nvfp4Dequantize(weight, scale, scale_2);
+    return FrozenProduct(
+        x, bias, [&] { return Product(x, bias); },
+        [&] {
+          return [weight = weight_, scale = weight_scale_, scale_2 = weight_scale_2_] {
+            return ops::Nvfp4Dequantize(weight, scale, scale_2);
+          };
         });
   }
 
@@ -233,8 +228,7 @@ class Nvfp4Grid : public WeightGrid {
   }
   // The nearest e2m1 values of columns / scale, ties to even.
   static at::Tensor Values(const at::Tensor& columns, const GroupScales& scales) {
-    const at::Tensor ratio =
-        columns / at::where(scales.scale > 0, scales.scale, at::ones_like(scales.scale));
+    const at::Tensor ratio = columns / DivisorOf(scales.scale);
     const at::Tensor magnitude = ratio.abs().clamp_max_(ops::kE2m1Limit);
     const at::Tensor rounded =
         at::where(magnitude < 2, (magnitude * 2).round_().div_(2),
@@ -337,16 +331,9 @@ absl::StatusOr<std::unique_ptr<LinearWeight>> Nvfp4WeightFromState(
     return absl::InvalidArgumentError(
         absl::StrCat("weight_scale_2 must be fp32 [1], found ", TensorText(scale_2)));
   }
-  WANLITE_ASSIGN_OR_RETURN(const JsonFields attributes,
-                           JsonFields::Parse("attributes of an nvfp4 weight", attributes_json));
-  WANLITE_RETURN_IF_ERROR(attributes.OnlyHas({"activations"}));
-  std::string activations;
-  WANLITE_RETURN_IF_ERROR(attributes.String({"activations"}, activations));
-  if (activations != "nvfp4" && activations != "float") {
-    return absl::InvalidArgumentError(absl::StrCat("attributes of an nvfp4 weight: activations ",
-                                                   QuoteName(activations),
-                                                   ", wanted \"nvfp4\" or \"float\""));
-  }
+  WANLITE_ASSIGN_OR_RETURN(
+      const std::string activations,
+      ParseActivations("an nvfp4 weight", attributes_json, {"nvfp4", "float"}));
   return std::make_unique<Nvfp4Weight>(weight, scale, scale_2, activations == "nvfp4");
 }
 

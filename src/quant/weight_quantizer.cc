@@ -31,6 +31,10 @@ double QuantizationError::Relative() const {
   return squared_weight > 0 ? std::sqrt(squared_error / squared_weight) : 0;
 }
 
+at::Tensor DivisorOf(const at::Tensor& scale) {
+  return at::where(scale > 0, scale, at::ones_like(scale));
+}
+
 WeightGrid::~WeightGrid() = default;
 at::Tensor WeightGrid::ToBasis(const at::Tensor& rows) const { return rows; }
 at::Tensor WeightGrid::FromBasis(const at::Tensor& rows) const { return rows; }

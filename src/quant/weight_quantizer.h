@@ -45,6 +45,9 @@ struct GroupScales {
   at::Tensor zero;   // fp32 of scale's shape, the code of 0; undefined where codes are symmetric
 };
 
+// What values are divided by to become codes: the scale, and 1 where that is 0.
+at::Tensor DivisorOf(const at::Tensor& scale);
+
 // The values that codes of a format stand for, row by row and group by group.
 class WeightGrid {
  public:

@@ -49,6 +49,10 @@ struct LinearSelection {
 absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const LinearFilter& filter,
                                               absl::string_view field = "linears");
 
+// BlockPass::Touches() of a pass that changes the selected layers. True where the selection is an
+// error, which running the block then tells.
+bool TouchesSelection(const ModelView& model, const LinearFilter& filter, absl::string_view block);
+
 // InvalidArgument, naming layer and format, unless the linear's weight is dense.
 absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model, absl::string_view linear);
 

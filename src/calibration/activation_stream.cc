@@ -11,6 +11,7 @@
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
+#include "src/model/block_steps.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -23,13 +24,6 @@ constexpr char kIdentityFile[] = "stream";
 struct ActivationStream::Rep {
   // The two streams: what the compressed blocks make, and what the original ones made.
   enum class Kind { kInput, kReference };
-
-  // Steps of a program that follow each other in one block: [begin, end).
-  struct BlockSteps {
-    std::string block;  // full path
-    size_t begin = 0, end = 0;
-    std::set<std::string> changes;
-  };
 
   Rep(Env& env, std::string dir, const ModelView& view, const SampleSet& samples,
       const StreamOptions& options)
@@ -175,10 +169,7 @@ absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& value
   WANLITE_RETURN_IF_ERROR(CheckLease(lease));
   const BlockSteps& now = steps[at];
   const BlockProgram* program = ProgramOf(*view.FindComponent(component));
-  return Annotate(CatchTorch([&] {
-                    for (size_t i = now.begin; i < now.end; ++i) program->RunStep(i, values);
-                  }),
-                  now.block);
+  return Annotate(CatchTorch([&] { now.Run(*program, values); }), now.block);
 }
 
 absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease,
@@ -241,23 +232,14 @@ absl::StatusOr<std::unique_ptr<ActivationStream>> ActivationStream::Open(
   if (samples.size(component) == 0) {
     return absl::NotFoundError(absl::StrCat("there are no samples of '", component, "'"));
   }
-  const BlockProgram* program = ProgramOf(*found);
-  if (program == nullptr) {
+  if (ProgramOf(*found) == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("'", component, "' of architecture ",
                                                       found->architecture,
                                                       " has no program to run it block by block"));
   }
   auto rep = std::make_unique<Rep>(env, WithoutTrailingSlashes(dir), view, samples, options);
   rep->component = std::string(component);
-  for (const BlockProgram::Step& step : program->Steps()) {
-    const std::string block = BlockPath(*found, step);
-    if (rep->steps.empty() || rep->steps.back().block != block) {
-      const size_t begin = rep->steps.empty() ? 0 : rep->steps.back().end;
-      rep->steps.push_back({block, begin, begin, {}});
-    }
-    ++rep->steps.back().end;
-    rep->steps.back().changes.insert(step.changes.begin(), step.changes.end());
-  }
+  rep->steps = BlockStepsOf(*found);
   WANLITE_RETURN_IF_ERROR(rep->CheckProgram());
   WANLITE_RETURN_IF_ERROR(rep->CheckIdentity());
   return std::unique_ptr<ActivationStream>(new ActivationStream(std::move(rep)));

@@ -15,6 +15,7 @@
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/doctor/smoothing.h"
+#include "src/model/block_steps.h"
 #include "src/model/float32_block.h"
 #include "wanlite/block_program.h"
 #include "wanlite/linear_tap.h"
@@ -29,13 +30,6 @@ constexpr int64_t kRows = 256;
 // the same model.
 constexpr double kBlockBand = 0.5;
 
-// Steps that follow each other in one block.
-struct Part {
-  std::string block;  // full path
-  size_t begin = 0, end = 0;
-  std::set<std::string> changes;
-};
-
 // A component of one of the two models.
 class Side {
  public:
@@ -43,20 +37,11 @@ class Side {
     WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView({component}));
     Side side(std::move(view), component);
     const Component& found = side.component();
-    const BlockProgram* program = ProgramOf(found);
-    if (program == nullptr) {
+    if (ProgramOf(found) == nullptr) {
       return absl::FailedPreconditionError(
           absl::StrCat(folder.dir(), ": ", component, " has no program to run it block by block"));
     }
-    const std::vector<BlockProgram::Step> steps = program->Steps();
-    for (size_t i = 0; i < steps.size(); ++i) {
-      const std::string block = BlockPath(found, steps[i]);
-      if (side.parts.empty() || side.parts.back().block != block) {
-        side.parts.push_back({block, i, i, {}});
-      }
-      side.parts.back().end = i + 1;
-      side.parts.back().changes.insert(steps[i].changes.begin(), steps[i].changes.end());
-    }
+    side.parts = BlockStepsOf(found);
     for (const BlockInfo& block : side.view.blocks()) side.origins[block.path] = block.origin;
     return side;
   }
@@ -69,16 +54,11 @@ class Side {
     if (block != BlockPath(component(), {})) return origins.at(block);
     return absl::StrCat(block, part == 0 ? " before" : " behind");
   }
-  void Run(size_t part, Values& values) const {
-    const BlockProgram& program = *ProgramOf(component());
-    for (size_t step = parts[part].begin; step < parts[part].end; ++step) {
-      program.RunStep(step, values);
-    }
-  }
+  void Run(size_t part, Values& values) const { parts[part].Run(*ProgramOf(component()), values); }
 
   ModelView view;
   std::string name;
-  std::vector<Part> parts;
+  std::vector<BlockSteps> parts;
   std::map<std::string, std::string> origins;  // of blocks
 
  private:
@@ -258,7 +238,7 @@ class ComponentExam {
       original_.Run(part, reference_);
     }
     if (!other.has_value()) return absl::OkStatus();
-    const Part& now = compressed_.parts[partner->second];
+    const BlockSteps& now = compressed_.parts[partner->second];
     const Float32Block other_wide(compressed_.view, now.block);
 
     const size_t known = findings.size(), first_layer = check_.layers.size();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/model/block_steps.h"
 #include "src/model/rest_block.h"
 #include "wanlite/topology.h"
 
@@ -22,6 +23,20 @@ const BlockProgram* ProgramOf(const Component& component) {
 std::string BlockPath(const Component& component, const BlockProgram::Step& step) {
   if (step.block.empty()) return RestBlock(component.name);
   return component.name.empty() ? step.block : absl::StrCat(component.name, ".", step.block);
+}
+
+std::vector<BlockSteps> BlockStepsOf(const Component& component) {
+  std::vector<BlockSteps> all;
+  for (const BlockProgram::Step& step : ProgramOf(component)->Steps()) {
+    const std::string block = BlockPath(component, step);
+    if (all.empty() || all.back().block != block) {
+      const size_t begin = all.empty() ? 0 : all.back().end;
+      all.push_back({block, begin, begin, {}});
+    }
+    ++all.back().end;
+    all.back().changes.insert(step.changes.begin(), step.changes.end());
+  }
+  return all;
 }
 
 const at::Tensor& ValueOf(const Values& values, const char* name) {

@@ -208,6 +208,11 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
   return selection;
 }
 
+bool TouchesSelection(const ModelView& model, const LinearFilter& filter, absl::string_view block) {
+  const absl::StatusOr<LinearSelection> selection = SelectLinears(model, filter);
+  return !selection.ok() || !selection->InBlock(block).empty();
+}
+
 absl::StatusOr<const LinearWeight*> DenseWeightOf(const ModelView& model,
                                                   absl::string_view linear) {
   WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model.Weight(linear));

@@ -84,8 +84,7 @@ class PruneMagnitude : public BlockPass {
   }
 
   bool Touches(const ModelView& model, absl::string_view block) const override {
-    const absl::StatusOr<LinearSelection> selection = SelectLinears(model, linears_);
-    return !selection.ok() || !selection->InBlock(block).empty();  // RunBlock() tells the error
+    return TouchesSelection(model, linears_, block);
   }
 
   absl::Status RunBlock(ModelView& model, const BlockLease& block,

@@ -66,9 +66,4 @@ absl::Status ApplyFormat(ModelView& hollow, const LinearFilter& filter,
   return absl::OkStatus();
 }
 
-bool TouchesSelection(const ModelView& model, const LinearFilter& filter, absl::string_view block) {
-  const absl::StatusOr<LinearSelection> selection = SelectLinears(model, filter);
-  return !selection.ok() || !selection->InBlock(block).empty();
-}
-
 }  // namespace wanlite

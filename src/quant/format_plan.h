@@ -30,10 +30,6 @@ absl::Status ApplyFormat(ModelView& hollow, const LinearFilter& filter,
                          const WeightQuantizer& quantizer,
                          const WeightQuantizer* embeddings = nullptr);
 
-// BlockPass::Touches() of a pass that changes the selected layers. True where the selection is an
-// error, which running the block then tells.
-bool TouchesSelection(const ModelView& model, const LinearFilter& filter, absl::string_view block);
-
 }  // namespace wanlite
 
 #endif  // WANLITE_SRC_QUANT_FORMAT_PLAN_H_

@@ -79,14 +79,7 @@ absl::StatusOr<NetworkTrials> NetworkTrials::Create(ModelView& model, const Samp
         absl::StrCat("'", component, "' has no program to run it block by block"));
   }
   NetworkTrials trials(model, std::string(component), cancel);
-  const std::vector<BlockProgram::Step> steps = ProgramOf(*found)->Steps();
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const std::string block = BlockPath(*found, steps[i]);
-    if (trials.parts_.empty() || trials.parts_.back().block != block) {
-      trials.parts_.push_back({block, i, i});
-    }
-    trials.parts_.back().end = i + 1;
-  }
+  trials.parts_ = BlockStepsOf(*found);
   std::map<PathKey, size_t> paths;
   for (const int64_t number : passes) {
     const SampleInfo& sample = samples.sample(component, number);
@@ -133,7 +126,7 @@ absl::Status NetworkTrials::RunOriginal(ScannedComponent& found,
   return absl::OkStatus();
 }
 
-absl::Status NetworkTrials::RunOne(const Part& part, Trial& trial) {
+absl::Status NetworkTrials::RunOne(const BlockSteps& part, Trial& trial) {
   std::vector<std::pair<std::string, at::Tensor>> exchanged;
   for (const auto& [path, format] : trial.formats) {
     if (model_->BlockOf(path) != part.block) continue;
@@ -153,7 +146,7 @@ absl::Status NetworkTrials::RunOne(const Part& part, Trial& trial) {
     const BlockProgram& steps = program();
     for (Values& values : trial.values) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));
-      for (size_t step = part.begin; step < part.end; ++step) steps.RunStep(step, values);
+      part.Run(steps, values);
     }
     return absl::OkStatus();
   });

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/model/block_steps.h"
 #include "src/quant/quantize_auto_scan.h"
 #include "src/quant/weight_quantizer.h"
 #include "wanlite/block_program.h"
@@ -66,10 +67,6 @@ class NetworkTrials {
   absl::StatusOr<FormatScore> Score(const Trial& trial) const;
 
  private:
-  struct Part {
-    std::string block;
-    size_t begin = 0, end = 0;
-  };
   struct Pass {
     double weight = 1;
     size_t path = 0;    // number of its prompt and branch
@@ -78,12 +75,12 @@ class NetworkTrials {
   NetworkTrials(ModelView& model, std::string component, const CancellationToken* cancel)
       : model_(&model), component_(std::move(component)), cancel_(cancel) {}
   const BlockProgram& program() const { return *ProgramOf(*model_->FindComponent(component_)); }
-  absl::Status RunOne(const Part& part, Trial& trial);
+  absl::Status RunOne(const BlockSteps& part, Trial& trial);
 
   ModelView* model_;
   std::string component_;
   const CancellationToken* cancel_;
-  std::vector<Part> parts_;
+  std::vector<BlockSteps> parts_;
   std::vector<Pass> passes_;
   std::vector<Values> inputs_;
 };

@@ -14,6 +14,7 @@
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"
 #include "tests/testing/tiny_wan.h"
+#include "tests/testing/umt5_golden.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/pipeline.h"
 #include "wanlite/recipe.h"
@@ -146,12 +147,8 @@ TEST_CASE("a text encoder quantized by a recipe, its table too, stays near its r
       const auto& quantized = dynamic_cast<const wan::Umt5&>(*view.components()[0].module);
       for (const nlohmann::json& run : golden.runs) {
         const std::string name = run["name"];
-        const int64_t batch = run["batch"], tokens = run["tokens"], hole = run["hole"];
-        at::Tensor mask = at::zeros({batch, tokens}, at::kLong);
-        for (int64_t row = 0; row < batch; ++row) {
-          mask[row].narrow(0, 0, run["lengths"][row].get<int64_t>()).fill_(1);
-        }
-        if (hole >= 0) mask[0][hole] = 0;
+        const int64_t batch = run["batch"], tokens = run["tokens"];
+        const at::Tensor mask = testing::GoldenMask(run);
         const at::Tensor ids = ((testing::SeededUniform(name + ".ids", {batch, tokens}) + 1) / 2 *
                                 quantized.config().vocab_size)
                                    .to(at::kLong);

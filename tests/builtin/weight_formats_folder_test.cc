@@ -9,6 +9,7 @@
 #include "src/proto/quant.pb.h"
 #include "src/quant/weight_quantizer.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/toy_architecture.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/checkpoint.h"
 
@@ -34,20 +35,7 @@ constexpr const char* kFolderFormats[] = {
 };
 
 ArchitectureRegistry WideNetworks() {
-  Architecture toy;
-  toy.name = "ToyModel";
-  toy.role = ComponentRole::kDenoiser;
-  toy.build = [](absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
-    return std::make_shared<ToyModel>(32, 64);
-  };
-  toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
-    return std::string(text);
-  };
-  toy.recognizes = [](const std::vector<std::string>&) { return false; };
-  ArchitectureRegistry registry;
-  REQUIRE_OK(registry.Register(std::move(toy)));
-  registry.weight_formats() = BuiltinWeightFormats();
-  return registry;
+  return testing::FixedToys([] { return std::make_shared<ToyModel>(32, 64); });
 }
 
 TEST_CASE("a model of each weight format comes back from a checkpoint, and runs as before") {

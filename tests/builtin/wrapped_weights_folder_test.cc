@@ -6,6 +6,7 @@
 #include "src/core/libtorch.h"
 #include "src/quant/weight_int8.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/toy_architecture.h"
 #include "tests/testing/toy_model.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/wrapped_weights.h"
@@ -17,20 +18,7 @@ using testing::MakeToyModel;
 using testing::ToyModel;
 
 ArchitectureRegistry Networks() {
-  Architecture toy;
-  toy.name = "ToyModel";
-  toy.role = ComponentRole::kDenoiser;
-  toy.build = [](absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
-    return std::make_shared<ToyModel>();
-  };
-  toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
-    return std::string(text);
-  };
-  toy.recognizes = [](const std::vector<std::string>&) { return false; };
-  ArchitectureRegistry registry;
-  REQUIRE_OK(registry.Register(std::move(toy)));
-  registry.weight_formats() = BuiltinWeightFormats();
-  return registry;
+  return testing::FixedToys([] { return std::make_shared<ToyModel>(); });
 }
 
 // A toy model with every wrapped format in its blocks.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/sample_sets.h"
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/architecture.h"
 #include "wanlite/block_program.h"
@@ -55,25 +56,11 @@ inline std::vector<Values> TransformerInputs(int64_t samples, uint64_t seed) {
 inline SampleSet WriteTransformerSamples(Env& env, const std::string& dir,
                                          const std::vector<Values>& inputs,
                                          const std::string& component = "transformer") {
-  ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(env, dir, {}));
-  std::vector<NamedTensor> tensors;
-  std::vector<SampleInfo> samples;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    SampleInfo sample;
-    sample.component = component;
+  return WriteSampleSet(env, dir, component, inputs, [&](size_t i, SampleInfo& sample) {
     sample.weight = static_cast<double>(i + 1);
-    for (const auto& [name, value] : inputs[i]) {
-      sample.values[name] = absl::StrCat(i, ".", name);
-      tensors.push_back({sample.values[name], value});
-    }
     const auto timestep = inputs[i].find("timestep");
     if (timestep != inputs[i].end()) sample.timestep = timestep->second.item<double>();
-    samples.push_back(sample);
-  }
-  REQUIRE_OK(writer->WriteFile("all", tensors));
-  REQUIRE_OK(writer->Finish(samples));
-  ASSERT_OK_AND_ASSIGN(SampleSet set, SampleSet::Open(env, dir));
-  return set;
+  });
 }
 
 inline ModelView WanView(Env& env, const std::string& dir, bool load = true) {

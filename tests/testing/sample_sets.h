@@ -3,6 +3,7 @@
 #ifndef WANLITE_TESTS_TESTING_SAMPLE_SETS_H_
 #define WANLITE_TESTS_TESTING_SAMPLE_SETS_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,12 @@
 
 namespace wanlite::testing {
 
-// A new sample set with these inputs of one component.
-inline SampleSet WriteSampleSet(Env& env, const std::string& dir, const std::string& component,
-                                const std::vector<Values>& inputs) {
+// A new sample set with these inputs of one component. describe(i, sample): what else there is to
+// say of the i-th.
+inline SampleSet WriteSampleSet(
+    Env& env, const std::string& dir, const std::string& component,
+    const std::vector<Values>& inputs,
+    const std::function<void(size_t i, SampleInfo& sample)>& describe = nullptr) {
   ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(env, dir, {}));
   std::vector<NamedTensor> tensors;
   std::vector<SampleInfo> samples;
@@ -25,6 +29,7 @@ inline SampleSet WriteSampleSet(Env& env, const std::string& dir, const std::str
       sample.values[name] = absl::StrCat(i, ".", name);
       tensors.push_back({sample.values[name], value});
     }
+    if (describe != nullptr) describe(i, sample);
     samples.push_back(sample);
   }
   REQUIRE_OK(writer->WriteFile("all", tensors));

@@ -6,8 +6,11 @@
 #ifndef WANLITE_TESTS_TESTING_TOY_ARCHITECTURE_H_
 #define WANLITE_TESTS_TESTING_TOY_ARCHITECTURE_H_
 
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -98,6 +101,25 @@ ArchitectureRegistry UniformToys(const std::string& name) {
                          const torch::nn::Module& module) -> absl::StatusOr<std::string> {
     const auto& model = dynamic_cast<const Model&>(module);
     return UniformToyConfig(name, model.blocks[0]->up->out_features());
+  };
+  toy.recognizes = [](const std::vector<std::string>&) { return false; };
+  ArchitectureRegistry registry;
+  REQUIRE_OK(registry.Register(std::move(toy)));
+  registry.weight_formats() = BuiltinWeightFormats();
+  return registry;
+}
+
+// Toy models that `build` makes, whatever their config says.
+inline ArchitectureRegistry FixedToys(std::function<std::shared_ptr<ToyModel>()> build) {
+  Architecture toy;
+  toy.name = "ToyModel";
+  toy.role = ComponentRole::kDenoiser;
+  toy.build = [build = std::move(build)](
+                  absl::string_view) -> absl::StatusOr<std::shared_ptr<torch::nn::Module>> {
+    return build();
+  };
+  toy.normalize_config = [](absl::string_view text) -> absl::StatusOr<std::string> {
+    return std::string(text);
   };
   toy.recognizes = [](const std::vector<std::string>&) { return false; };
   ArchitectureRegistry registry;

@@ -14,6 +14,7 @@
 #include "src/model/wan/umt5_names.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"
+#include "tests/testing/umt5_golden.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"
 #include "wanlite/model_view.h"
@@ -95,12 +96,8 @@ TEST_CASE("Umt5: hidden states are those of transformers, padding and holes incl
     FillAsReference(*encoder);
     for (const nlohmann::json& run : golden["runs"]) {
       const std::string name = run["name"];
-      const int64_t batch = run["batch"], tokens = run["tokens"], hole = run["hole"];
-      at::Tensor mask = at::zeros({batch, tokens}, at::kLong);
-      for (int64_t row = 0; row < batch; ++row) {
-        mask[row].narrow(0, 0, run["lengths"][row].get<int64_t>()).fill_(1);
-      }
-      if (hole >= 0) mask[0][hole] = 0;
+      const int64_t batch = run["batch"], tokens = run["tokens"];
+      const at::Tensor mask = testing::GoldenMask(run);
       ASSERT_OK_AND_ASSIGN(const at::Tensor expected, tensors->Read(name + ".out"));
       const at::Tensor out =
           encoder->forward(Ids(name + ".ids", batch, tokens, encoder->config().vocab_size), mask);

@@ -17,11 +17,11 @@
 #include "src/core/random.h"
 #include "src/core/stopwatch.h"
 #include "src/proto/quant.pb.h"
-#include "src/quant/quantize_auto_budget.h"
 #include "src/quant/quantize_auto_report.h"
 #include "src/quant/quantize_auto_scan.h"
-#include "src/quant/quantize_auto_trials.h"
 #include "src/quant/weight_quantizer.h"
+#include "src/search/allocation.h"
+#include "src/search/network_trials.h"
 #include "wanlite/registry.h"
 #include "wanlite/sample_set.h"
 #include "wanlite/select_linears.h"
@@ -47,6 +47,28 @@ struct AutoLayers {
   std::vector<std::string> notes;
   int64_t bytes = 0, weights = 0;  // of the matrices as they are
 };
+
+using LayerFormats = std::map<std::string, const WeightQuantizer*>;  // by path
+
+// Layers of one block in other formats. weight_error: gets that of the last one.
+Trial::Edit InFormats(LayerFormats formats, double* weight_error = nullptr) {
+  return [formats = std::move(formats), weight_error](
+             ModelView& model, const BlockLease& block) -> absl::StatusOr<Trial::Undo> {
+    std::map<std::string, std::unique_ptr<LinearWeight>> weights;
+    for (const auto& [path, format] : formats) {
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
+      QuantizationError error;
+      absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
+          format->Quantize(*weight->dense(), /*statistics=*/nullptr, &error);
+      if (!quantized.ok()) {
+        return Annotate(quantized.status(), absl::StrCat(path, ": ", format->name()));
+      }
+      if (weight_error != nullptr) *weight_error = error.Relative();
+      weights[path] = *std::move(quantized);
+    }
+    return ExchangeWeights(model, std::move(weights));
+  };
+}
 
 class QuantizeAuto : public BlockPass {
  public:
@@ -139,7 +161,9 @@ class QuantizeAuto : public BlockPass {
     WANLITE_ASSIGN_OR_RETURN(const AutoLayers found, Layers(model));
     std::map<std::string, NetworkTrials> networks;
     WANLITE_ASSIGN_OR_RETURN(const QuantizeScan scan, Scan(model, found, context, networks));
-    const std::map<std::string, double> shares = Shares(*context.samples, networks);
+    std::set<std::string> components;
+    for (const auto& [component, network] : networks) components.insert(component);
+    const std::map<std::string, double> shares = SharesOfPasses(*context.samples, components);
     WANLITE_ASSIGN_OR_RETURN(const AutoProblem problem, ProblemOf(found, scan, shares));
     const std::optional<Allocation> best = BestAllocation(problem.choices, problem.budget);
     if (!best.has_value()) return NothingFits(problem);
@@ -267,7 +291,7 @@ class QuantizeAuto : public BlockPass {
   AutoProblem ProblemOfBytes(const AutoLayers& found) const {
     AutoProblem problem;
     for (const AutoLayer& layer : found.layers) {
-      std::vector<FormatChoice>& choices = problem.choices.emplace_back();
+      std::vector<Choice>& choices = problem.choices.emplace_back();
       for (const int64_t bytes : layer.bytes) choices.push_back({static_cast<double>(bytes), 0});
     }
     problem.whole_cost = static_cast<double>(found.bytes);
@@ -349,7 +373,9 @@ class QuantizeAuto : public BlockPass {
       WANLITE_ASSIGN_OR_RETURN(NetworkTrials network,
                                NetworkTrials::Create(model, *context.samples, layer.component,
                                                      component.passes, context.cancel));
-      WANLITE_RETURN_IF_ERROR(network.RunOriginal(component, rows));
+      WANLITE_ASSIGN_OR_RETURN(OriginalRun original, network.RunOriginal());
+      component.weights_sha256 = std::move(original.weights_sha256);
+      rows.merge(original.rows);
       networks.emplace(layer.component, std::move(network));
     }
     std::string path = options_.scan();
@@ -398,24 +424,27 @@ class QuantizeAuto : public BlockPass {
       }
       missing[part].push_back(&layer);
     }
-    Trial original{{}, network.Inputs()};
+    Trial original{"the original", {}, {}, network.Inputs()};
     for (size_t part = 0; !missing.empty() && part <= missing.rbegin()->first; ++part) {
       for (const AutoLayer* layer : missing[part]) {
         std::vector<Trial> trials;
         std::vector<Trial*> running;
         const std::vector<int> formats = Missing(*layer, scan);
-        for (const int format : formats) {
-          const WeightQuantizer* quantizer = &QuantizerOf(format);
-          trials.push_back({{{layer->linear.path, quantizer}}, original.values});
+        std::vector<double> weight_errors(formats.size());
+        for (size_t i = 0; i < formats.size(); ++i) {
+          const WeightQuantizer& quantizer = QuantizerOf(formats[i]);
+          trials.push_back({absl::StrCat(layer->linear.path, " as ", quantizer.name()),
+                            {{layer->linear.block,
+                              InFormats({{layer->linear.path, &quantizer}}, &weight_errors[i])}},
+                            {},
+                            original.values});
         }
         for (Trial& trial : trials) running.push_back(&trial);
-        for (size_t next = part; next < network.parts(); ++next) {
-          WANLITE_RETURN_IF_ERROR(network.Run(next, running));
-        }
+        WANLITE_RETURN_IF_ERROR(network.RunToEnd(part, running));
         for (size_t i = 0; i < trials.size(); ++i) {
-          WANLITE_ASSIGN_OR_RETURN(FormatScore score, network.Score(trials[i]));
-          score.weight_error = trials[i].weight_errors.at(layer->linear.path);
-          scan.layers[layer->linear.path].scores[KeyOf(formats[i])] = score;
+          WANLITE_ASSIGN_OR_RETURN(const OutputError error, network.Score(trials[i]));
+          scan.layers[layer->linear.path].scores[KeyOf(formats[i])] = {error.trajectory, error.pass,
+                                                                       weight_errors[i]};
         }
         WANLITE_RETURN_IF_ERROR(WriteQuantizeScan(*context.env, path, scan));
         context.progress->Update(++done, layer->linear.path);
@@ -490,22 +519,6 @@ class QuantizeAuto : public BlockPass {
     return std::max(seconds[seconds.size() / 2], 1e-9);
   }
 
-  // The part of all forward passes that each component makes: an error of an expert that runs half
-  // of the steps moves the video half as far.
-  static std::map<std::string, double> Shares(
-      const SampleSet& samples, const std::map<std::string, NetworkTrials>& networks) {
-    std::map<std::string, double> shares;
-    double sum = 0;
-    for (const auto& [component, network] : networks) {
-      for (int64_t i = 0; i < samples.size(component); ++i) {
-        shares[component] += samples.sample(component, i).weight;
-      }
-      sum += shares[component];
-    }
-    for (auto& [component, share] : shares) share = sum > 0 ? share / sum : 1;
-    return shares;
-  }
-
   // The found allocation, and what it is compared with.
   std::vector<MeasuredAllocation> Compared(const AutoLayers& found, const QuantizeScan& scan,
                                            const AutoProblem& problem, const Allocation& best,
@@ -553,13 +566,15 @@ class QuantizeAuto : public BlockPass {
       std::vector<Trial> trials;
       std::vector<Trial*> running;
       for (const MeasuredAllocation& measured : all) {
-        Trial trial{{}, network.Inputs()};
+        std::map<std::string, LayerFormats> formats;  // by block
         for (size_t i = 0; i < found.layers.size(); ++i) {
           const AutoLayer& layer = found.layers[i];
           const int format = layer.formats[static_cast<size_t>(measured.allocation[i])];
           if (layer.component != component || format == 0) continue;
-          trial.formats[layer.linear.path] = &QuantizerOf(format);
+          formats[layer.linear.block][layer.linear.path] = &QuantizerOf(format);
         }
+        Trial trial{absl::StrCat("the allocation '", measured.name, "'"), {}, {}, network.Inputs()};
+        for (const auto& [block, layers] : formats) trial.edits[block] = InFormats(layers);
         trials.push_back(std::move(trial));
       }
       for (Trial& trial : trials) running.push_back(&trial);
@@ -568,8 +583,8 @@ class QuantizeAuto : public BlockPass {
         context.progress->Update(++done, network.block(part));
       }
       for (size_t i = 0; i < all.size(); ++i) {
-        const absl::StatusOr<FormatScore> score = network.Score(trials[i]);
-        const double error = score.ok() ? shares.at(component) * score->trajectory_error : INFINITY;
+        const absl::StatusOr<OutputError> score = network.Score(trials[i]);
+        const double error = score.ok() ? shares.at(component) * score->trajectory : INFINITY;
         squares[i] += error * error;
       }
     }

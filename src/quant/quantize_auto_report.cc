@@ -61,11 +61,11 @@ std::string Verdict(const AllocationReport& report) {
 
 // What the next cheaper format would do to the model, or else the next dearer one.
 std::string Why(const AllocationReport& report, const AutoLayer& layer,
-                const std::vector<FormatChoice>& choices, size_t chosen) {
-  const FormatChoice& now = choices[chosen];
-  const FormatChoice* cheaper = nullptr;
-  const FormatChoice* dearer = nullptr;
-  for (const FormatChoice& choice : choices) {
+                const std::vector<Choice>& choices, size_t chosen) {
+  const Choice& now = choices[chosen];
+  const Choice* cheaper = nullptr;
+  const Choice* dearer = nullptr;
+  for (const Choice& choice : choices) {
     if (choice.cost < now.cost && (cheaper == nullptr || choice.cost > cheaper->cost)) {
       cheaper = &choice;
     }
@@ -73,7 +73,7 @@ std::string Why(const AllocationReport& report, const AutoLayer& layer,
       dearer = &choice;
     }
   }
-  const FormatChoice* other = cheaper != nullptr ? cheaper : dearer;
+  const Choice* other = cheaper != nullptr ? cheaper : dearer;
   if (other == nullptr) return "no other choice";
   return absl::StrCat(FormatName(report, layer, static_cast<size_t>(other - choices.data())),
                       cheaper != nullptr ? " would save " : " would take ",

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "src/quant/quantize_auto_budget.h"
 #include "src/quant/quantize_auto_scan.h"
+#include "src/search/allocation.h"
 #include "wanlite/model_view.h"
 
 namespace wanlite {
@@ -27,7 +27,7 @@ struct AutoLayer {
 
 // Layers with what their formats cost and do.
 struct AutoProblem {
-  LayerChoices choices;
+  Choices choices;
   double budget = 0;
   double whole_cost = 0;  // of the layers as they are
 };

@@ -22,11 +22,9 @@ namespace wanlite {
 
 // One layer in one format, all others as they are. Parts of the original's norms.
 struct FormatScore {
-  // Error of the path that the recorded passes make of the latents: velocities of one prompt and
-  // branch are added up with their weights, as a sampler adds them, before they are compared.
-  double trajectory_error = 0;
-  double pass_error = 0;    // of the velocities, pass by pass
-  double weight_error = 0;  // |W - Q| / |W|
+  double trajectory_error = 0;  // OutputError::trajectory
+  double pass_error = 0;        // OutputError::pass
+  double weight_error = 0;      // |W - Q| / |W|
 };
 
 struct ScannedLayer {

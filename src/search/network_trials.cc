@@ -1,11 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include "src/quant/quantize_auto_trials.h"
+#include "src/search/network_trials.h"
 
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -69,6 +68,45 @@ std::vector<int64_t> PickPasses(const SampleSet& samples, absl::string_view comp
   return picked;
 }
 
+std::map<std::string, double> SharesOfPasses(const SampleSet& samples,
+                                             const std::set<std::string>& components) {
+  std::map<std::string, double> shares;
+  double sum = 0;
+  for (const std::string& component : components) {
+    for (int64_t i = 0; i < samples.size(component); ++i) {
+      shares[component] += samples.sample(component, i).weight;
+    }
+    sum += shares[component];
+  }
+  for (auto& [component, share] : shares) share = sum > 0 ? share / sum : 1;
+  return shares;
+}
+
+absl::StatusOr<Trial::Undo> ExchangeWeights(
+    ModelView& model, std::map<std::string, std::unique_ptr<LinearWeight>> weights) {
+  std::vector<std::pair<std::string, at::Tensor>> before;
+  const auto undo = [&model](const std::vector<std::pair<std::string, at::Tensor>>& changed) {
+    for (const auto& [path, dense] : changed) {
+      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, MakeDenseWeight(dense)));
+    }
+    return absl::OkStatus();
+  };
+  for (auto& [path, weight] : weights) {
+    absl::StatusOr<const LinearWeight*> now = DenseWeightOf(model, path);
+    absl::Status status = now.status();
+    if (status.ok()) {
+      const at::Tensor dense = *(*now)->dense();
+      status = model.SetLinearWeight(path, std::move(weight));
+      if (status.ok()) before.emplace_back(path, dense);
+    }
+    if (!status.ok()) {
+      WANLITE_RETURN_IF_ERROR(undo(before));
+      return status;
+    }
+  }
+  return Trial::Undo([undo, before = std::move(before)] { return undo(before); });
+}
+
 absl::StatusOr<NetworkTrials> NetworkTrials::Create(ModelView& model, const SampleSet& samples,
                                                     absl::string_view component,
                                                     std::vector<int64_t> passes,
@@ -85,7 +123,7 @@ absl::StatusOr<NetworkTrials> NetworkTrials::Create(ModelView& model, const Samp
     const SampleInfo& sample = samples.sample(component, number);
     const size_t path =
         paths.try_emplace({sample.prompt, sample.branch}, paths.size()).first->second;
-    trials.passes_.push_back({sample.weight, path, {}});
+    trials.passes_.push_back({sample.weight, sample.timestep, path, {}});
     WANLITE_ASSIGN_OR_RETURN(Values values, samples.Read(component, number));
     trials.inputs_.push_back(std::move(values));
   }
@@ -98,9 +136,8 @@ size_t NetworkTrials::PartOf(absl::string_view block) const {
   return part;
 }
 
-absl::Status NetworkTrials::RunOriginal(ScannedComponent& found,
-                                        std::map<std::string, int64_t>& rows) {
-  Trial original{{}, inputs_};
+absl::StatusOr<OriginalRun> NetworkTrials::RunOriginal() {
+  Trial original{"the original", {}, {}, inputs_};
   Sha256 hash;
   RowCounter counter;
   std::set<std::string> hashed;
@@ -119,40 +156,39 @@ absl::Status NetworkTrials::RunOriginal(ScannedComponent& found,
           absl::StrCat(component_, ": the original's own output holds a NaN or an infinity"));
     }
   }
+  OriginalRun found;
   found.weights_sha256 = hash.Finish();
   for (const auto& [path, count] : counter.rows) {
-    rows[path] = count / static_cast<int64_t>(std::max<size_t>(passes_.size(), 1));
+    found.rows[path] = count / static_cast<int64_t>(std::max<size_t>(passes_.size(), 1));
   }
-  return absl::OkStatus();
+  return found;
 }
 
-absl::Status NetworkTrials::RunOne(const BlockSteps& part, Trial& trial) {
-  std::vector<std::pair<std::string, at::Tensor>> exchanged;
-  for (const auto& [path, format] : trial.formats) {
-    if (model_->BlockOf(path) != part.block) continue;
-    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(*model_, path));
-    const at::Tensor dense = *weight->dense();
-    QuantizationError error;
-    absl::StatusOr<std::unique_ptr<LinearWeight>> quantized =
-        format->Quantize(dense, /*statistics=*/nullptr, &error);
-    if (!quantized.ok()) {
-      return Annotate(quantized.status(), absl::StrCat(path, ": ", format->name()));
+absl::Status NetworkTrials::RunOne(const BlockSteps& part, const BlockLease& lease, Trial& trial) {
+  const BlockProgram& steps = program();
+  if (trial.left_out.contains(part.block)) {
+    const std::vector<BlockProgram::Step> declared = steps.Steps();
+    for (size_t step = part.begin; step < part.end; ++step) {
+      if (declared[step].residual) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(part.block, " cannot be left out: it does more than add to what it gets"));
     }
-    trial.weight_errors[path] = error.Relative();
-    WANLITE_RETURN_IF_ERROR(model_->SetLinearWeight(path, *std::move(quantized)));
-    exchanged.emplace_back(path, dense);
+    return absl::OkStatus();
+  }
+  Trial::Undo undo;
+  if (const auto edit = trial.edits.find(part.block); edit != trial.edits.end()) {
+    absl::StatusOr<Trial::Undo> edited = edit->second(*model_, lease);
+    if (!edited.ok()) return Annotate(edited.status(), trial.what);
+    undo = *std::move(edited);
   }
   const absl::Status run = CatchTorch([&]() -> absl::Status {
-    const BlockProgram& steps = program();
     for (Values& values : trial.values) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel_));
       part.Run(steps, values);
     }
     return absl::OkStatus();
   });
-  for (const auto& [path, dense] : exchanged) {
-    WANLITE_RETURN_IF_ERROR(model_->SetLinearWeight(path, MakeDenseWeight(dense)));
-  }
+  if (undo) WANLITE_RETURN_IF_ERROR(undo());
   return Annotate(run, part.block);
 }
 
@@ -163,20 +199,36 @@ absl::Status NetworkTrials::Run(size_t part, const std::vector<Trial*>& trials,
   if (visit) WANLITE_RETURN_IF_ERROR(visit(lease));
   return CatchTorch([&]() -> absl::Status {
     const Float32Block wide(*model_, lease.block());
-    for (Trial* trial : trials) WANLITE_RETURN_IF_ERROR(RunOne(parts_[part], *trial));
+    for (Trial* trial : trials) WANLITE_RETURN_IF_ERROR(RunOne(parts_[part], lease, *trial));
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<FormatScore> NetworkTrials::Score(const Trial& trial) const {
+absl::Status NetworkTrials::RunToEnd(size_t part, const std::vector<Trial*>& trials) {
+  for (; part < parts_.size(); ++part) WANLITE_RETURN_IF_ERROR(Run(part, trials));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutputError> NetworkTrials::Score(const Trial& trial) const {
+  const auto relative = [](double error, double size) {
+    return size > 0 ? std::sqrt(error / size) : std::sqrt(error);
+  };
+  const auto square = [](const at::Tensor& x) { return x.dot(x).item<double>(); };
   std::map<std::pair<size_t, int64_t>, std::pair<at::Tensor, at::Tensor>> paths;
   double pass_error = 0, pass_size = 0;
+  OutputError score;
   for (size_t i = 0; i < passes_.size(); ++i) {
     const Pass& pass = passes_[i];
     const at::Tensor output = trial.values[i].at(program().Output()).to(at::kDouble).flatten();
     const at::Tensor error = output - pass.output;
-    pass_error += pass.weight * error.dot(error).item<double>();
-    pass_size += pass.weight * pass.output.dot(pass.output).item<double>();
+    const double squared_error = square(error), squared_size = square(pass.output);
+    pass_error += pass.weight * squared_error;
+    pass_size += pass.weight * squared_size;
+    // A NaN is the worst.
+    if (!(relative(squared_error, squared_size) <= score.worst_pass)) {
+      score.worst_pass = relative(squared_error, squared_size);
+      score.worst_timestep = pass.timestep;
+    }
     // Of one prompt and branch all latents have one shape, unless somebody wrote the set by hand.
     auto& [error_sum, size_sum] = paths[{pass.path, output.numel()}];
     error_sum = error_sum.defined() ? error_sum + pass.weight * error : pass.weight * error;
@@ -185,18 +237,14 @@ absl::StatusOr<FormatScore> NetworkTrials::Score(const Trial& trial) const {
   }
   double path_error = 0, path_size = 0;
   for (const auto& [key, sums] : paths) {
-    path_error += sums.first.dot(sums.first).item<double>();
-    path_size += sums.second.dot(sums.second).item<double>();
+    path_error += square(sums.first);
+    path_size += square(sums.second);
   }
-  FormatScore score;
-  score.trajectory_error =
-      path_size > 0 ? std::sqrt(path_error / path_size) : std::sqrt(path_error);
-  score.pass_error = pass_size > 0 ? std::sqrt(pass_error / pass_size) : std::sqrt(pass_error);
-  if (std::isfinite(score.trajectory_error) && std::isfinite(score.pass_error)) return score;
+  score.trajectory = relative(path_error, path_size);
+  score.pass = relative(pass_error, pass_size);
+  if (std::isfinite(score.trajectory) && std::isfinite(score.pass)) return score;
   return absl::InvalidArgumentError(
-      absl::StrCat(component_, ": its output is not finite with ",
-                   trial.formats.size() == 1 ? trial.formats.begin()->first : "these layers",
-                   " in other formats"));
+      absl::StrCat(component_, ": its output is not finite with ", trial.what));
 }
 
 }  // namespace wanlite

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/glob.h"
+#include "src/model/block_numbers.h"
 #include "src/proto/select.pb.h"
 #include "wanlite/registry.h"
 #include "wanlite/status.h"
@@ -16,56 +17,13 @@
 namespace wanlite {
 namespace {
 
-// Where a linear's block stands among those of its component; -1 outside all blocks.
-class BlockNumbers {
- public:
-  explicit BlockNumbers(const ModelView& model) : model_(model) {
-    for (const BlockInfo& block : model.blocks()) {
-      // A component's rest is listed too, before its blocks.
-      const std::string& component = model.ComponentOf(block.path).name;
-      const auto [it, is_rest] = counts_.try_emplace(component, 0);
-      numbers_[block.path] = is_rest ? -1 : it->second++;
-    }
-  }
-  int64_t NumberOf(const LinearInfo& linear) const { return numbers_.at(linear.block); }
-  int64_t CountOf(const LinearInfo& linear) const {
-    return CountOf(model_.ComponentOf(linear.path));
-  }
-  int64_t CountOf(const Component& component) const { return counts_.at(component.name); }
-
- private:
-  const ModelView& model_;
-  std::map<std::string, int64_t> counts_, numbers_;
-};
-
-// What most published recipes keep at either end.
-constexpr int64_t kOuterBlocks = 3;
-
-std::string ComponentText(const Component& component) {
-  return component.name.empty() ? "the model" : component.name;
-}
-
-bool InRange(const LinearFilter::Blocks& range, int64_t number, int64_t count) {
-  const auto from_start = [&](int64_t n) { return n < 0 ? n + count : n; };
-  return number >= from_start(range.from) &&
-         number < (range.to.has_value() ? from_start(*range.to) : count);
-}
-
-std::string RangeText(const LinearFilter::Blocks& range) {
-  return absl::StrCat("from: ", range.from,
-                      range.to.has_value() ? absl::StrCat(" to: ", *range.to) : "");
-}
-
 // Takes the outer blocks' layers out of the selection.
 absl::Status SkipOuterBlocks(const ModelView& model, const BlockNumbers& numbers,
                              absl::string_view field, LinearSelection& selection) {
-  const auto is_outer = [&](const LinearInfo& linear) {
-    const int64_t number = numbers.NumberOf(linear), count = numbers.CountOf(linear);
-    return number >= 0 && (number < kOuterBlocks || number >= count - kOuterBlocks);
-  };
+  const auto is_outer = [&](const LinearInfo& linear) { return numbers.IsOuter(linear.block); };
   std::map<std::string, int64_t> left;  // layers in blocks, by component
   for (const LinearInfo& linear : selection.linears) {
-    if (numbers.NumberOf(linear) < 0) continue;
+    if (numbers.NumberOf(linear.block) < 0) continue;
     left[model.ComponentOf(linear.path).name] += is_outer(linear) ? 0 : 1;
   }
   for (const Component& component : model.components()) {
@@ -150,8 +108,7 @@ absl::StatusOr<LinearSelection> SelectLinears(const ModelView& model, const Line
   WANLITE_RETURN_IF_ERROR(
       check("components", filter.components, component_of, "component with linear layers"));
   const auto in_range = [&](const LinearFilter::Blocks& range, const LinearInfo& linear) {
-    const int64_t number = numbers.NumberOf(linear);
-    return number >= 0 && InRange(range, number, numbers.CountOf(linear));
+    return numbers.InRange(range, linear.block);
   };
   for (size_t i = 0; i < filter.blocks.size(); ++i) {
     const bool any = std::any_of(all.begin(), all.end(), [&](const LinearInfo& linear) {

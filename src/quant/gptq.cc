@@ -3,7 +3,6 @@
 #include "src/quant/gptq.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -123,42 +122,6 @@ class RowRounder {
 };
 
 }  // namespace
-
-absl::StatusOr<MomentFactor> MomentFactor::Make(at::Tensor moment, const GptqSettings& settings) {
-  return CatchTorch([&]() -> absl::StatusOr<MomentFactor> {
-    const at::NoGradGuard no_grad;
-    at::Tensor diagonal = moment.diagonal();
-    const double mean = diagonal.mean(at::kDouble).item<double>();
-    if (mean == 0) return absl::InvalidArgumentError("its inputs are all zero in the samples");
-    if (!std::isfinite(mean)) {
-      return absl::InvalidArgumentError("the second moments of its inputs overflow fp32");
-    }
-    const int64_t n = moment.size(0);
-    MomentFactor result;
-    result.activation_order_ = settings.activation_order;
-    const at::Tensor order = settings.activation_order
-                                 ? diagonal.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true)
-                                 : at::arange(n, at::kLong);
-    result.reversed_ = order.flip(0).contiguous();
-    diagonal.add_(settings.damping * mean);
-    at::Tensor permuted = settings.activation_order
-                              ? at::index(moment, {result.reversed_.unsqueeze(1), result.reversed_})
-                              : moment.flip({0, 1});
-    diagonal.reset();
-    moment.reset();
-    auto [factor, info] = at::linalg_cholesky_ex(permuted);
-    permuted.reset();
-    if (info.item<int>() != 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the second moments of its inputs are not positive definite; a damping "
-                       "above ",
-                       settings.damping, " helps"));
-    }
-    result.diagonal_ = factor.diagonal().clone();
-    result.factor_ = factor.div_(result.diagonal_);
-    return result;
-  });
-}
 
 absl::StatusOr<GptqResult> GptqRound(const at::Tensor& weight, const MomentFactor& moments,
                                      const WeightGrid& grid) {

@@ -15,37 +15,10 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "src/calibration/input_moments.h"
 #include "src/quant/weight_quantizer.h"
 
 namespace wanlite {
-
-struct GptqSettings {
-  double damping = 0.01;  // added to the diagonal, as a part of its mean
-  bool activation_order = false;
-};
-
-// Second moments made ready. Layers that read one input share it.
-class MomentFactor {
- public:
-  // moment: fp32 [in, in], symmetric, sum of weighted x^T x; is changed. Holds twice its bytes
-  // while it works, and its bytes then. InvalidArgument for inputs that are all zero or not finite,
-  // and for a matrix that is not positive definite even with the damping.
-  static absl::StatusOr<MomentFactor> Make(at::Tensor moment, const GptqSettings& settings);
-
-  int64_t features() const { return factor_.size(0); }
-  bool activation_order() const { return activation_order_; }
-  // int64 [in]: the columns, the last to be rounded first.
-  const at::Tensor& reversed() const { return reversed_; }
-  // fp32 [in, in], lower triangular, in that order: column k is that of L, L L^T = H, divided by
-  // L_kk.
-  const at::Tensor& factor() const { return factor_; }
-  const at::Tensor& diagonal() const { return diagonal_; }  // of L: fp32 [in]
-
- private:
-  MomentFactor() = default;
-  at::Tensor reversed_, factor_, diagonal_;
-  bool activation_order_ = false;
-};
 
 struct GptqResult {
   at::Tensor rounded;  // fp32 [out, in], values of the grid

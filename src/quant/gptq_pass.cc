@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/calibration/input_moments.h"
+#include "src/calibration/sample_tap.h"
 #include "src/core/libtorch.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/format_plan.h"
@@ -71,8 +73,7 @@ class Gptq : public BlockPass {
       WANLITE_RETURN_IF_ERROR(RoundReaders(model, block, readers, context));
     }
     if (left.empty()) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat(left.begin()->first, ": no sample reaches it; its inputs are not known"));
+    return UnreachedError(left.begin()->first);
   }
 
   void FinishMetrics(std::map<std::string, double>& metrics) const override {
@@ -129,7 +130,7 @@ class Gptq : public BlockPass {
 
   const GptqOptions options_;
   const LinearFilter linears_;
-  const GptqSettings settings_;
+  const MomentSettings settings_;
   const std::unique_ptr<WeightQuantizer> quantizer_;
 };
 
@@ -146,7 +147,7 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeGptq(const GptqOptions& options) {
                                               " is no grid of values that columns could be rounded "
                                               "to one by one"));
   }
-  if (!resolved.has_damping()) resolved.set_damping(GptqSettings().damping);
+  if (!resolved.has_damping()) resolved.set_damping(MomentSettings().damping);
   if (!(resolved.damping() > 0 && resolved.damping() <= 1)) {
     return OptionError("damping", absl::StrCat(resolved.damping(), " is not in (0, 1]"));
   }

@@ -6,35 +6,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/calibration/input_moments.h"
 #include "src/core/libtorch.h"
 #include "wanlite/registry.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
-namespace {
-
-// Notes who reads which tensor. A handle of the last input is kept, not for its values, but so that
-// no other tensor can take its place in memory: the same handle is then the same input.
-class GroupingTap : public LinearTap {
- public:
-  void OnInput(const LinearInfo& linear, const at::Tensor& x) override {
-    const int64_t version = x.is_inference() ? 0 : static_cast<int64_t>(x._version());
-    if (!last_.is_same(x) || version != version_) groups.emplace_back();
-    last_ = x;
-    version_ = version;
-    // A layer that runs again reads what it read at first, or has no input of its own.
-    if (seen_.insert(linear.path).second) groups.back().push_back(linear.path);
-  }
-  std::vector<std::vector<std::string>> groups;
-
- private:
-  at::Tensor last_;
-  int64_t version_ = 0;
-  std::set<std::string> seen_;
-};
-
-}  // namespace
-
 absl::Status ResolveCalibration(Calibration& calibration, absl::string_view field) {
   const auto name = [&](const char* leaf) { return absl::StrCat(field, ".", leaf); };
   if (!Calibration::Method_IsValid(calibration.method())) {
@@ -60,18 +37,6 @@ absl::Status ResolveCalibration(Calibration& calibration, absl::string_view fiel
 
 const Calibration& CalibrationOf(const LinearFormat& format) { return format.int8().calibration(); }
 
-std::vector<int64_t> TimestepBins(const std::vector<double>& timesteps, int64_t bins) {
-  const std::set<double> distinct(timesteps.begin(), timesteps.end());
-  const int64_t count = static_cast<int64_t>(distinct.size());
-  const int64_t parts = std::min(bins, count);
-  std::vector<int64_t> result;
-  for (const double timestep : timesteps) {
-    const int64_t rank = std::distance(distinct.begin(), distinct.find(timestep));
-    result.push_back(rank * parts / count);
-  }
-  return result;
-}
-
 InputTap::InputTap(std::set<std::string> paths, const Options& options)
     : paths_(std::move(paths)), options_(options) {}
 InputTap::~InputTap() = default;
@@ -84,15 +49,13 @@ void InputTap::BeginSample(double weight, int64_t bin) {
 void InputTap::OnInput(const LinearInfo& linear, const at::Tensor& x) {
   if (!paths_.contains(linear.path)) return;
   const at::NoGradGuard no_grad;
-  const int64_t in = x.size(-1);
   const auto [found, fresh] = layers_.try_emplace(linear.path);
   Layer& layer = found->second;
   // The basis hangs on the width alone.
-  if (fresh && options_.quantizer != nullptr)
-    layer.grid = options_.quantizer->Grid(in, /*largest=*/1);
-  at::Tensor rows = x.detach().to(at::kFloat).reshape({-1, in}).contiguous();
-  TORCH_CHECK_VALUE(rows.isfinite().all().item<bool>(), linear.path,
-                    ": a NaN or an infinity is among its inputs");
+  if (fresh && options_.quantizer != nullptr) {
+    layer.grid = options_.quantizer->Grid(x.size(-1), /*largest=*/1);
+  }
+  at::Tensor rows = InputRows(linear, x);
   if (layer.grid != nullptr) rows = layer.grid->ToBasis(rows).contiguous();
   layer.rows += weight_ * static_cast<double>(rows.size(0));
   if (options_.statistics != nullptr && rows.size(0) > 0) {
@@ -106,17 +69,13 @@ void InputTap::OnInput(const LinearInfo& linear, const at::Tensor& x) {
       layer.histograms[bin_].Add(rows, weight_);
     }
   }
-  if (options_.moments) {
-    if (!layer.moment.defined()) layer.moment = at::zeros({in, in}, at::kFloat);
-    layer.moment.addmm_(rows.t(), rows, /*beta=*/1, /*alpha=*/weight_);
-  }
+  if (options_.moments) AddMoment(layer.moment, rows, weight_);
 }
 
 absl::StatusOr<const InputTap::Layer*> InputTap::Reached(const std::string& path) const {
   const auto found = layers_.find(path);
   if (found != layers_.end() && found->second.rows > 0) return &found->second;
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": no sample reaches it; its inputs are not known"));
+  return UnreachedError(path);
 }
 
 absl::StatusOr<InputStatistics> InputTap::Statistics(const std::string& path) const {
@@ -141,33 +100,6 @@ absl::StatusOr<InputStatistics> InputTap::Statistics(const std::string& path) co
 absl::StatusOr<at::Tensor> InputTap::TakeMoment(const std::string& path) {
   WANLITE_RETURN_IF_ERROR(Reached(path).status());
   return std::exchange(layers_.at(path).moment, at::Tensor());
-}
-
-absl::StatusOr<std::vector<std::vector<std::string>>> InputGroups(const ModelView& model,
-                                                                  const BlockLease& block,
-                                                                  const ActivationStream& stream) {
-  const at::NoGradGuard no_grad;
-  GroupingTap tap;
-  WANLITE_ASSIGN_OR_RETURN(const TapGuard guard, TapLinears(model, block.block(), tap));
-  WANLITE_RETURN_IF_ERROR(stream.Run(block, 0).status());
-  return std::move(tap.groups);
-}
-
-absl::Status RunTapped(const ModelView& model, const BlockLease& block,
-                       const ActivationStream& stream, int64_t timestep_bins, InputTap& tap,
-                       const CancellationToken* cancel) {
-  const at::NoGradGuard no_grad;
-  std::vector<double> timesteps;
-  for (int64_t i = 0; i < stream.size(); ++i) timesteps.push_back(stream.sample(i).timestep);
-  const std::vector<int64_t> bins = TimestepBins(timesteps, timestep_bins);
-  WANLITE_ASSIGN_OR_RETURN(const TapGuard guard, TapLinears(model, block.block(), tap));
-  for (int64_t i = 0; i < stream.size(); ++i) {
-    WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
-    tap.BeginSample(stream.sample(i).weight, bins[static_cast<size_t>(i)]);
-    const absl::Status run = stream.Run(block, i).status();
-    if (!run.ok()) return Annotate(run, absl::StrCat("sample ", i));
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::map<std::string, InputStatistics>> CollectInputStatistics(

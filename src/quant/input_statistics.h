@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,11 +18,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/calibration/sample_tap.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/observers.h"
 #include "src/quant/weight_quantizer.h"
 #include "wanlite/activation_stream.h"
-#include "wanlite/linear_tap.h"
 #include "wanlite/model_view.h"
 
 namespace wanlite {
@@ -31,13 +32,9 @@ absl::Status ResolveCalibration(Calibration& calibration, absl::string_view fiel
 // How a format finds the ranges of its inputs; the default of formats that have none.
 const Calibration& CalibrationOf(const LinearFormat& format);
 
-// Which of `bins` parts of its trajectory each sample is in: distinct timesteps in ascending order,
-// shared out evenly. Fewer parts than asked for where there are fewer timesteps.
-std::vector<int64_t> TimestepBins(const std::vector<double>& timesteps, int64_t bins);
-
 // Observes the inputs of some layers, in the basis of a format. Statistics are sums in the order of
 // the samples: the same samples give the same bits, streamed or not.
-class InputTap : public LinearTap {
+class InputTap : public SampleTap {
  public:
   struct Options {
     const WeightQuantizer* quantizer = nullptr;  // whose basis; null: inputs as they are
@@ -48,8 +45,7 @@ class InputTap : public LinearTap {
   InputTap(std::set<std::string> paths, const Options& options);
   ~InputTap() override;
 
-  // Of the forwards that follow. weight: SampleInfo::weight.
-  void BeginSample(double weight, int64_t bin);
+  void BeginSample(double weight, int64_t bin) override;
   // Throws c10::ValueError for a NaN or an infinity.
   void OnInput(const LinearInfo& linear, const at::Tensor& x) override;
 
@@ -76,18 +72,6 @@ class InputTap : public LinearTap {
   int64_t bin_ = 0;
   std::map<std::string, Layer> layers_;
 };
-
-// The layers of a block that run, by the input that they read: lists of paths in the order of
-// execution. Layers that follow each other and are given the same tensor are in one list. Found by
-// running the first sample.
-absl::StatusOr<std::vector<std::vector<std::string>>> InputGroups(const ModelView& model,
-                                                                  const BlockLease& block,
-                                                                  const ActivationStream& stream);
-
-// Runs all samples through the leased block, with the tap on its layers.
-absl::Status RunTapped(const ModelView& model, const BlockLease& block,
-                       const ActivationStream& stream, int64_t timestep_bins, InputTap& tap,
-                       const CancellationToken* cancel);
 
 // Statistics of `linears`, all of the leased block, as the stream's samples reach them now, by
 // path. calibration: resolved. Errors name the layer.

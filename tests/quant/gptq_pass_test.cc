@@ -16,8 +16,8 @@
 #include "src/quant/gptq.h"
 #include "src/quant/input_statistics.h"
 #include "tests/pipeline/toy_passes.h"
-#include "tests/quant/wan_samples.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/wan_samples.h"
 
 namespace wanlite {
 namespace {

@@ -63,7 +63,7 @@ at::Tensor Matrix(int64_t out, int64_t in) {
 at::Tensor MomentOf(const at::Tensor& x) { return x.t().mm(x); }
 
 GptqResult Rounded(const at::Tensor& weight, const at::Tensor& moment, const WeightGrid& grid,
-                   const GptqSettings& settings = {}) {
+                   const MomentSettings& settings = {}) {
   ASSERT_OK_AND_ASSIGN(const MomentFactor factor, MomentFactor::Make(moment.clone(), settings));
   ASSERT_OK_AND_ASSIGN(GptqResult result, GptqRound(weight, factor, grid));
   return result;
@@ -136,7 +136,7 @@ TEST_CASE("GPTQ is nearer to the layer's output than rounding, on rows it has no
   CAPTURE(bits, group, activation_order);
   const PlainGrid grid(bits, group);
   const at::Tensor weight = Matrix(64, 256);
-  GptqSettings settings;
+  MomentSettings settings;
   settings.activation_order = activation_order;
   const GptqResult result = Rounded(weight, MomentOf(Inputs(2000, 256, 1)), grid, settings);
   const at::Tensor unseen = Inputs(500, 256, 2);
@@ -149,7 +149,7 @@ TEST_CASE("GPTQ is nearer to the layer's output than rounding, on rows it has no
 
 TEST_CASE("what GPTQ gives are values of the grid of the scales it tells") {
   const bool activation_order = GENERATE(false, true);
-  GptqSettings settings;
+  MomentSettings settings;
   settings.activation_order = activation_order;
   const PlainGrid grid(4, 32);
   const at::Tensor weight = Matrix(20, 160);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "src/core/libtorch.h"
-#include "tests/quant/wan_samples.h"
 #include "tests/testing/catch.h"
+#include "tests/testing/wan_samples.h"
 
 namespace wanlite {
 namespace {

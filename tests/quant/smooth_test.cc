@@ -15,9 +15,9 @@
 #include "src/model/wan/dit.h"
 #include "src/proto/quant.pb.h"
 #include "tests/pipeline/toy_passes.h"
-#include "tests/quant/wan_samples.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/seeded.h"
+#include "tests/testing/wan_samples.h"
 #include "wanlite/input_scaling.h"
 
 namespace wanlite {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A tiny Wan model on a disk in memory, and inputs for its parts: for tests of calibrated passes.
-#ifndef WANLITE_TESTS_QUANT_WAN_SAMPLES_H_
-#define WANLITE_TESTS_QUANT_WAN_SAMPLES_H_
+#ifndef WANLITE_TESTS_TESTING_WAN_SAMPLES_H_
+#define WANLITE_TESTS_TESTING_WAN_SAMPLES_H_
 
 #include <memory>
 #include <string>
@@ -97,4 +97,4 @@ inline absl::StatusOr<RunReport> CompressWan(Env& env, const std::vector<std::st
 
 }  // namespace wanlite::testing
 
-#endif  // WANLITE_TESTS_QUANT_WAN_SAMPLES_H_
+#endif  // WANLITE_TESTS_TESTING_WAN_SAMPLES_H_

@@ -119,12 +119,17 @@ std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, a
                                             Format format) {
   std::shared_ptr<wan::DitBlock> block = EmptyBlock(shape, dtype);
   for (auto& item : block->named_parameters()) item.value().copy_(c.tensors.at(item.key()));
-  if (format == Format::kDense) return block;
   for (const auto& module : block->modules()) {
     auto* linear = dynamic_cast<nn::Linear*>(module.get());
     if (linear == nullptr) continue;
     const bool rotated = format == Format::kInt8ConvRot || format == Format::kInt8ConvRotSeparate;
     const int64_t group = rotated ? RotationGroup(linear->in_features()) : 0;
+    if (format == Format::kDense) {
+      if (std::unique_ptr<LinearWeight> packed = linear->weight().Packed()) {
+        linear->SetWeight(std::move(packed));
+      }
+      continue;
+    }
     const at::Tensor dense = linear->weight().Dequantize();
     if (format == Format::kW4A8) {
       const Int4Options options{.group = linear->in_features() % 64 == 0 ? 64 : 32,

@@ -68,17 +68,28 @@ absl::Status UseTorchInt8(ModelView& view, const std::string& recipe_text, const
   return absl::OkStatus();
 }
 
-enum class Int8 { kNone, kWanlite, kLibTorch };
+enum class Weights {
+  kLibTorch,      // as LibTorch's own modules compute
+  kLibTorchInt8,  // INT8 by LibTorch
+  kWanlite,       // as the runner has them: laid out for the machine
+  kWanliteInt8,
+};
 
-absl::StatusOr<Model> Load(const std::string& dir, at::ScalarType dtype, Int8 int8,
+absl::StatusOr<Model> Load(const std::string& dir, at::ScalarType dtype, Weights weights,
                            const std::string& recipe_text) {
   WANLITE_ASSIGN_OR_RETURN(ModelView view, LoadView(dir, dtype));
-  if (int8 == Int8::kWanlite) WANLITE_RETURN_IF_ERROR(Compress(view, recipe_text));
-  if (int8 == Int8::kLibTorch) WANLITE_RETURN_IF_ERROR(UseTorchInt8(view, recipe_text, dir));
+  if (weights == Weights::kWanliteInt8) WANLITE_RETURN_IF_ERROR(Compress(view, recipe_text));
+  if (weights == Weights::kLibTorchInt8) {
+    WANLITE_RETURN_IF_ERROR(UseTorchInt8(view, recipe_text, dir));
+  }
   auto dit = std::dynamic_pointer_cast<wan::Dit>(view.FindComponent(kComponent)->module);
   if (dit == nullptr) return absl::InvalidArgumentError(dir + " holds no Wan transformer");
   WANLITE_ASSIGN_OR_RETURN(const ModelOps ops, CountOps(view, kClip));
   const OpCount total = ops.denoisers.at(kComponent).total();
+  // After the counting, which wants weights as they are stored.
+  if (weights == Weights::kWanlite || weights == Weights::kWanliteInt8) {
+    WANLITE_RETURN_IF_ERROR(view.PackWeights());
+  }
   return Model{std::move(view), std::move(dit), total.dense, total.int8};
 }
 
@@ -139,16 +150,18 @@ void AddModel(const std::string& variant, const ModelPtr& reference, const Model
 void AddAll(const std::string& dir) {
   const std::string plain = "passes { quantize_int8 { } }";
   const std::string rotated = "passes { quantize_int8 { rotation: CONVROT } }";
-  const auto model = [=](at::ScalarType dtype, Int8 int8, const std::string& recipe) {
-    return MakeLazy<Model>([=] { return ValueOrExit(Load(dir, dtype, int8, recipe)); });
+  const auto model = [=](at::ScalarType dtype, Weights weights, const std::string& recipe = "") {
+    return MakeLazy<Model>([=] { return ValueOrExit(Load(dir, dtype, weights, recipe)); });
   };
-  const ModelPtr dense = model(at::kFloat, Int8::kNone, "");
-  const ModelPtr half = model(at::kBFloat16, Int8::kNone, "");
-  const ModelPtr torch = model(at::kFloat, Int8::kLibTorch, plain);
-  const ModelPtr int8 = model(at::kFloat, Int8::kWanlite, plain);
-  const ModelPtr convrot = model(at::kFloat, Int8::kWanlite, rotated);
-  AddModel("dense_fp32", dense, dense, dense, false);
-  AddModel("dense_bf16", dense, half, half, true);
+  const ModelPtr dense = model(at::kFloat, Weights::kLibTorch);
+  const ModelPtr half = model(at::kBFloat16, Weights::kLibTorch);
+  const ModelPtr packed = model(at::kFloat, Weights::kWanlite);
+  const ModelPtr torch = model(at::kFloat, Weights::kLibTorchInt8, plain);
+  const ModelPtr int8 = model(at::kFloat, Weights::kWanliteInt8, plain);
+  const ModelPtr convrot = model(at::kFloat, Weights::kWanliteInt8, rotated);
+  AddModel("LibTorch_fp32", dense, dense, dense, false);
+  AddModel("LibTorch_bf16", dense, half, half, true);
+  AddModel("wanlite_fp32", dense, packed, dense, false);
   AddModel("LibTorch_int8_dynamic", dense, torch, int8, false);
   AddModel("wanlite_int8", dense, int8, int8, false);
   AddModel("wanlite_int8_convrot", dense, convrot, convrot, false);
@@ -169,5 +182,5 @@ int main(int argc, char** argv) {
     }
   }
   wanlite::bench::AddAll(dir);
-  return wanlite::bench::Main(kept, argv, "dense_fp32");
+  return wanlite::bench::Main(kept, argv, "LibTorch_fp32");
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/packed_dense_weight.h"
 #include "src/model/wrap_weight.h"
 #include "wanlite/linear_weight.h"
 
@@ -57,6 +58,7 @@ class DenseWeight : public LinearWeight {
   }
 
   at::Tensor Dequantize() const override { return weight_.detach().to(at::kFloat); }
+  std::unique_ptr<LinearWeight> Packed() const override { return MakePackedDenseWeight(weight_); }
 
   absl::StatusOr<std::unique_ptr<LinearWeight>> Select(int64_t dim,
                                                        const at::Tensor& index) const override {

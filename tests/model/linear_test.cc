@@ -131,5 +131,45 @@ TEST_CASE("only a weight that is a matrix and nothing else is dense") {
   CHECK(MakeDenseWeight(at::zeros({0, 4}))->NonZero() == 1);
 }
 
+TEST_CASE("a dense weight laid out for the machine gives what it gave, up to rounding") {
+  at::Generator random = at::detail::createCPUGenerator(5);
+  for (const auto& [out, in] : {std::pair<int64_t, int64_t>{520, 512}, {515, 700}}) {
+    const auto dense = MakeDenseWeight(at::randn({out, in}, random));
+    const std::unique_ptr<LinearWeight> packed = dense->Packed();
+    if (!at::hasMKLDNN()) {
+      CHECK(packed == nullptr);
+      continue;
+    }
+    REQUIRE(packed != nullptr);
+    CHECK(packed->format() == "dense");
+    CHECK(packed->out_features() == out);
+    CHECK(packed->in_features() == in);
+    CHECK(at::equal(packed->Dequantize(), dense->Dequantize()));
+    CHECK(packed->Packed() == nullptr);
+    CHECK_FALSE(packed->Select(0, at::arange(2)).ok());
+    const at::Tensor bias = at::randn({out}, random);
+    for (const std::vector<int64_t>& tokens :
+         {std::vector<int64_t>{}, {1}, {26}, {2, 77}, {1024}, {0}}) {
+      std::vector<int64_t> shape = tokens;
+      shape.push_back(in);
+      const at::Tensor x = at::randn(shape, random);
+      for (const std::optional<at::Tensor>& b :
+           {std::optional<at::Tensor>(bias), std::optional<at::Tensor>()}) {
+        const at::Tensor wanted = dense->Apply(x, b), found = packed->Apply(x, b);
+        REQUIRE(found.sizes() == wanted.sizes());
+        CHECK(at::allclose(found, wanted, 1e-4, 1e-4));
+      }
+      CHECK(packed->Apply(x.to(at::kBFloat16), bias).scalar_type() == at::kBFloat16);
+    }
+    // Rows of a wider tensor, which do not lie one after the other.
+    const at::Tensor wide = at::randn({9, 2 * in}, random).narrow(1, 3, in);
+    CHECK(at::allclose(packed->Apply(wide, bias), dense->Apply(wide, bias), 1e-4, 1e-4));
+    CHECK_THROWS_AS(packed->Apply(at::randn({3, in + 1}), bias), c10::Error);
+    CHECK_THROWS_AS(packed->Apply(at::randn({3, in}).requires_grad_(), bias), c10::Error);
+  }
+  CHECK(MakeDenseWeight(at::randn({16, 16}))->Packed() == nullptr);
+  CHECK(MakeDenseWeight(at::randn({512, 512}).to(at::kBFloat16))->Packed() == nullptr);
+}
+
 }  // namespace
 }  // namespace wanlite

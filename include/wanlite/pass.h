@@ -58,6 +58,14 @@ struct PassNotes {
   bool exact = true;
 };
 
+// What a pass does to a model, as far as the order of passes in a recipe is concerned.
+enum class PassEffect {
+  kNeutral,
+  kPrunes,        // takes weights, units or blocks away
+  kRecovers,      // gets back what was lost, by fitting or training to a teacher or to data
+  kDistilsSteps,  // trains the model to make do with fewer steps of the sampler
+};
+
 struct PassContext {
   Env* env = nullptr;
   ProgressSink* progress = nullptr;
@@ -123,6 +131,8 @@ class Pass {
   // that only change values.
   virtual absl::Status ApplyPlan(ModelView& hollow,
                                  const google::protobuf::Message* decision) const;
+  // For warnings of plans about orders that are known not to work. Neutral by default.
+  virtual PassEffect effect() const;
   // Whether the pass needs context.samples. A run without them is then refused before anything is
   // written, and their fingerprint belongs to the run and to the lineage.
   virtual bool needs_samples() const;

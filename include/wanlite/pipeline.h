@@ -48,6 +48,9 @@ struct PassPlan {
   std::map<std::string, double> operations_before, operations_after;
   int64_t peak_memory_bytes = 0;
   std::vector<std::string> notes;
+  // What is wrong with the pass where it stands in the recipe, and why. The recipe runs all the
+  // same.
+  std::vector<std::string> warnings;
 };
 
 struct PlanOptions {

@@ -49,6 +49,7 @@ Json PlanJson(const PassPlan& plan) {
               {"gflop_after", gflop(plan.operations_after)},
               {"peak_memory_bytes", plan.peak_memory_bytes},
               {"notes", plan.notes},
+              {"warnings", plan.warnings},
               {"changes", changes}};
 }
 
@@ -80,6 +81,9 @@ std::string PlanText(const PassPlan& plan, bool all) {
     absl::StrAppend(&text, "  ... and ", plan.changes.size() - shown, " more (--all shows them)\n");
   }
   for (const std::string& note : plan.notes) absl::StrAppend(&text, "  note: ", note, "\n");
+  for (const std::string& warning : plan.warnings) {
+    absl::StrAppend(&text, "  warning: ", warning, "\n");
+  }
   return text;
 }
 

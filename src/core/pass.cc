@@ -34,6 +34,8 @@ absl::Status Pass::ApplyPlan(ModelView& hollow, const google::protobuf::Message*
   return absl::OkStatus();
 }
 
+PassEffect Pass::effect() const { return PassEffect::kNeutral; }
+
 bool Pass::needs_samples() const { return false; }
 
 void Pass::FinishMetrics(std::map<std::string, double>& metrics) const {}

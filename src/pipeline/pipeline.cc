@@ -359,9 +359,11 @@ absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, Mod
     WANLITE_ASSIGN_OR_RETURN(operations, options.count_operations(hollow));
   }
   bool estimated = false;
+  OrderWatch order;
   for (const RecipeStage& stage : recipe.stages()) {
     WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*stage.pass, nullptr, hollow));
     plan.label = stage.label;
+    plan.warnings = order.Next(stage);
     if (plan.estimated) {
       plan.notes.push_back("decides from the model's values: what is said of it is an estimate");
     } else if (estimated) {

@@ -200,4 +200,25 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
   return plan;
 }
 
+std::vector<std::string> OrderWatch::Next(const RecipeStage& stage) {
+  switch (stage.pass->effect()) {
+    case PassEffect::kNeutral:
+      return {};
+    case PassEffect::kPrunes:
+      unrecovered_ = stage.label;
+      return {};
+    case PassEffect::kRecovers:
+      unrecovered_.clear();
+      return {};
+    case PassEffect::kDistilsSteps:
+      break;
+  }
+  if (unrecovered_.empty()) return {};
+  return {absl::StrCat(
+      "distils steps of what ", unrecovered_,
+      " has left, with no recovery between them: a student that starts where pruning has put it, ",
+      "away from the data, is known to collapse; put a short recover, or training on data, before "
+      "it")};
+}
+
 }  // namespace wanlite

@@ -42,6 +42,7 @@ class PruneMagnitude : public BlockPass {
 
   absl::string_view name() const override { return "prune-magnitude"; }
   const google::protobuf::Message& options() const override { return options_; }
+  PassEffect effect() const override { return PassEffect::kPrunes; }
 
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, Select(model));

@@ -78,6 +78,9 @@ class QatPass : public ModelPass {
   absl::string_view name() const override { return "qat"; }
   const Message& options() const override { return options_; }
   bool needs_samples() const override { return options_.has_loop(); }
+  PassEffect effect() const override {
+    return options_.has_loop() ? PassEffect::kRecovers : PassEffect::kNeutral;
+  }
 
   absl::StatusOr<std::vector<std::string>> components(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(model, linears_));

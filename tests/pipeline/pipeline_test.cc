@@ -17,6 +17,7 @@ namespace wanlite {
 namespace {
 
 using absl::StatusCode;
+using testing::AsIf;
 using testing::Compress;
 using testing::DiskWithModel;
 using testing::KeepStrongest;
@@ -233,6 +234,38 @@ TEST_CASE("a plan before the decision is an estimate, and the run leaves what wa
   ModelView after = LoadedView(*env, "/out");
   CHECK(after.groups()[0].units == static_cast<int64_t>(kept));
   CHECK(OpenFolder(*env, "/out").bytes() == report.passes[1].bytes_after);
+}
+
+TEST_CASE("a plan warns of steps distilled from what pruning has left, and of nothing else") {
+  const std::unique_ptr<Env> env = DiskWithModel();
+  const auto warned = [&](const std::string& text) {
+    std::vector<std::string> labels;
+    ASSERT_OK_AND_ASSIGN(const std::vector<PassPlan> plans,
+                         PlanRecipe(ToyRecipe(text), OpenFolder(*env, "/in")));
+    for (const PassPlan& plan : plans) {
+      if (plan.warnings.empty()) continue;
+      REQUIRE(plan.warnings.size() == 1);
+      labels.push_back(plan.label + " after " +
+                       plan.warnings[0].substr(22, plan.warnings[0].find(" has left") - 22));
+      CHECK(plan.warnings[0].find("known to collapse") != std::string::npos);
+    }
+    return labels;
+  };
+  const std::string prune = "passes { prune_magnitude { amount: 0.5 } } ";
+  const std::string recover = AsIf(PassEffect::kRecovers);
+  const std::string distil = AsIf(PassEffect::kDistilsSteps);
+  const std::string neutral = AsIf(PassEffect::kNeutral);
+  using Labels = std::vector<std::string>;
+  CHECK(warned(distil + prune) == Labels{});
+  CHECK(warned(prune + recover + distil) == Labels{});
+  CHECK(warned(prune + neutral + distil) == Labels{"3/3 as-if after 1/3 prune-magnitude"});
+  CHECK(warned(prune + recover + prune + distil) == Labels{"4/4 as-if after 3/4 prune-magnitude"});
+  // The rounds of a repeat come one after the other.
+  CHECK(warned("passes { repeat { rounds: 2 " + prune + recover + "} } " + distil) == Labels{});
+  CHECK(warned("passes { repeat { rounds: 2 " + recover + prune + "} } " + distil) ==
+        Labels{"5/5 as-if after 2/2 prune-magnitude"});
+  CHECK(warned("passes { repeat { rounds: 2 " + distil + prune + "} } ") ==
+        Labels{"2/2 as-if after 1/2 prune-magnitude"});
 }
 
 TEST_CASE("the changes of a plan are what differs, in the pass's own words where nothing does") {

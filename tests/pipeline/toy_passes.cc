@@ -32,6 +32,7 @@ using google::protobuf::ListValue;
 using google::protobuf::Message;
 using google::protobuf::StringValue;
 using google::protobuf::Struct;
+using google::protobuf::UInt32Value;
 
 // A plan without words of its own.
 template <typename Base>
@@ -325,6 +326,22 @@ class MisbehavePass : public ToyPass<BlockPass> {
   const StringValue rule_;
 };
 
+class AsIfPass : public ToyPass<BlockPass> {
+ public:
+  explicit AsIfPass(const UInt32Value& effect) : effect_(effect) {}
+  absl::string_view name() const override { return "as-if"; }
+  const Message& options() const override { return effect_; }
+  PassEffect effect() const override { return static_cast<PassEffect>(effect_.value()); }
+  bool Touches(const ModelView& model, absl::string_view block) const override { return false; }
+  absl::Status RunBlock(ModelView& model, const BlockLease& block, const Message* decision,
+                        PassContext& context) const override {
+    return absl::OkStatus();
+  }
+
+ private:
+  const UInt32Value effect_;
+};
+
 template <typename Options, typename PassT>
 void AddPass(PassRegistry& registry) {
   REQUIRE_OK(RegisterPass<Options>(
@@ -363,6 +380,7 @@ PassRegistry ToyPasses() {
   AddPass<BoolValue, Int8SmallestPass>(registry);
   AddPass<Int32Value, StepsPass>(registry);
   AddPass<BytesValue, RememberPass>(registry);
+  AddPass<UInt32Value, AsIfPass>(registry);
   return registry;
 }
 
@@ -387,6 +405,9 @@ std::string Int8Smallest() { return Custom("BoolValue", "true"); }
 std::string ScaleModel(double factor) { return Custom("DoubleValue", absl::StrCat(factor)); }
 std::string Steps(int steps) { return Custom("Int32Value", absl::StrCat(steps)); }
 std::string Remember() { return Custom("BytesValue", "'x'"); }
+std::string AsIf(PassEffect effect) {
+  return Custom("UInt32Value", absl::StrCat(static_cast<int>(effect)));
+}
 std::string Misbehave(const std::string& rule) {
   return Custom("StringValue", absl::StrCat("\"", rule, "\""));
 }

@@ -28,6 +28,7 @@ const ArchitectureRegistry& ToyArchitectures();
 //   DoubleValue  scale-model: multiplies every tensor, model scope
 //   Int32Value   steps: N steps on component toy, model scope, with a state in the scratch folder
 //   BytesValue   remember: reads the run's input and the model before itself, model scope
+//   UInt32Value  as-if: changes nothing, and says that it has the PassEffect of this number
 //   StringValue  misbehave: breaks the rule that the text names, in block toy.blocks.1: "nan",
 //                "error", "throw", "unplanned", "untouched", "metric", "decide-edits", "inexact";
 //                "" keeps them all
@@ -49,6 +50,7 @@ std::string Int8Smallest();
 std::string ScaleModel(double factor);
 std::string Steps(int steps);
 std::string Remember();
+std::string AsIf(PassEffect effect);
 std::string Misbehave(const std::string& rule);
 
 // A disk with the checkpoint /in: two components, toy and toy_2, with the given seed.

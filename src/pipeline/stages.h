@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "src/core/threads.h"
-#include "src/pipeline/hollow_twin.h"
+#include "src/model/hollow_twin.h"
 #include "src/pipeline/pass_runner.h"
 #include "src/pipeline/run_dir.h"
 #include "wanlite/checkpoint.h"

@@ -18,10 +18,10 @@
 #include "src/core/stopwatch.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/quantize_auto_report.h"
-#include "src/quant/quantize_auto_scan.h"
 #include "src/quant/weight_quantizer.h"
 #include "src/search/allocation.h"
 #include "src/search/network_trials.h"
+#include "src/search/sensitivity.h"
 #include "wanlite/registry.h"
 #include "wanlite/sample_set.h"
 #include "wanlite/select_linears.h"
@@ -51,8 +51,8 @@ struct AutoLayers {
 using LayerFormats = std::map<std::string, const WeightQuantizer*>;  // by path
 
 // Layers of one block in other formats. weight_error: gets that of the last one.
-Trial::Edit InFormats(LayerFormats formats, double* weight_error = nullptr) {
-  return [formats = std::move(formats), weight_error](
+Trial::Edit InFormats(LayerFormats formats, std::shared_ptr<double> weight_error = nullptr) {
+  return [formats = std::move(formats), weight_error = std::move(weight_error)](
              ModelView& model, const BlockLease& block) -> absl::StatusOr<Trial::Undo> {
     std::map<std::string, std::unique_ptr<LinearWeight>> weights;
     for (const auto& [path, format] : formats) {
@@ -155,20 +155,21 @@ class QuantizeAuto : public BlockPass {
 
   absl::StatusOr<std::unique_ptr<google::protobuf::Message>> Decide(
       ModelView& model, PassContext& context) const override {
-    if (context.samples == nullptr) {
-      return absl::FailedPreconditionError("needs recorded inputs of the model");
-    }
     WANLITE_ASSIGN_OR_RETURN(const AutoLayers found, Layers(model));
-    std::map<std::string, NetworkTrials> networks;
-    WANLITE_ASSIGN_OR_RETURN(const QuantizeScan scan, Scan(model, found, context, networks));
     std::set<std::string> components;
-    for (const auto& [component, network] : networks) components.insert(component);
-    const std::map<std::string, double> shares = SharesOfPasses(*context.samples, components);
-    WANLITE_ASSIGN_OR_RETURN(const AutoProblem problem, ProblemOf(found, scan, shares));
+    for (const AutoLayer& layer : found.layers) components.insert(layer.component);
+    WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<Sensitivity> sensitivity,
+                             Sensitivity::Open(model, context, std::string(name()), components,
+                                               options_.samples(), options_.scan()));
+    WANLITE_RETURN_IF_ERROR(sensitivity->Score(ItemsOf(found)));
+    if (by_latency()) WANLITE_RETURN_IF_ERROR(TimeLayers(model, found, context, *sensitivity));
+    const AutoProblem problem = ProblemOf(found, *sensitivity);
     const std::optional<Allocation> best = BestAllocation(problem.choices, problem.budget);
     if (!best.has_value()) return NothingFits(problem);
-    std::vector<MeasuredAllocation> measured = Compared(found, scan, problem, *best, context.seed);
-    WANLITE_RETURN_IF_ERROR(Measure(found, shares, networks, context, measured));
+    WANLITE_ASSIGN_OR_RETURN(
+        const std::vector<LayerAllocation> measured,
+        Measure(found, Compared(found, sensitivity->scan(), problem, *best, context.seed),
+                *sensitivity));
     if (!std::isfinite(measured.front().error)) {
       return absl::InvalidArgumentError("the model's output is not finite with the found formats");
     }
@@ -178,7 +179,9 @@ class QuantizeAuto : public BlockPass {
       choice.set_linear(found.layers[i].linear.path);
       choice.set_format(found.layers[i].formats[static_cast<size_t>((*best)[i])]);
     }
-    const AllocationReport report = Report(found, scan, problem, measured);
+    const AllocationReport report{
+        found.layers,          names_,      problem, measured, options_.controls(),
+        sensitivity->passes(), by_latency()};
     SetAllocationMetrics(report, context.metrics);
     for (std::string& note : ExplainAllocation(report)) decision->add_notes(std::move(note));
     return decision;
@@ -304,13 +307,12 @@ class QuantizeAuto : public BlockPass {
     return problem;
   }
 
-  absl::StatusOr<AutoProblem> ProblemOf(const AutoLayers& found, const QuantizeScan& scan,
-                                        const std::map<std::string, double>& shares) const {
+  AutoProblem ProblemOf(const AutoLayers& found, const Sensitivity& sensitivity) const {
     AutoProblem problem = ProblemOfBytes(found);
     if (by_latency()) problem.whole_cost = 0;
     for (size_t i = 0; i < found.layers.size(); ++i) {
       const AutoLayer& layer = found.layers[i];
-      const ScannedLayer& scanned = scan.layers.at(layer.linear.path);
+      const ScannedItem& scanned = sensitivity.scan().items.at(layer.linear.path);
       for (size_t f = 0; f < layer.formats.size(); ++f) {
         const int format = layer.formats[f];
         const std::string& key = KeyOf(format);
@@ -319,7 +321,8 @@ class QuantizeAuto : public BlockPass {
           if (format == 0) problem.whole_cost += scanned.seconds.at(key);
         }
         if (format == 0) continue;
-        const double error = shares.at(layer.component) * scanned.scores.at(key).trajectory_error;
+        const double error =
+            sensitivity.ShareOf(layer.component) * scanned.scores.at(key).trajectory_error;
         problem.choices[i][f].squared_error = error * error;
       }
     }
@@ -330,24 +333,18 @@ class QuantizeAuto : public BlockPass {
   absl::Status NothingFits(const AutoProblem& problem) const {
     const double least = LeastCost(problem.choices);
     return OptionError(
-        "budget", absl::StrCat("allows ", CostText(problem.budget, by_latency()),
-                               " of the layers' ", CostText(problem.whole_cost, by_latency()),
-                               "; the cheapest formats take ", CostText(least, by_latency()), ", ",
-                               ErrorText(least / problem.whole_cost), " of it"));
+        "budget", absl::StrCat("allows ", AutoCostText(problem.budget, by_latency()),
+                               " of the layers' ", AutoCostText(problem.whole_cost, by_latency()),
+                               "; the cheapest formats take ", AutoCostText(least, by_latency()),
+                               ", ", ErrorText(least / problem.whole_cost), " of it"));
   }
 
   // What scoring costs, in passes of a whole network.
   std::string WorkText(const ModelView& model, const AutoLayers& found) const {
     double trials = 0;
-    std::map<std::string, std::vector<std::string>> blocks;  // of each component, in order
-    for (const BlockInfo& block : model.blocks()) {
-      blocks[model.ComponentOf(block.path).name].push_back(block.path);
-    }
     for (const AutoLayer& layer : found.layers) {
-      const std::vector<std::string>& all = blocks[layer.component];
-      const auto at = std::find(all.begin(), all.end(), layer.linear.block) - all.begin();
-      trials += static_cast<double>(layer.formats.size() - 1) *
-                (1 - static_cast<double>(at) / static_cast<double>(all.size()));
+      trials +=
+          static_cast<double>(layer.formats.size() - 1) * PartToEnd(model, layer.linear.block);
     }
     const auto samples = static_cast<double>(options_.samples());
     return absl::StrFormat(
@@ -356,128 +353,39 @@ class QuantizeAuto : public BlockPass {
         trials * samples, found.layers.size(), static_cast<double>(MeasuredCount() + 2) * samples);
   }
 
-  // Scores what the file does not know yet. `networks`: by component, gets those of the layers.
-  absl::StatusOr<QuantizeScan> Scan(ModelView& model, const AutoLayers& found, PassContext& context,
-                                    std::map<std::string, NetworkTrials>& networks) const {
-    QuantizeScan wanted;
-    wanted.samples = context.samples->fingerprint();
-    std::map<std::string, int64_t> rows;
+  std::vector<SensitivityItem> ItemsOf(const AutoLayers& found) const {
+    std::vector<SensitivityItem> items;
     for (const AutoLayer& layer : found.layers) {
-      if (networks.contains(layer.component)) continue;
-      if (context.samples->size(layer.component) == 0) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(layer.linear.path, ": there are no samples of ", layer.component));
+      SensitivityItem item{layer.linear.path, layer.component, layer.linear.block};
+      for (const int format : layer.formats) {
+        if (format == 0) continue;
+        const WeightQuantizer& quantizer = QuantizerOf(format);
+        const auto weight_error = std::make_shared<double>(0);
+        item.choices.push_back(
+            {KeyOf(format), absl::StrCat(layer.linear.path, " as ", quantizer.name()),
+             InFormats({{layer.linear.path, &quantizer}}, weight_error), weight_error});
       }
-      ScannedComponent& component = wanted.components[layer.component];
-      component.passes = PickPasses(*context.samples, layer.component, options_.samples());
-      WANLITE_ASSIGN_OR_RETURN(NetworkTrials network,
-                               NetworkTrials::Create(model, *context.samples, layer.component,
-                                                     component.passes, context.cancel));
-      WANLITE_ASSIGN_OR_RETURN(OriginalRun original, network.RunOriginal());
-      component.weights_sha256 = std::move(original.weights_sha256);
-      rows.merge(original.rows);
-      networks.emplace(layer.component, std::move(network));
+      items.push_back(std::move(item));
     }
-    std::string path = options_.scan();
-    if (path.empty()) {
-      WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
-      path = JoinPath(scratch, "scan.json");
-    }
-    WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<QuantizeScanLock> lock,
-                             QuantizeScanLock::Take(*context.env, path));
-    QuantizeScan scan = wanted;
-    absl::StatusOr<QuantizeScan> known = ReadQuantizeScan(*context.env, path);
-    if (known.ok()) {
-      WANLITE_RETURN_IF_ERROR(known->CheckSame(wanted, path));
-      scan = *std::move(known);
-      scan.components.insert(wanted.components.begin(), wanted.components.end());
-    } else if (!absl::IsNotFound(known.status())) {
-      return known.status();
-    }
-    for (const AutoLayer& layer : found.layers) {
-      scan.layers[layer.linear.path].rows = rows[layer.linear.path];
-    }
-    context.progress->Begin("quantize-auto: scores", static_cast<int64_t>(found.layers.size()));
-    int64_t done = 0;
-    for (auto& [component, network] : networks) {
-      WANLITE_RETURN_IF_ERROR(ScoreLayers(found, component, network, path, context, scan, done));
-    }
-    context.progress->End();
-    if (by_latency()) WANLITE_RETURN_IF_ERROR(TimeLayers(model, found, path, context, scan));
-    return scan;
-  }
-
-  absl::Status ScoreLayers(const AutoLayers& found, const std::string& component,
-                           NetworkTrials& network, const std::string& path, PassContext& context,
-                           QuantizeScan& scan, int64_t& done) const {
-    std::map<size_t, std::vector<const AutoLayer*>> missing;  // by the part that they begin in
-    for (const AutoLayer& layer : found.layers) {
-      if (layer.component != component) continue;
-      if (Missing(layer, scan).empty()) {
-        ++done;
-        continue;
-      }
-      const size_t part = network.PartOf(layer.linear.block);
-      if (part == network.parts()) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(layer.linear.path, ": its block is no step of the network's program"));
-      }
-      missing[part].push_back(&layer);
-    }
-    Trial original{"the original", {}, {}, network.Inputs()};
-    for (size_t part = 0; !missing.empty() && part <= missing.rbegin()->first; ++part) {
-      for (const AutoLayer* layer : missing[part]) {
-        std::vector<Trial> trials;
-        std::vector<Trial*> running;
-        const std::vector<int> formats = Missing(*layer, scan);
-        std::vector<double> weight_errors(formats.size());
-        for (size_t i = 0; i < formats.size(); ++i) {
-          const WeightQuantizer& quantizer = QuantizerOf(formats[i]);
-          trials.push_back({absl::StrCat(layer->linear.path, " as ", quantizer.name()),
-                            {{layer->linear.block,
-                              InFormats({{layer->linear.path, &quantizer}}, &weight_errors[i])}},
-                            {},
-                            original.values});
-        }
-        for (Trial& trial : trials) running.push_back(&trial);
-        WANLITE_RETURN_IF_ERROR(network.RunToEnd(part, running));
-        for (size_t i = 0; i < trials.size(); ++i) {
-          WANLITE_ASSIGN_OR_RETURN(const OutputError error, network.Score(trials[i]));
-          scan.layers[layer->linear.path].scores[KeyOf(formats[i])] = {error.trajectory, error.pass,
-                                                                       weight_errors[i]};
-        }
-        WANLITE_RETURN_IF_ERROR(WriteQuantizeScan(*context.env, path, scan));
-        context.progress->Update(++done, layer->linear.path);
-      }
-      WANLITE_RETURN_IF_ERROR(network.Run(part, {&original}));
-    }
-    return absl::OkStatus();
-  }
-
-  std::vector<int> Missing(const AutoLayer& layer, const QuantizeScan& scan) const {
-    std::vector<int> missing;
-    const auto& scores = scan.layers.at(layer.linear.path).scores;
-    for (const int format : layer.formats) {
-      if (format != 0 && !scores.contains(KeyOf(format))) missing.push_back(format);
-    }
-    return missing;
+    return items;
   }
 
   // Each shape once in each format, on as many rows as come to the layer.
-  absl::Status TimeLayers(ModelView& model, const AutoLayers& found, const std::string& path,
-                          PassContext& context, QuantizeScan& scan) const {
+  absl::Status TimeLayers(ModelView& model, const AutoLayers& found, PassContext& context,
+                          Sensitivity& sensitivity) const {
+    SensitivityScan& scan = sensitivity.scan();
     std::map<std::pair<std::string, std::string>, double> known;  // shape, format -> seconds
     const auto shape_of = [&](const AutoLayer& layer) {
       return absl::StrCat(layer.out_features, "x", layer.in_features, "x",
-                          scan.layers.at(layer.linear.path).rows, "x", layer.bytes.front());
+                          scan.items.at(layer.linear.path).rows, "x", layer.bytes.front());
     };
     for (const AutoLayer& layer : found.layers) {
-      for (const auto& [key, seconds] : scan.layers.at(layer.linear.path).seconds) {
+      for (const auto& [key, seconds] : scan.items.at(layer.linear.path).seconds) {
         known[{shape_of(layer), key}] = seconds;
       }
     }
     for (const AutoLayer& layer : found.layers) {
-      ScannedLayer& scanned = scan.layers.at(layer.linear.path);
+      ScannedItem& scanned = scan.items.at(layer.linear.path);
       for (const int format : layer.formats) {
         const auto [at, fresh] = known.try_emplace({shape_of(layer), KeyOf(format)}, 0);
         if (fresh) {
@@ -488,7 +396,7 @@ class QuantizeAuto : public BlockPass {
         scanned.seconds[KeyOf(format)] = at->second;
       }
     }
-    return WriteQuantizeScan(*context.env, path, scan);
+    return sensitivity.WriteScanFile();
   }
 
   // Of one call, the median of several.
@@ -520,10 +428,10 @@ class QuantizeAuto : public BlockPass {
   }
 
   // The found allocation, and what it is compared with.
-  std::vector<MeasuredAllocation> Compared(const AutoLayers& found, const QuantizeScan& scan,
-                                           const AutoProblem& problem, const Allocation& best,
-                                           uint64_t seed) const {
-    std::vector<MeasuredAllocation> all{{"found", best}};
+  std::vector<LayerAllocation> Compared(const AutoLayers& found, const SensitivityScan& scan,
+                                        const AutoProblem& problem, const Allocation& best,
+                                        uint64_t seed) const {
+    std::vector<LayerAllocation> all{{"found", best}};
     for (int64_t i = 0; i < options_.controls(); ++i) {
       const uint64_t stream = MixSeed(seed, {static_cast<uint64_t>(i)});
       all.push_back({absl::StrCat("random ", i + 1),
@@ -534,13 +442,13 @@ class QuantizeAuto : public BlockPass {
       const AutoLayer& layer = found.layers[i];
       for (size_t f = 1; f < layer.formats.size(); ++f) {
         const double error =
-            scan.layers.at(layer.linear.path).scores.at(KeyOf(layer.formats[f])).weight_error;
+            scan.items.at(layer.linear.path).scores.at(KeyOf(layer.formats[f])).local_error;
         local.choices[i][f].squared_error = error * error;
       }
     }
     all.push_back({"by weight error", *BestAllocation(local.choices, local.budget)});
     for (size_t c = 0; c < candidates_.size(); ++c) {
-      MeasuredAllocation uniform{absl::StrCat("all ", candidates_[c].name), {}};
+      LayerAllocation uniform{absl::StrCat("all ", candidates_[c].name), {}};
       for (const AutoLayer& layer : found.layers) {
         const auto at =
             std::find(layer.formats.begin(), layer.formats.end(), static_cast<int>(c + 1));
@@ -553,62 +461,24 @@ class QuantizeAuto : public BlockPass {
   }
 
   // The error of the whole model in each allocation.
-  absl::Status Measure(const AutoLayers& found, const std::map<std::string, double>& shares,
-                       std::map<std::string, NetworkTrials>& networks, PassContext& context,
-                       std::vector<MeasuredAllocation>& all) const {
-    int64_t parts = 0, done = 0;
-    for (const auto& [component, network] : networks) {
-      parts += static_cast<int64_t>(network.parts());
-    }
-    context.progress->Begin("quantize-auto: allocations", parts);
-    std::vector<double> squares(all.size());
-    for (auto& [component, network] : networks) {
-      std::vector<Trial> trials;
-      std::vector<Trial*> running;
-      for (const MeasuredAllocation& measured : all) {
-        std::map<std::string, LayerFormats> formats;  // by block
-        for (size_t i = 0; i < found.layers.size(); ++i) {
-          const AutoLayer& layer = found.layers[i];
-          const int format = layer.formats[static_cast<size_t>(measured.allocation[i])];
-          if (layer.component != component || format == 0) continue;
-          formats[layer.linear.block][layer.linear.path] = &QuantizerOf(format);
-        }
-        Trial trial{absl::StrCat("the allocation '", measured.name, "'"), {}, {}, network.Inputs()};
-        for (const auto& [block, layers] : formats) trial.edits[block] = InFormats(layers);
-        trials.push_back(std::move(trial));
+  absl::StatusOr<std::vector<LayerAllocation>> Measure(const AutoLayers& found,
+                                                       std::vector<LayerAllocation> all,
+                                                       Sensitivity& sensitivity) const {
+    std::vector<std::string> names;
+    for (const LayerAllocation& measured : all) names.push_back(measured.name);
+    const auto change = [&](size_t i, const std::string& component, Trial& trial) {
+      std::map<std::string, LayerFormats> formats;  // by block
+      for (size_t l = 0; l < found.layers.size(); ++l) {
+        const AutoLayer& layer = found.layers[l];
+        const int format = layer.formats[static_cast<size_t>(all[i].allocation[l])];
+        if (layer.component != component || format == 0) continue;
+        formats[layer.linear.block][layer.linear.path] = &QuantizerOf(format);
       }
-      for (Trial& trial : trials) running.push_back(&trial);
-      for (size_t part = 0; part < network.parts(); ++part) {
-        WANLITE_RETURN_IF_ERROR(network.Run(part, running));
-        context.progress->Update(++done, network.block(part));
-      }
-      for (size_t i = 0; i < all.size(); ++i) {
-        const absl::StatusOr<OutputError> score = network.Score(trials[i]);
-        const double error = score.ok() ? shares.at(component) * score->trajectory : INFINITY;
-        squares[i] += error * error;
-      }
-    }
-    context.progress->End();
-    for (size_t i = 0; i < all.size(); ++i) all[i].error = std::sqrt(squares[i]);
-    return absl::OkStatus();
-  }
-
-  AllocationReport Report(const AutoLayers& found, const QuantizeScan& scan,
-                          const AutoProblem& problem,
-                          const std::vector<MeasuredAllocation>& measured) const {
-    size_t passes = 0;
-    for (const AutoLayer& layer : found.layers) {
-      passes = std::max(passes, scan.components.at(layer.component).passes.size());
-    }
-    return {found.layers,
-            names_,
-            keys_,
-            scan,
-            problem,
-            measured,
-            options_.controls(),
-            static_cast<int64_t>(passes),
-            by_latency()};
+      for (const auto& [block, layers] : formats) trial.edits[block] = InFormats(layers);
+    };
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<double> errors, sensitivity.Measure(names, change));
+    for (size_t i = 0; i < all.size(); ++i) all[i].error = errors[i];
+    return all;
   }
 
   const QuantizeAutoOptions options_;

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "src/quant/quantize_auto_scan.h"
 #include "src/search/allocation.h"
+#include "src/search/search_report.h"
 #include "wanlite/model_view.h"
 
 namespace wanlite {
@@ -32,27 +32,24 @@ struct AutoProblem {
   double whole_cost = 0;  // of the layers as they are
 };
 
-struct MeasuredAllocation {
+struct LayerAllocation {
   std::string name;
   Allocation allocation;
-  double error = 0;  // infinite where the network's output is not finite
+  double error = 0;  // measured; infinite where the network's output is not finite
 };
 
 struct AllocationReport {
   const std::vector<AutoLayer>& layers;
   const std::vector<std::string>& names;  // of formats
-  const std::vector<std::string>& keys;   // of formats in the scan
-  const QuantizeScan& scan;
   const AutoProblem& problem;
   // The found one, `controls` random ones, others.
-  const std::vector<MeasuredAllocation>& measured;
+  const std::vector<LayerAllocation>& measured;
   int64_t controls = 0;
   int64_t passes = 0;
   bool by_latency = false;  // else costs are bytes
 };
 
-std::string CostText(double cost, bool by_latency);
-std::string ErrorText(double error);
+std::string AutoCostText(double cost, bool by_latency);
 
 // Tables and a verdict, line by line.
 std::vector<std::string> ExplainAllocation(const AllocationReport& report);

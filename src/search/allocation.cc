@@ -43,6 +43,24 @@ int64_t CommonUnit(const Choices& items, const Allocation& cheapest) {
   return unit;
 }
 
+// The choices of an item of which no other is both cheaper and better: cheapest first.
+std::vector<size_t> Undominated(const std::vector<Choice>& choices) {
+  std::vector<size_t> order(choices.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(choices[a].cost, choices[a].squared_error) <
+           std::pair(choices[b].cost, choices[b].squared_error);
+  });
+  std::vector<size_t> kept;
+  for (const size_t choice : order) {
+    if (!kept.empty() && !(choices[choice].squared_error < choices[kept.back()].squared_error)) {
+      continue;
+    }
+    kept.push_back(choice);
+  }
+  return kept;
+}
+
 // Spends what is left: each time the step that takes away most error for what it costs.
 void SpendRest(const Choices& items, double budget, Allocation& allocation) {
   double rest = budget - CostOf(items, allocation);
@@ -110,18 +128,18 @@ std::optional<Allocation> BestAllocation(const Choices& items, double budget) {
   };
   // least[u]: the least error of the items so far for at most u units.
   std::vector<double> least(parts + 1, 0.0), before;
-  std::vector<std::vector<uint8_t>> chosen(items.size());
+  std::vector<std::vector<uint16_t>> chosen(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     before.swap(least);
     least.assign(parts + 1, kNoFit);
     chosen[i].assign(parts + 1, 0);
-    for (size_t f = 0; f < items[i].size(); ++f) {
+    for (const size_t f : Undominated(items[i])) {
       const size_t units = units_of(i, f);
       for (size_t u = units; u <= parts; ++u) {
         const double error = before[u - units] + items[i][f].squared_error;
         if (error >= least[u]) continue;
         least[u] = error;
-        chosen[i][u] = static_cast<uint8_t>(f);
+        chosen[i][u] = static_cast<uint16_t>(f);
       }
     }
   }

@@ -17,7 +17,7 @@ struct Choice {
   double squared_error = 0;  // errors of items are taken to be independent: their squares add up
 };
 
-// choices[item][n], at least one of each item. Result: the choice of each item.
+// choices[item][n], at least one of each item and at most 65536. Result: the choice of each item.
 using Choices = std::vector<std::vector<Choice>>;
 using Allocation = std::vector<int>;
 
@@ -29,8 +29,8 @@ double LeastCost(const Choices& items);
 // The allocation of least error within the budget, by dynamic programming over what the cheapest
 // one leaves of it. Exact where costs are whole numbers and that divided by their greatest common
 // divisor is at most kBudgetParts; else costs are rounded up to 1 / kBudgetParts of it, and what is
-// left over at the end goes to the items where it takes away most error. No value when nothing
-// fits.
+// left over at the end goes to the items where it takes away most error. Choices that another one
+// of the item matches in both cost nothing. No value when nothing fits.
 inline constexpr int64_t kBudgetParts = 50000;
 std::optional<Allocation> BestAllocation(const Choices& items, double budget);
 

@@ -23,9 +23,11 @@ using PathKey = std::pair<int64_t, std::string>;  // prompt, branch
 
 struct RowCounter : LinearTap {
   void OnInput(const LinearInfo& linear, const at::Tensor& x) override {
-    rows[linear.path] += x.size(-1) > 0 ? x.numel() / x.size(-1) : 0;
+    const int64_t came = x.size(-1) > 0 ? x.numel() / x.size(-1) : 0;
+    rows[linear.path] += came;
+    sequences[linear.path] += x.dim() > 2 ? came / std::max<int64_t>(x.size(-2), 1) : 1;
   }
-  std::map<std::string, int64_t> rows;
+  std::map<std::string, int64_t> rows, sequences;
 };
 
 void HashTensors(const BlockLease& lease, Sha256& hash) {
@@ -158,8 +160,10 @@ absl::StatusOr<OriginalRun> NetworkTrials::RunOriginal() {
   }
   OriginalRun found;
   found.weights_sha256 = hash.Finish();
-  for (const auto& [path, count] : counter.rows) {
-    found.rows[path] = count / static_cast<int64_t>(std::max<size_t>(passes_.size(), 1));
+  const auto passes = static_cast<int64_t>(std::max<size_t>(passes_.size(), 1));
+  for (const auto& [path, count] : counter.rows) found.rows[path] = count / passes;
+  for (const auto& [path, count] : counter.sequences) {
+    found.sequences[path] = std::max<int64_t>(count / passes, 1);
   }
   return found;
 }

@@ -59,8 +59,10 @@ struct OutputError {
 
 // What trials are compared with.
 struct OriginalRun {
-  std::string weights_sha256;           // of all the component's tensors
-  std::map<std::string, int64_t> rows;  // that came to each layer in a pass, mean
+  std::string weights_sha256;  // of all the component's tensors
+  // That came to each layer in a pass, mean: rows, and the sequences ([..., rows, features]) that
+  // these were of.
+  std::map<std::string, int64_t> rows, sequences;
 };
 
 // `count` of a component's samples: those of the prompt and branch that has most, spread evenly

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "src/core/libtorch.h"
-#include "src/pipeline/hollow_twin.h"
+#include "src/model/hollow_twin.h"
 #include "tests/pipeline/toy_passes.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/temp_folder.h"

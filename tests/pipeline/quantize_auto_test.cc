@@ -13,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
 #include "src/proto/manifest.pb.h"
-#include "src/quant/quantize_auto_scan.h"
+#include "src/search/sensitivity_scan.h"
 #include "tests/pipeline/toy_passes.h"
 #include "tests/testing/catch.h"
 #include "wanlite/block_program.h"
@@ -197,21 +197,21 @@ TEST_CASE("a scan serves other budgets and candidates, and is believed") {
   const auto env = DiskWithTrajectory();
   const std::string scan = "scan: \"/scan.json\" ";
   REQUIRE_OK(Choose(*env, "candidates { int8 { } } budget { bytes_fraction: 0.6 } " + scan));
-  ASSERT_OK_AND_ASSIGN(QuantizeScan known, ReadQuantizeScan(*env, "/scan.json"));
-  REQUIRE(known.layers.size() == 12);
+  ASSERT_OK_AND_ASSIGN(SensitivityScan known, ReadScan(*env, "/scan.json"));
+  REQUIRE(known.items.size() == 12);
   // Somebody scored this layer as hopeless.
-  for (auto& [format, score] : known.layers.at("toy.blocks.1.up").scores) {
+  for (auto& [format, score] : known.items.at("toy.blocks.1.up").scores) {
     score.trajectory_error = 1000;
   }
-  REQUIRE_OK(WriteQuantizeScan(*env, "/scan.json", known));
+  REQUIRE_OK(WriteScan(*env, "/scan.json", known));
   REQUIRE_OK(Choose(*env, "candidates { int8 { } } budget { bytes_fraction: 0.5 } " + scan, "/b"));
   CHECK((*InMemory(*env, "/b").Weight("toy.blocks.1.up"))->format() == "dense");
   // Another candidate is added to what is there.
   REQUIRE_OK(Choose(*env, kTwoFormats + ("budget { bytes_fraction: 0.5 } " + scan), "/c"));
-  ASSERT_OK_AND_ASSIGN(const QuantizeScan more, ReadQuantizeScan(*env, "/scan.json"));
-  for (const auto& [path, layer] : more.layers) {
+  ASSERT_OK_AND_ASSIGN(const SensitivityScan more, ReadScan(*env, "/scan.json"));
+  for (const auto& [path, layer] : more.items) {
     CHECK(layer.scores.size() == 2);
-    for (const auto& [format, score] : known.layers.at(path).scores) {
+    for (const auto& [format, score] : known.items.at(path).scores) {
       CHECK(layer.scores.at(format).trajectory_error == score.trajectory_error);
     }
   }
@@ -246,8 +246,8 @@ TEST_CASE("a budget of time is met by what was measured") {
                        Choose(*env, absl::StrCat(kTwoFormats, "budget { latency_fraction: 1 } ",
                                                  "scan: \"/scan.json\"")));
   CHECK(report.passes[0].metrics.at("cost_fraction") <= 1);
-  ASSERT_OK_AND_ASSIGN(const QuantizeScan scan, ReadQuantizeScan(*env, "/scan.json"));
-  for (const auto& [path, layer] : scan.layers) {
+  ASSERT_OK_AND_ASSIGN(const SensitivityScan scan, ReadScan(*env, "/scan.json"));
+  for (const auto& [path, layer] : scan.items) {
     CHECK(layer.rows == 24);
     CHECK(layer.seconds.size() == 3);
     for (const auto& [format, seconds] : layer.seconds) CHECK(seconds > 0);

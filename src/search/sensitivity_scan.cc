@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include "src/quant/quantize_auto_scan.h"
+#include "src/search/sensitivity_scan.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -14,7 +14,7 @@
 namespace wanlite {
 namespace {
 
-constexpr int kScanFormatVersion = 1;
+constexpr int kScanFormatVersion = 2;
 
 using Json = nlohmann::json;
 
@@ -79,10 +79,16 @@ class ScanReader : public ObjectReader {
   }
 };
 
-absl::StatusOr<QuantizeScan> ScanFromJson(const Json& json, const std::string& what) {
+absl::StatusOr<SensitivityScan> ScanFromJson(const Json& json, const std::string& what) {
   ScanReader reader(json, what);
-  QuantizeScan scan;
-  const int64_t version = reader.Count("format_version");
+  SensitivityScan scan;
+  if (const int64_t version = reader.Count("format_version");
+      reader.is_object() && version != kScanFormatVersion) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, " has the format_version ", version, ", wanted ", kScanFormatVersion,
+        version == 1 ? ": it is of an earlier version; remove it, or name another file" : ""));
+  }
+  scan.pass = reader.String("pass");
   scan.samples = reader.String("samples");
   reader.EachKey("components",
                  [&](const std::string& name, const Json& item, const std::string& where) {
@@ -93,42 +99,42 @@ absl::StatusOr<QuantizeScan> ScanFromJson(const Json& json, const std::string& w
                    return component.Finish();
                  });
   reader.EachKey(
-      "layers", [&](const std::string& path, const Json& item, const std::string& where) {
-        ScanReader layer(item, where);
-        ScannedLayer& out = scan.layers[path];
-        out.rows = layer.Count("rows");
-        layer.EachKey(
-            "scores", [&](const std::string& format, const Json& score, const std::string& inside) {
+      "items", [&](const std::string& name, const Json& json_item, const std::string& where) {
+        ScanReader item(json_item, where);
+        ScannedItem& out = scan.items[name];
+        out.rows = item.Count("rows");
+        item.EachKey(
+            "scores", [&](const std::string& key, const Json& score, const std::string& inside) {
               ScanReader fields(score, inside);
-              out.scores[format] = {fields.Number("trajectory_error"), fields.Number("pass_error"),
-                                    fields.Number("weight_error")};
+              out.scores[key] = {fields.Number("trajectory_error"), fields.Number("pass_error"),
+                                 fields.Number("local_error")};
               return fields.Finish();
             });
-        layer.EachKey("seconds",
-                      [&](const std::string& format, const Json& seconds,
-                          const std::string& inside) -> absl::Status {
-                        if (!seconds.is_number() || !(seconds.get<double>() > 0)) {
-                          return absl::InvalidArgumentError(absl::StrCat(
-                              inside, " is ", seconds.type_name(), ", wanted a positive number"));
-                        }
-                        out.seconds[format] = seconds.get<double>();
-                        return absl::OkStatus();
-                      });
-        return layer.Finish();
+        item.EachKey("seconds",
+                     [&](const std::string& key, const Json& seconds,
+                         const std::string& inside) -> absl::Status {
+                       if (!seconds.is_number() || !(seconds.get<double>() > 0)) {
+                         return absl::InvalidArgumentError(absl::StrCat(
+                             inside, " is ", seconds.type_name(), ", wanted a positive number"));
+                       }
+                       out.seconds[key] = seconds.get<double>();
+                       return absl::OkStatus();
+                     });
+        return item.Finish();
       });
   WANLITE_RETURN_IF_ERROR(reader.Finish());
-  if (version == kScanFormatVersion) return scan;
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, " has the format_version ", version, ", wanted ", kScanFormatVersion));
+  return scan;
 }
 
 }  // namespace
 
-absl::Status QuantizeScan::CheckSame(const QuantizeScan& wanted, absl::string_view what) const {
+absl::Status SensitivityScan::CheckSame(const SensitivityScan& wanted,
+                                        absl::string_view what) const {
   const auto differs = [&](absl::string_view in) {
     return absl::FailedPreconditionError(absl::StrCat(
         what, ": holds scores of ", in, "; name another file, or remove this one to score anew"));
   };
+  if (pass != wanted.pass) return differs(pass);
   if (samples != wanted.samples) return differs("other samples");
   for (const auto& [name, component] : wanted.components) {
     const auto known = components.find(name);
@@ -143,13 +149,12 @@ absl::Status QuantizeScan::CheckSame(const QuantizeScan& wanted, absl::string_vi
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<QuantizeScanLock>> QuantizeScanLock::Take(Env& env,
-                                                                         const std::string& path) {
+absl::StatusOr<std::unique_ptr<ScanLock>> ScanLock::Take(Env& env, const std::string& path) {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(path)));
   const std::string file = path + ".lock";
   absl::StatusOr<std::unique_ptr<FileLock>> lock = env.Lock(file);
   if (!lock.ok()) return Annotate(lock.status(), "another run works on these scores");
-  std::unique_ptr<QuantizeScanLock> taken(new QuantizeScanLock(env, file, *std::move(lock)));
+  std::unique_ptr<ScanLock> taken(new ScanLock(env, file, *std::move(lock)));
   WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> names, env.ListFolder(Dirname(path)));
   for (const std::string& name : names) {
     if (!IsTemporaryName(name, Basename(path))) continue;
@@ -159,32 +164,33 @@ absl::StatusOr<std::unique_ptr<QuantizeScanLock>> QuantizeScanLock::Take(Env& en
 }
 
 // What stays after a kill is locked and removed by the next run.
-QuantizeScanLock::~QuantizeScanLock() { env_.RemoveFile(file_).IgnoreError(); }
+ScanLock::~ScanLock() { env_.RemoveFile(file_).IgnoreError(); }
 
-absl::Status WriteQuantizeScan(Env& env, const std::string& path, const QuantizeScan& scan) {
+absl::Status WriteScan(Env& env, const std::string& path, const SensitivityScan& scan) {
   Json json{{"format_version", kScanFormatVersion},
+            {"pass", scan.pass},
             {"samples", scan.samples},
             {"components", Json::object()},
-            {"layers", Json::object()}};
+            {"items", Json::object()}};
   for (const auto& [name, component] : scan.components) {
     json["components"][name] = {{"weights_sha256", component.weights_sha256},
                                 {"passes", component.passes}};
   }
-  for (const auto& [name, layer] : scan.layers) {
-    Json& out = json["layers"][name];
-    out = {{"rows", layer.rows}, {"scores", Json::object()}, {"seconds", layer.seconds}};
-    for (const auto& [format, score] : layer.scores) {
-      out["scores"][format] = {{"trajectory_error", score.trajectory_error},
-                               {"pass_error", score.pass_error},
-                               {"weight_error", score.weight_error}};
+  for (const auto& [name, item] : scan.items) {
+    Json& out = json["items"][name];
+    out = {{"rows", item.rows}, {"scores", Json::object()}, {"seconds", Json::object()}};
+    for (const auto& [key, score] : item.scores) {
+      out["scores"][key] = {{"trajectory_error", score.trajectory_error},
+                            {"pass_error", score.pass_error},
+                            {"local_error", score.local_error}};
     }
-    if (layer.seconds.empty()) out["seconds"] = Json::object();
+    for (const auto& [key, seconds] : item.seconds) out["seconds"][key] = seconds;
   }
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(path)));
   return env.WriteFileAtomically(path, json.dump(1, ' ') + "\n");
 }
 
-absl::StatusOr<QuantizeScan> ReadQuantizeScan(Env& env, const std::string& path) {
+absl::StatusOr<SensitivityScan> ReadScan(Env& env, const std::string& path) {
   if (!env.FileExists(path)) return absl::NotFoundError(path);
   WANLITE_ASSIGN_OR_RETURN(const Json json, ReadStrictJson(env, path));
   return ScanFromJson(json, path);

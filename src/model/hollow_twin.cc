@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include "src/pipeline/hollow_twin.h"
+#include "src/model/hollow_twin.h"
 
 #include <map>
 #include <memory>

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A hollow model of a model in memory, to plan on.
-#ifndef WANLITE_SRC_PIPELINE_HOLLOW_TWIN_H_
-#define WANLITE_SRC_PIPELINE_HOLLOW_TWIN_H_
+#ifndef WANLITE_SRC_MODEL_HOLLOW_TWIN_H_
+#define WANLITE_SRC_MODEL_HOLLOW_TWIN_H_
 
 #include "absl/status/statusor.h"
 #include "wanlite/model_view.h"
@@ -17,4 +17,4 @@ absl::StatusOr<ModelView> HollowTwin(const ModelView& model);
 
 }  // namespace wanlite
 
-#endif  // WANLITE_SRC_PIPELINE_HOLLOW_TWIN_H_
+#endif  // WANLITE_SRC_MODEL_HOLLOW_TWIN_H_

@@ -86,6 +86,12 @@ struct Architecture {
   // OK when the programs that read that layout can build the network from its config; else
   // FailedPrecondition with the reason. Not asked for kWanlite. Empty: they can.
   std::function<absl::Status(absl::string_view config_json, FolderLayout layout)> exportable;
+  // The config.json of the smallest network that those programs can build and that computes the
+  // same when zeros fill the units it has more: widths of feed-forward networks are the widest
+  // one's, rounded up to `multiple` (at least 1). FailedPrecondition, naming the field, when there
+  // is none. Empty: there never is.
+  std::function<absl::StatusOr<std::string>(absl::string_view config_json, int64_t multiple)>
+      padded_config;
   // Of a denoiser: what a pipeline of `experts` (1 or 2) such networks is published with.
   std::function<absl::StatusOr<PipelineDefaults>(absl::string_view config_json, int experts)>
       pipeline_defaults;

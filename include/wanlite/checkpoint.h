@@ -152,6 +152,11 @@ struct ExportOptions {
   // Dtype of dense tensors in the export; unset keeps each tensor's own.
   std::optional<at::ScalarType> dtype;
   int64_t max_shard_bytes = int64_t{5} << 30;
+  // Fills pruned networks with zeros where the programs that read a foreign layout want one size in
+  // all blocks, or more heads: what they compute stays the same. Notes say what it costs.
+  bool pad = false;
+  // Feed-forward widths are rounded up to multiples of it, with `pad`. In [1, 1048576].
+  int64_t pad_multiple = 1;
   // Called after each tensor with bytes done and bytes in all.
   std::function<void(int64_t, int64_t)> progress;
   // Asked before each tensor; a cancelled export leaves nothing. Never when null.

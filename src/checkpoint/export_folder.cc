@@ -17,6 +17,7 @@
 #include "src/checkpoint/model_folder_rep.h"
 #include "src/checkpoint/safetensors_format.h"
 #include "src/checkpoint/safetensors_writer.h"
+#include "src/checkpoint/unit_padding.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/model/checked_cast.h"
@@ -31,6 +32,8 @@ struct ExportTensor {
   TensorInfo out;        // name, dtype and shape in the export
   std::string internal;  // path inside the component; of the linear when `quantized`
   bool quantized = false;
+  // Path of the dense tensor inside the component.
+  std::string dense_name() const { return quantized ? FullPath(internal, "weight") : internal; }
 };
 
 // Where a component of a foreign layout goes.
@@ -62,22 +65,44 @@ std::string JsonText(const nlohmann::ordered_json& json) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-// Whether the programs that read the layout can build each component from its config.
-absl::Status CheckForeignReaders(const ModelFolder& folder, const ModelView& view,
-                                 FolderLayout layout) {
-  if (layout == FolderLayout::kWanlite) return absl::OkStatus();
+// How components are padded, by name: those of which the programs that read the layout want more
+// units. FailedPrecondition where they cannot build one from its config.
+absl::StatusOr<std::map<std::string, UnitPadding>> FitForeignReaders(const ModelFolder& folder,
+                                                                     const ModelView& view,
+                                                                     const ExportOptions& options) {
+  std::map<std::string, UnitPadding> paddings;
+  if (options.layout == FolderLayout::kWanlite) return paddings;
   for (const Component& component : view.components()) {
     const OpenedComponent* opened = folder.rep().Find(component.name);
-    if (opened == nullptr || !opened->architecture.exportable) continue;
+    if (opened == nullptr) continue;
+    const Architecture& architecture = opened->architecture;
     WANLITE_ASSIGN_OR_RETURN(const std::string config, ConfigOf(component, &folder));
-    const absl::Status fits = opened->architecture.exportable(config, layout);
+    absl::Status fits = architecture.exportable ? architecture.exportable(config, options.layout)
+                                                : absl::OkStatus();
+    std::string hint;
+    if (architecture.padded_config && (options.pad || !fits.ok())) {
+      const absl::StatusOr<std::string> padded =
+          architecture.padded_config(config, options.pad ? options.pad_multiple : 1);
+      if (!options.pad) {
+        if (padded.ok()) hint = ", and so does this one when it is padded with zeros (--pad)";
+      } else if (!padded.ok()) {
+        fits = padded.status();
+      } else {
+        fits = absl::OkStatus();
+        if (*padded != config) {
+          WANLITE_ASSIGN_OR_RETURN(UnitPadding padding,
+                                   UnitPadding::Create(view, component, architecture, *padded));
+          paddings.emplace(component.name, std::move(padding));
+        }
+      }
+    }
     if (fits.ok()) continue;
-    return absl::Status(
-        fits.code(),
-        absl::StrCat(component.name, " cannot be written in the layout ", FolderLayoutName(layout),
-                     ": ", fits.message(), "; the layout wanlite holds it"));
+    return absl::Status(fits.code(),
+                        absl::StrCat(component.name, " cannot be written in the layout ",
+                                     FolderLayoutName(options.layout), ": ", fits.message(),
+                                     "; the layout wanlite holds it", hint));
   }
-  return absl::OkStatus();
+  return paddings;
 }
 
 // Sizes of fp64, fp32, … order them; what the model keeps in fp32 is not lowered.
@@ -90,8 +115,13 @@ at::ScalarType OutDtype(const TensorInfo& info, bool keeps_float32,
 
 class Exporter {
  public:
-  Exporter(Env& env, const ModelFolder& folder, const ExportOptions& options, ModelView view)
-      : env_(env), folder_(folder), options_(options), view_(std::move(view)) {}
+  Exporter(Env& env, const ModelFolder& folder, const ExportOptions& options, ModelView view,
+           std::map<std::string, UnitPadding> paddings)
+      : env_(env),
+        folder_(folder),
+        options_(options),
+        view_(std::move(view)),
+        paddings_(std::move(paddings)) {}
 
   absl::Status Run(const std::string& out_dir) {
     return options_.layout == FolderLayout::kWanlite ? WriteWanlite(out_dir)
@@ -100,10 +130,18 @@ class Exporter {
 
  private:
   absl::StatusOr<std::vector<ExportTensor>> PlanComponent(const Component& component);
+  // Null for what keeps its sizes.
+  const UnitPadding* PaddingOf(const Component& component) const {
+    const auto found = paddings_.find(component.name);
+    return found == paddings_.end() ? nullptr : &found->second;
+  }
+  // Gives the tensors their padded shapes, and says what that costs.
+  absl::Status PlanPadding(const Component& component, std::vector<ExportTensor>& tensors);
   absl::Status WriteForeign(const std::string& out_dir);
   absl::Status WriteComponent(const Component& component, const std::vector<ExportTensor>& tensors,
                               const Place& place, const std::string& out_dir);
   absl::StatusOr<at::Tensor> Materialize(const OpenedComponent& opened, const ExportTensor& tensor);
+  absl::StatusOr<at::Tensor> Value(const OpenedComponent& opened, const ExportTensor& tensor);
   absl::Status WriteWanlite(const std::string& out_dir);
   absl::Status WriteModelIndex(const std::string& out_dir);
   // What the index names and is no component, tokenizer or scheduler.
@@ -120,6 +158,7 @@ class Exporter {
   const ModelFolder& folder_;
   const ExportOptions& options_;
   ModelView view_;
+  const std::map<std::string, UnitPadding> paddings_;  // by component
   int64_t done_bytes_ = 0;
   int64_t total_bytes_ = 0;
 };
@@ -164,7 +203,34 @@ absl::StatusOr<std::vector<ExportTensor>> Exporter::PlanComponent(const Componen
                       path,
                       true});
   }
+  WANLITE_RETURN_IF_ERROR(PlanPadding(component, result));
   return result;
+}
+
+absl::Status Exporter::PlanPadding(const Component& component, std::vector<ExportTensor>& tensors) {
+  const UnitPadding* padding = PaddingOf(component);
+  if (padding == nullptr) return absl::OkStatus();
+  int64_t before = 0, after = 0;
+  for (ExportTensor& tensor : tensors) {
+    before += tensor.out.bytes();
+    WANLITE_ASSIGN_OR_RETURN(tensor.out.shape, padding->ShapeOf(tensor.dense_name()));
+    after += tensor.out.bytes();
+  }
+  char percent[32];
+  std::snprintf(percent, sizeof(percent), "%.1f",
+                100 * static_cast<double>(after - before) / static_cast<double>(before));
+  Note(absl::StrCat(component.name,
+                    " is padded with zeros: ", absl::StrJoin(padding->grown(), ", "), "; ",
+                    after - before, " bytes more than ", before, " (", percent, " %)"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<at::Tensor> Exporter::Value(const OpenedComponent& opened,
+                                           const ExportTensor& tensor) {
+  WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, Materialize(opened, tensor));
+  const auto padding = paddings_.find(opened.name);
+  if (padding == paddings_.end()) return value;
+  return padding->second.Pad(tensor.dense_name(), value);
 }
 
 absl::StatusOr<at::Tensor> Exporter::Materialize(const OpenedComponent& opened,
@@ -203,6 +269,7 @@ absl::Status Exporter::WriteComponent(const Component& component,
   const std::string dir = JoinPath(out_dir, place.dir);
   WANLITE_RETURN_IF_ERROR(env_.CreateFolders(dir));
   WANLITE_ASSIGN_OR_RETURN(std::string config, ConfigOf(component, &folder_));
+  if (const UnitPadding* padding = PaddingOf(component)) config = padding->config_json();
   if (options_.layout == FolderLayout::kOriginal && opened.architecture.original_config) {
     WANLITE_ASSIGN_OR_RETURN(config, opened.architecture.original_config(config));
   }
@@ -243,7 +310,7 @@ absl::Status Exporter::WriteComponent(const Component& component,
       const ExportTensor& tensor = *by_name.at(info.name);
       WANLITE_RETURN_IF_ERROR(CheckCancelled(options_.cancel));
       {
-        WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, Materialize(opened, tensor));
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, Value(opened, tensor));
         WANLITE_RETURN_IF_ERROR(writer->Append(value));
       }
       // Nothing of it is in use any more, so its pages need not stay.
@@ -451,10 +518,18 @@ absl::Status ExportFolder(Env& env, const ModelFolder& folder, absl::string_view
     return absl::InvalidArgumentError(absl::StrCat("dtype is ", c10::toString(*options.dtype),
                                                    ", wanted a float of 16 bits or more"));
   }
+  constexpr int64_t kMaxMultiple = int64_t{1} << 20;
+  if (options.pad_multiple < 1 || options.pad_multiple > kMaxMultiple) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pad_multiple is ", options.pad_multiple, ", must be 1 to ", kMaxMultiple));
+  }
+  if (options.pad && options.layout == FolderLayout::kWanlite) {
+    return absl::InvalidArgumentError("the layout wanlite holds all sizes, so nothing is padded");
+  }
   WANLITE_ASSIGN_OR_RETURN(ModelView view, folder.BuildView());
-  WANLITE_RETURN_IF_ERROR(CheckForeignReaders(folder, view, options.layout));
+  WANLITE_ASSIGN_OR_RETURN(auto paddings, FitForeignReaders(folder, view, options));
   return env.WriteFolderAtomically(out_dir, [&](const std::string& temporary) {
-    return Exporter(env, folder, options, std::move(view)).Run(temporary);
+    return Exporter(env, folder, options, std::move(view), std::move(paddings)).Run(temporary);
   });
 }
 

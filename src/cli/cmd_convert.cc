@@ -15,6 +15,8 @@ struct ConvertArgs {
   ModelOptions model;
   std::string out, layout = "diffusers", dtype;
   double max_shard_gb = 5;
+  bool pad = false;
+  int64_t pad_multiple = 1;
 };
 
 absl::StatusOr<FolderLayout> ParseLayout(const std::string& name) {
@@ -39,6 +41,8 @@ absl::Status RunConvert(const ConvertArgs& options, Session& session) {
                                                    ", it must lie in [0.001, 1000000]"));
   }
   out.max_shard_bytes = static_cast<int64_t>(options.max_shard_gb * 1e9);
+  out.pad = options.pad;
+  out.pad_multiple = options.pad_multiple;
   OpenOptions open;
   open.config_path = options.model.config;
   open.cancel = out.cancel = &session.cancel();
@@ -81,6 +85,14 @@ Command AddConvert(CLI::App& root) {
       ->capture_default_str();
   app->add_option("--dtype", options->dtype, "fp32, bf16 or fp16 (default: each tensor's own)");
   app->add_option("--max-shard-gb", options->max_shard_gb, "largest file")->capture_default_str();
+  CLI::Option* pad = app->add_flag(
+      "--pad", options->pad,
+      "fill pruned networks with zeros where other programs want one size in all blocks");
+  app->add_option("--pad-multiple", options->pad_multiple,
+                  "feed-forward widths become multiples of it (256 fits the tiles of GPUs)")
+      ->needs(pad)
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command.run = [options](Session& session) { return RunConvert(*options, session); };
   return command;
 }

@@ -66,9 +66,9 @@ int Run(int argc, const char* const* argv) {
   static CancellationToken& cancel = *new CancellationToken;
   Session session(cancel);
   std::vector<Command> commands{
-      AddInspect(app), AddPlan(app),   AddCompress(app), AddGenerate(app), AddEvaluate(app),
-      AddForward(app), AddFlops(app),  AddFrechet(app),  AddConvert(app),  AddRecord(app),
-      AddTrain(app),   AddDoctor(app), AddVersion(app)};
+      AddInspect(app),      AddPlan(app),  AddCompress(app), AddGenerate(app), AddEvaluate(app),
+      AddForward(app),      AddFlops(app), AddFrechet(app),  AddConvert(app),  AddRecord(app),
+      AddReportCurves(app), AddTrain(app), AddDoctor(app),   AddVersion(app)};
   for (const Command& command : commands) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");

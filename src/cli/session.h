@@ -80,6 +80,7 @@ Command AddGenerate(CLI::App& root);
 Command AddInspect(CLI::App& root);
 Command AddPlan(CLI::App& root);
 Command AddRecord(CLI::App& root);
+Command AddReportCurves(CLI::App& root);
 Command AddTrain(CLI::App& root);
 Command AddVersion(CLI::App& root);
 

@@ -70,6 +70,11 @@ void ExpandPerBlock(std::vector<int64_t>& values, int64_t common, int64_t num_la
   if (values.empty()) values.assign(static_cast<size_t>(num_layers), common);
 }
 
+int64_t PaddedSize(const std::vector<int64_t>& values, int64_t common, int64_t multiple) {
+  const int64_t most = values.empty() ? common : *std::max_element(values.begin(), values.end());
+  return (most + multiple - 1) / multiple * multiple;
+}
+
 void DropIfUniform(std::vector<int64_t>& values, int64_t common) {
   if (std::all_of(values.begin(), values.end(), [&](int64_t v) { return v == common; })) {
     values.clear();

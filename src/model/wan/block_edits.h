@@ -25,6 +25,8 @@ absl::Status EditBlockSizes(const StructureEdit& edit, int64_t* num_layers,
 
 // One value per block, of a config that lists them only where they differ.
 void ExpandPerBlock(std::vector<int64_t>& values, int64_t common, int64_t num_layers);
+// The largest of the per-block values, or the common one, rounded up to `multiple`.
+int64_t PaddedSize(const std::vector<int64_t>& values, int64_t common, int64_t multiple);
 // The way back: keeps the per-block values only where one differs from the common one.
 void DropIfUniform(std::vector<int64_t>& values, int64_t common);
 

@@ -89,25 +89,44 @@ absl::StatusOr<std::string> EditConfig(absl::string_view config_json, const Stru
 // The other programs have one width for all blocks, and as many heads as make the model's width.
 absl::Status Exportable(absl::string_view config_json, FolderLayout) {
   WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));
-  const std::pair<const char*, const std::vector<int64_t>*> per_block[] = {
-      {"feed-forward widths", &config.ffn_dims},
-      {"numbers of self-attention heads", &config.self_attn_heads},
-      {"numbers of cross-attention heads", &config.cross_attn_heads}};
-  for (const auto& [what, values] : per_block) {
+  struct PerBlock {
+    const char* field;
+    const char* what;
+    const std::vector<int64_t>* values;
+  };
+  const PerBlock per_block[] = {
+      {"wanlite_ffn_dims", "feed-forward widths", &config.ffn_dims},
+      {"wanlite_self_attn_heads", "numbers of self-attention heads", &config.self_attn_heads},
+      {"wanlite_cross_attn_heads", "numbers of cross-attention heads", &config.cross_attn_heads}};
+  for (const auto& [field, what, values] : per_block) {
     if (values->empty()) continue;
     const auto [least, most] = std::minmax_element(values->begin(), values->end());
-    return absl::FailedPreconditionError(absl::StrCat("the blocks have ", what, " of their own (",
-                                                      *least, " to ", *most,
+    return absl::FailedPreconditionError(absl::StrCat(field, ": the blocks have ", what,
+                                                      " of their own (", *least, " to ", *most,
                                                       "), which other programs cannot load"));
   }
   if (config.dim() != config.inner_dim()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("its width is ", config.dim(), " and its heads have ", config.inner_dim(),
-                     " channels, which are one number to other programs"));
+        absl::StrCat("wanlite_dim: its width is ", config.dim(), " and its heads have ",
+                     config.inner_dim(), " channels, which are one number to other programs"));
   }
   if (config.qk_norm) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      "the attention does not normalise queries and keys, which other programs always do");
+      "wanlite_qk_norm: the attention does not normalise queries and keys, which other programs "
+      "always do");
+}
+
+// Heads are as many as the model's width has, since other programs know one number for both.
+absl::StatusOr<std::string> PaddedConfig(absl::string_view config_json, int64_t multiple) {
+  WANLITE_ASSIGN_OR_RETURN(DitConfig config, ParseDitConfig(config_json));
+  config.ffn_dim = PaddedSize(config.ffn_dims, config.ffn_dim, multiple);
+  config.ffn_dims.clear();
+  config.self_attn_heads.clear();
+  config.cross_attn_heads.clear();
+  std::string json = DitConfigJson(config);
+  WANLITE_RETURN_IF_ERROR(ParseDitConfig(json).status());
+  WANLITE_RETURN_IF_ERROR(Exportable(json, FolderLayout::kDiffusers));
+  return json;
 }
 
 }  // namespace
@@ -161,6 +180,7 @@ Architecture DitArchitecture() {
     return DitConfigJson(config);
   };
   architecture.exportable = Exportable;
+  architecture.padded_config = PaddedConfig;
   architecture.pipeline_defaults = [](absl::string_view config_json,
                                       int experts) -> absl::StatusOr<PipelineDefaults> {
     WANLITE_ASSIGN_OR_RETURN(const DitConfig config, ParseDitConfig(config_json));

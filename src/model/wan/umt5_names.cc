@@ -210,9 +210,20 @@ Architecture Umt5Architecture() {
   architecture.exportable = [](absl::string_view config_json, FolderLayout) -> absl::Status {
     WANLITE_ASSIGN_OR_RETURN(const Umt5Config config, ParseUmt5Config(config_json));
     if (config.ffn_dims.empty() && config.attn_heads.empty()) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat("the blocks have ", config.ffn_dims.empty() ? "numbers of heads" : "widths",
-                     " of their own, which other programs cannot load"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        config.ffn_dims.empty() ? "wanlite_attn_heads: the blocks have numbers of heads"
+                                : "wanlite_ffn_dims: the blocks have widths",
+        " of their own, which other programs cannot load"));
+  };
+  architecture.padded_config = [](absl::string_view config_json,
+                                  int64_t multiple) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(Umt5Config config, ParseUmt5Config(config_json));
+    config.d_ff = PaddedSize(config.ffn_dims, config.d_ff, multiple);
+    config.num_heads = PaddedSize(config.attn_heads, config.num_heads, 1);
+    config.ffn_dims.clear();
+    config.attn_heads.clear();
+    WANLITE_RETURN_IF_ERROR(ValidateUmt5Config(config));
+    return Umt5ConfigJson(config);
   };
   return architecture;
 }

@@ -155,12 +155,29 @@ Architecture VaeArchitecture() {
   architecture.edit_config = EditVaeConfig;
   architecture.exportable = [](absl::string_view config_json, FolderLayout) -> absl::Status {
     WANLITE_ASSIGN_OR_RETURN(const VaeConfig config, ParseVaeConfig(config_json));
-    if (config.encoder_widths.empty() && config.encoder_inner.empty() &&
-        config.decoder_widths.empty() && config.decoder_inner.empty()) {
-      return absl::OkStatus();
+    const std::pair<const char*, const std::vector<int64_t>*> own[] = {
+        {"wanlite_encoder_widths", &config.encoder_widths},
+        {"wanlite_encoder_inner", &config.encoder_inner},
+        {"wanlite_decoder_widths", &config.decoder_widths},
+        {"wanlite_decoder_inner", &config.decoder_inner}};
+    for (const auto& [field, values] : own) {
+      if (values->empty()) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat(field, ": its layers have numbers of channels of their own, which other ",
+                       "programs cannot load"));
     }
-    return absl::FailedPreconditionError(
-        "its layers have numbers of channels of their own, which other programs cannot load");
+    return absl::OkStatus();
+  };
+  // The channels that it was published with.
+  architecture.padded_config = [](absl::string_view config_json,
+                                  int64_t) -> absl::StatusOr<std::string> {
+    WANLITE_ASSIGN_OR_RETURN(VaeConfig config, ParseVaeConfig(config_json));
+    config.encoder_widths.clear();
+    config.encoder_inner.clear();
+    config.decoder_widths.clear();
+    config.decoder_inner.clear();
+    WANLITE_RETURN_IF_ERROR(ValidateVaeConfig(config));
+    return VaeConfigJson(config);
   };
   architecture.recognizes = [](const std::vector<std::string>& names) {
     const auto has = [&names](const std::string& name) {

@@ -30,12 +30,12 @@ absl::Status RunReportCurves(const ReportCurvesArgs& options, Session& session) 
 
 Command AddReportCurves(CLI::App& root) {
   Command command;
-  command.app = AddCommand(
-      root, "report-curves", "Draw quality over kept parameters of pruned models",
-      "bench/prune_curves.py --wanlite build/dev/bin/wanlite --out curves\n"
-      "  wanlite report-curves curves/curves.json --out curves.html\n\n"
-      "The page holds a curve for each way of pruning, in each measure of quality, and a table of\n"
-      "all points. It runs no script and loads nothing.");
+  command.app =
+      AddCommand(root, "report-curves", "Draw quality over kept parameters of pruned models",
+                 "wanlite report-curves curves/curves.json --out curves.html\n\n"
+                 "curves.json is what bench/prune_curves.py writes. The page holds a curve for "
+                 "each way of pruning, in each measure of quality, and a table of\n"
+                 "all points. It runs no script and loads nothing.");
   auto options = std::make_shared<ReportCurvesArgs>();
   command.app->add_option("file", options->file, "curves.json of bench/prune_curves.py")
       ->required()

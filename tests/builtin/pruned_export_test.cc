@@ -90,12 +90,6 @@ nlohmann::json VaeSizes() {
           {"latents_std", {1, 1, 1, 1}}};
 }
 
-const Component& ComponentNamed(const ModelView& view, const std::string& name) {
-  const Component* component = view.FindComponent(name);
-  REQUIRE(component != nullptr);
-  return *component;
-}
-
 // What each network of the model gives for the inputs of this name, by "component.output".
 std::map<std::string, at::Tensor> Outputs(const ModelView& view, const std::string& name) {
   const at::NoGradGuard no_grad;

@@ -58,7 +58,7 @@ std::map<std::string, at::Tensor> ReadAll(const std::string& path) {
 
 TEST_CASE("Every command has help with an example") {
   for (const char* command : {"inspect", "plan", "compress", "generate", "evaluate", "convert",
-                              "train", "forward", "flops", "version"}) {
+                              "train", "forward", "flops", "report-curves", "version"}) {
     const Outcome outcome = RunWanlite({command, "--help"});
     INFO(command);
     CHECK(outcome.code == 0);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "src/report/number_text.h"
 #include "tests/testing/catch.h"
 
 namespace wanlite {
@@ -56,7 +57,7 @@ TEST_CASE("A page of curves has a line for each variant in each measure, and eve
   CHECK(CountOf(html, "class=\"line k2\"") == 0);
   CHECK(CountOf(html, "class=\"line k0\"") == 4);
   CHECK(absl::StrContains(html, "one-shot: 53.00, 48.0000"));
-  CHECK(absl::StrContains(html, "50.0 %"));  // 0.48 of 0.96
+  CHECK(absl::StrContains(html, report::Percent(0.5)));  // 0.48 of 0.96
   CHECK(absl::StrContains(html, "0.75 [0.50, 0.81]"));
   CHECK_FALSE(absl::StrContains(html, "<rounds>"));
   CHECK_FALSE(absl::StrContains(html, "<X>"));

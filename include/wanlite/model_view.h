@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,6 +50,9 @@ struct Component {
   // Where blocks were dropped before: every block and what it was called then, by paths inside the
   // component ("blocks.3" -> "blocks.4").
   std::map<std::string, std::string> block_origin = {};
+  // Where units were removed: how many the axis groups had before any were, by names inside the
+  // component as they were before blocks were dropped ("blocks.4.ffn.channels" -> 40).
+  std::map<std::string, int64_t> unit_origin = {};
   bool resized = false;  // ModelView::KeepUnits changed sizes that config_json tells
 };
 
@@ -98,6 +102,8 @@ class ModelView {
   const std::vector<BlockInfo>& blocks() const;    // in forward order, each component's rest first
   const std::vector<LinearInfo>& linears() const;  // in forward order
   const std::vector<AxisGroup>& groups() const;
+  // Units that a group of groups() had before any were removed.
+  int64_t OriginalUnits(const AxisGroup& group) const;
   // What runs beside the linears, as declared, for counts of operations.
   const std::vector<AttentionInfo>& attentions() const;
   const std::vector<ElementwiseInfo>& elementwise() const;

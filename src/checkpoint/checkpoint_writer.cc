@@ -185,6 +185,8 @@ class BlockCheckpointWriter final : public CheckpointWriter {
     entry->set_role(std::string(ComponentRoleName(component.role)));
     entry->mutable_block_origin()->insert(component.block_origin.begin(),
                                           component.block_origin.end());
+    entry->mutable_unit_origin()->insert(component.unit_origin.begin(),
+                                         component.unit_origin.end());
     const std::string dir = ComponentDir(component.name);
     WANLITE_RETURN_IF_ERROR(env_.CreateFolders(dir));
     WANLITE_ASSIGN_OR_RETURN(const std::string config, ConfigOf(component, source));

@@ -494,6 +494,7 @@ absl::StatusOr<Component> BuildComponent(const OpenedComponent& opened,
   component.module = std::move(module);
   component.definition = std::make_shared<const Architecture>(opened.architecture);
   component.block_origin = opened.block_origin;
+  component.unit_origin = opened.unit_origin;
   return component;
 }
 

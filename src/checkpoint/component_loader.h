@@ -40,6 +40,7 @@ struct OpenedComponent {
   std::vector<std::string> notes;                   // assumptions and what was passed over
   std::map<std::string, LinearFormat> formats;      // linears that are not dense, by internal path
   std::map<std::string, std::string> block_origin;  // as Component::block_origin
+  std::map<std::string, int64_t> unit_origin;       // as Component::unit_origin
 };
 
 // A config.json, parsed as far as needed to know what it is for.

@@ -606,6 +606,7 @@ absl::Status FolderOpener::OpenWanlite(ModelFolder::Rep* rep) {
       opened.formats[layer] = {format.format(), format.attributes_json()};
     }
     opened.block_origin.insert(entry.block_origin().begin(), entry.block_origin().end());
+    opened.unit_origin.insert(entry.unit_origin().begin(), entry.unit_origin().end());
     rep->components.push_back(std::move(opened));
   }
   // Views have one order of components, whatever the order of the manifest.

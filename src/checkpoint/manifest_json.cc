@@ -154,6 +154,15 @@ absl::Status ReadComponent(const Json& json, const std::string& where, Component
     (*entry->mutable_block_origin())[block] = item.get<std::string>();
     return absl::OkStatus();
   });
+  reader.EachKey("unit_origin", [&](const std::string& group, const Json& item) -> absl::Status {
+    if (!item.is_number_integer() || item.get<int64_t>() < 1) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ".unit_origin[", QuoteName(group),
+                                                     "] is ", item.dump(),
+                                                     ", wanted a positive integer"));
+    }
+    (*entry->mutable_unit_origin())[group] = item.get<int64_t>();
+    return absl::OkStatus();
+  });
   WANLITE_RETURN_IF_ERROR(reader.Finish());
   const std::string& name = entry->name();
   if (!name.empty() && (!IsSafeRelativePath(name) || absl::StrContains(name, "/") || name == "." ||
@@ -221,6 +230,10 @@ std::string ManifestToJson(const Manifest& manifest) {
     if (!component.block_origin().empty()) {
       out["block_origin"] = std::map<std::string, std::string>(component.block_origin().begin(),
                                                                component.block_origin().end());
+    }
+    if (!component.unit_origin().empty()) {
+      out["unit_origin"] = std::map<std::string, int64_t>(component.unit_origin().begin(),
+                                                          component.unit_origin().end());
     }
     json["components"].push_back(std::move(out));
   }

@@ -92,6 +92,10 @@ struct ModelView::Rep {
   void Release(const std::string& block);
 };
 
+// What a group was called inside its component before blocks were dropped: its name in
+// Component::unit_origin.
+std::string OriginalGroupName(const TopologyIndex& index, const Component& component,
+                              const AxisGroup& group);
 // The weight in its format without its values.
 absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string& path,
                                                                const LinearWeight& weight);

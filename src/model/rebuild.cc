@@ -196,6 +196,11 @@ class Rebuilder {
     }
     WANLITE_ASSIGN_OR_RETURN(now_.config_json, definition.edit_config(now_.config_json, edit));
     now_.resized = false;
+    for (const auto& [name, units] : edit.units) {
+      const AxisGroup& group = view_.index.groups[view_.index.group_index.at(Full(name))];
+      if (units == group.units) continue;
+      now_.unit_origin.try_emplace(OriginalGroupName(view_.index, old_, group), group.units);
+    }
     {
       const nn::HollowGuard hollow;
       WANLITE_ASSIGN_OR_RETURN(now_.module,

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
@@ -13,19 +14,12 @@
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
 #include "src/model/tensor_text.h"
+#include "src/model/unit_indices.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-// Indices of the kept units along the ref's dimension. keep: int64 [kept].
-at::Tensor IndicesOf(const AxisRef& ref, int64_t units, const at::Tensor& keep) {
-  const at::Tensor once = (keep.unsqueeze(1) * ref.repeat + at::arange(ref.repeat, at::kLong))
-                              .flatten();  // [kept * repeat]
-  if (ref.outer == 1) return once;
-  return (at::arange(ref.outer, at::kLong).unsqueeze(1) * (units * ref.repeat) + once).flatten();
-}
 
 absl::Status CheckKeep(const AxisGroup& group, const at::Tensor& keep) {
   const int64_t* unit = keep.const_data_ptr<int64_t>();
@@ -61,7 +55,7 @@ absl::StatusOr<UnitCut> MakeCut(const TopologyIndex& index, const AxisGroup& gro
   UnitCut cut;
   const at::NoGradGuard no_grad;
   for (const AxisRef& ref : group.refs) {
-    const at::Tensor indices = IndicesOf(ref, group.units, keep);
+    const at::Tensor indices = UnitIndices(ref, group.units, keep);
     const int64_t want = ref.outer * group.units * ref.repeat;
     if (const auto it = index.linear_modules.find(ref.tensor); it != index.linear_modules.end()) {
       nn::Linear* linear = it->second;
@@ -150,6 +144,30 @@ absl::StatusOr<std::shared_ptr<const TensorSource>> CutSource(
 }
 
 }  // namespace
+
+std::string OriginalGroupName(const TopologyIndex& index, const Component& component,
+                              const AxisGroup& group) {
+  std::string name = group.name;
+  const auto block = index.block_index.find(group.block);
+  if (block != index.block_index.end()) {
+    const BlockInfo& info = index.blocks[block->second];
+    if (absl::StartsWith(name, info.path + ".")) name.replace(0, info.path.size(), info.origin);
+  }
+  return component.name.empty() ? name : name.substr(component.name.size() + 1);
+}
+
+at::Tensor UnitIndices(const AxisRef& ref, int64_t units, const at::Tensor& which) {
+  const at::Tensor once = (which.unsqueeze(1) * ref.repeat + at::arange(ref.repeat, at::kLong))
+                              .flatten();  // [n * repeat]
+  if (ref.outer == 1) return once;
+  return (at::arange(ref.outer, at::kLong).unsqueeze(1) * (units * ref.repeat) + once).flatten();
+}
+
+int64_t ModelView::OriginalUnits(const AxisGroup& group) const {
+  const Component& component = ComponentOf(group.refs.front().tensor);
+  const auto found = component.unit_origin.find(OriginalGroupName(rep_->index, component, group));
+  return found == component.unit_origin.end() ? group.units : found->second;
+}
 
 absl::StatusOr<std::shared_ptr<const LinearWeight>> HollowCopy(const std::string& path,
                                                                const LinearWeight& weight) {
@@ -259,7 +277,10 @@ absl::Status ModelView::KeepUnits(absl::string_view group_name, const at::Tensor
   }
   for (auto& [block, source] : sources) rep_->block_sources[block] = std::move(source);
   if (units.numel() != group->units) {
-    rep_->components[rep_->index.ComponentOf(group->refs.front().tensor)].resized = true;
+    Component& component = rep_->components[rep_->index.ComponentOf(group->refs.front().tensor)];
+    component.resized = true;
+    component.unit_origin.try_emplace(OriginalGroupName(rep_->index, component, *group),
+                                      group->units);
   }
   group->units = units.numel();
   return absl::OkStatus();

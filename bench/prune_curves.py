@@ -91,15 +91,17 @@ def recipe(variant, amount, args):
 
 
 def run(command, log, env):
-    """Runs it at low priority; the end of its error output when it fails."""
+    """Its standard output; the end of its error output when it fails. Both commands and errors go to the log."""
     with open(log, "ab") as out:
         out.write((" ".join(command) + "\n").encode())
         out.flush()
+        start = out.tell()
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=out, env=env, check=False)
     if done.returncode != 0:
-        with open(log, encoding="utf-8", errors="replace") as text:
-            tail = text.read()[-2000:]
-        raise RuntimeError(f"{' '.join(command)} failed with {done.returncode}:\n{tail}")
+        with open(log, "rb") as text:
+            text.seek(start)
+            tail = text.read()[-2000:].decode(errors="replace")
+        raise RuntimeError(f"{command[1]} failed with {done.returncode}: {tail.strip()}")
     return done.stdout.decode()
 
 

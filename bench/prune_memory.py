@@ -152,7 +152,7 @@ def measure(name, model, work, args):
         shutil.rmtree(out, ignore_errors=True)
         copies.append(copy_seconds(model, planned["bytes_after"], os.path.join(work, "copy")))
         compress_memory.empty_cache(model)
-        seconds, resident = compress_memory.run(command)
+        seconds, resident = compress_memory.run(command, os.devnull)
         times.append(seconds)
         peak = max(peak, resident)
     written = sum(os.path.getsize(path) for path in compress_memory.weight_files(out))

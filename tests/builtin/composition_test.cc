@@ -16,6 +16,7 @@
 #include "src/proto/recipe.pb.h"
 #include "tests/testing/catch.h"
 #include "tests/testing/files_of.h"
+#include "tests/testing/seeded.h"
 #include "tests/testing/wan_samples.h"
 #include "wanlite/nn.h"
 #include "wanlite/pipeline.h"
@@ -243,6 +244,62 @@ TEST_CASE("a pruned model is pruned again, quantized after and before") {
     const absl::Status before = Prune(*env, "/int8", {item.pass}, "/before");
     CheckAsTold(before, item.refuses_int8);
     if (before.ok()) CheckFinite(OutputsAt(*env, "/before"));
+  }
+}
+
+TEST_CASE("a pruned model of every kind is exported, padded where need be, and computes the same") {
+  for (const Composed& item : Pruning()) {
+    if (!IsBuilt(item.field())) continue;
+    INFO(item.pass);
+    const std::unique_ptr<Env> env = DiskToPrune();
+    REQUIRE_OK(Prune(*env, "/model", {item.pass}, "/out"));
+    ExportOptions options;
+    options.pad = true;
+    options.pad_multiple = 16;
+    const absl::Status exported = ExportFolder(*env, FolderAt(*env, "/out"), "/export", options);
+    // Under a layer norm zeros are not nothing.
+    CheckAsTold(exported, item.field() == "prune_width" ? "wanlite_dim" : "");
+    if (!exported.ok()) continue;
+    const ModelView view = testing::WanView(*env, "/export");
+    for (const LinearInfo& linear : view.weights()) {
+      ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, view.Weight(linear.path));
+      CHECK(weight->dense() != nullptr);
+    }
+    for (const Component& component : view.components()) {
+      CHECK_FALSE(absl::StrContains(component.config_json, "wanlite_"));
+    }
+    const std::vector<at::Tensor> want = OutputsAt(*env, "/out"), got = OutputsAt(*env, "/export");
+    for (size_t i = 0; i < want.size(); ++i) CHECK(testing::RelativeL2(got[i], want[i]) < 1e-5);
+  }
+}
+
+TEST_CASE("a long recipe of pruning killed again and again gives the bytes of an unbroken run") {
+  std::vector<std::string> passes;
+  for (const char* pass :
+       {"drop_blocks { count: 1 score: OUTPUT_ERROR samples: 2 }",
+        "prune_heads { amount: 0.5 criterion { score: ACTIVATION } mean_to_bias: true }",
+        "repeat { rounds: 2 passes { prune_ffn { amount: 0.4 criterion { score: OBD samples: 2 } } "
+        "} passes { recover { method: LEAST_SQUARES } } }",
+        "prune_vae { amount: 0.25 }", "prune_sparsegpt { n: 2 m: 4 }",
+        "quantize_int8 { activations: FLOAT }"}) {
+    const std::string text = pass;
+    const std::string field = text.substr(0, text.find(' '));
+    if (field == "repeat" ? IsBuilt("recover") && IsBuilt("prune_ffn") : IsBuilt(field)) {
+      passes.push_back(text);
+    }
+  }
+  const std::unique_ptr<Env> whole = DiskToPrune();
+  REQUIRE_OK(Prune(*whole, "/model", passes, "/out"));
+  const auto expected = FilesOf(*whole, "/out");
+  for (const int64_t stride : {67, 149}) {
+    INFO("killed after every " << stride << " writes");
+    const std::unique_ptr<Env> disk = DiskToPrune();
+    int runs = 1;
+    while (!Prune(*NewFaultEnv(*disk, stride), "/model", passes, "/out").ok()) {
+      REQUIRE(++runs < 100);
+    }
+    CHECK(runs > 1);
+    CHECK((FilesOf(*disk, "/out") == expected));
   }
 }
 

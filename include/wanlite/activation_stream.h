@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,9 +82,11 @@ class ActivationStream {
 
   // Writes what the block makes of every sample: before it is changed of Reference(), and then of
   // Input(). Durable when they return. Advance() goes on to the next block. Cancelled when `cancel`
-  // says so. AdvanceReference() does nothing unless keep_reference.
+  // says so. AdvanceReference() does nothing unless keep_reference. begin_sample: called before
+  // each sample runs, for taps.
   absl::Status AdvanceReference(const BlockLease& lease, const CancellationToken* cancel = nullptr);
-  absl::Status Advance(const BlockLease& lease, const CancellationToken* cancel = nullptr);
+  absl::Status Advance(const BlockLease& lease, const CancellationToken* cancel = nullptr,
+                       const std::function<void(const SampleInfo&)>& begin_sample = nullptr);
 
   // Removes its folder.
   absl::Status Remove();

@@ -53,7 +53,8 @@ struct ActivationStream::Rep {
   absl::StatusOr<Values> ValuesBefore(Kind kind, size_t step, int64_t sample);
   absl::Status CheckLease(const BlockLease& lease) const;
   absl::Status RunAt(const BlockLease& lease, Values& values) const;
-  absl::Status WriteStep(Kind kind, const BlockLease& lease, const CancellationToken* cancel);
+  absl::Status WriteStep(Kind kind, const BlockLease& lease, const CancellationToken* cancel,
+                         const std::function<void(const SampleInfo&)>& begin_sample = nullptr);
   absl::Status CheckReference() const {
     if (options.keep_reference) return absl::OkStatus();
     return absl::FailedPreconditionError(
@@ -172,8 +173,9 @@ absl::Status ActivationStream::Rep::RunAt(const BlockLease& lease, Values& value
   return Annotate(CatchTorch([&] { now.Run(*program, values); }), now.block);
 }
 
-absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease,
-                                              const CancellationToken* cancel) {
+absl::Status ActivationStream::Rep::WriteStep(
+    Kind kind, const BlockLease& lease, const CancellationToken* cancel,
+    const std::function<void(const SampleInfo&)>& begin_sample) {
   WANLITE_RETURN_IF_ERROR(CheckLease(lease));
   const std::string anew = FolderName(kind, at, true), once = FolderName(kind, at, false);
   const std::set<std::string> names_anew = Made(at, true), names_once = Made(at, false);
@@ -185,6 +187,7 @@ absl::Status ActivationStream::Rep::WriteStep(Kind kind, const BlockLease& lease
     ActivationWriter writer_once(env, dir_once, options.memory_bytes, std::nullopt, true);
     const auto run_sample = [&](int64_t sample) -> absl::Status {
       WANLITE_ASSIGN_OR_RETURN(Values values, ValuesBefore(kind, at, sample));
+      if (begin_sample) begin_sample(samples.sample(component, sample));
       WANLITE_RETURN_IF_ERROR(RunAt(lease, values));
       Values made_anew, made_once;
       for (const std::string& name : names_anew) made_anew[name] = values[name];
@@ -325,8 +328,9 @@ absl::Status ActivationStream::AdvanceReference(const BlockLease& lease,
   return rep_->WriteStep(Rep::Kind::kReference, lease, cancel);
 }
 
-absl::Status ActivationStream::Advance(const BlockLease& lease, const CancellationToken* cancel) {
-  WANLITE_RETURN_IF_ERROR(rep_->WriteStep(Rep::Kind::kInput, lease, cancel));
+absl::Status ActivationStream::Advance(const BlockLease& lease, const CancellationToken* cancel,
+                                       const std::function<void(const SampleInfo&)>& begin_sample) {
+  WANLITE_RETURN_IF_ERROR(rep_->WriteStep(Rep::Kind::kInput, lease, cancel, begin_sample));
   ++rep_->at;
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,7 +18,8 @@
 namespace wanlite {
 
 absl::Status VisitBlocks(ModelView& model, const PassContext& context, LinearTap& tap,
-                         const std::function<absl::Status(const BlockLease& block)>& visit) {
+                         const std::function<absl::Status(const BlockLease& block)>& visit,
+                         const VisitOptions& options) {
   if (context.samples == nullptr) {
     return absl::FailedPreconditionError("needs recorded inputs of the model");
   }
@@ -29,25 +31,38 @@ absl::Status VisitBlocks(ModelView& model, const PassContext& context, LinearTap
   int64_t visited = 0;
   for (const Component& component : model.components()) {
     if (context.samples->size(component.name) == 0) continue;
+    if (!options.components.empty() &&
+        std::find(options.components.begin(), options.components.end(), component.name) ==
+            options.components.end()) {
+      continue;
+    }
     const std::string dir = JoinPath(scratch, absl::StrCat("visit-", RestBlock(component.name)));
     // A killed visit has thrown away where it began.
     if (context.env->FolderExists(dir)) WANLITE_RETURN_IF_ERROR(context.env->RemoveAll(dir));
     WANLITE_ASSIGN_OR_RETURN(
         const std::unique_ptr<ActivationStream> stream,
         ActivationStream::Open(*context.env, dir, model, *context.samples, component.name));
+    const auto advance = [&](const std::string& block) -> absl::Status {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
+      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
+      {
+        WANLITE_ASSIGN_OR_RETURN(const TapGuard guard, TapLinears(model, block, tap));
+        WANLITE_RETURN_IF_ERROR(stream->Advance(lease, context.cancel, options.begin_sample));
+      }
+      WANLITE_RETURN_IF_ERROR(visit(lease));
+      progress.Update(++visited, block);
+      return absl::OkStatus();
+    };
     for (const BlockInfo& block : blocks) {
       if (model.ComponentOf(block.path).name != component.name || !stream->Covers(block.path)) {
         continue;
       }
-      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_RETURN_IF_ERROR(stream->Enter(block.path));
-      WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
-      {
-        WANLITE_ASSIGN_OR_RETURN(const TapGuard guard, TapLinears(model, block.path, tap));
-        WANLITE_RETURN_IF_ERROR(stream->Advance(lease, context.cancel));
-      }
-      WANLITE_RETURN_IF_ERROR(visit(lease));
-      progress.Update(++visited, block.path);
+      WANLITE_RETURN_IF_ERROR(advance(block.path));
+    }
+    // What is left is the rest behind the last block.
+    if (options.heads && !stream->block().empty()) {
+      WANLITE_RETURN_IF_ERROR(advance(stream->block()));
     }
     WANLITE_RETURN_IF_ERROR(stream->Remove());
   }

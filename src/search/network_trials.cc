@@ -13,7 +13,6 @@
 #include "src/core/sha256.h"
 #include "src/model/float32_block.h"
 #include "wanlite/linear_tap.h"
-#include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -84,27 +83,36 @@ std::map<std::string, double> SharesOfPasses(const SampleSet& samples,
   return shares;
 }
 
+absl::StatusOr<std::unique_ptr<LinearWeight>> SharedWeight(const LinearWeight& weight,
+                                                           absl::string_view path) {
+  absl::StatusOr<std::unique_ptr<LinearWeight>> shared = weight.Share();
+  if (shared.ok()) return shared;
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", shared.status().message()));
+}
+
 absl::StatusOr<Trial::Undo> ExchangeWeights(
     ModelView& model, std::map<std::string, std::unique_ptr<LinearWeight>> weights) {
-  std::vector<std::pair<std::string, at::Tensor>> before;
-  const auto undo = [&model](const std::vector<std::pair<std::string, at::Tensor>>& changed) {
-    for (const auto& [path, dense] : changed) {
-      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, MakeDenseWeight(dense)));
+  using Weights = std::vector<std::pair<std::string, std::shared_ptr<LinearWeight>>>;
+  Weights before;
+  const auto undo = [&model](const Weights& changed) -> absl::Status {
+    for (const auto& [path, weight] : changed) {
+      WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> shared, SharedWeight(*weight, path));
+      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, std::move(shared)));
     }
     return absl::OkStatus();
   };
   for (auto& [path, weight] : weights) {
-    absl::StatusOr<const LinearWeight*> now = DenseWeightOf(model, path);
-    absl::Status status = now.status();
-    if (status.ok()) {
-      const at::Tensor dense = *(*now)->dense();
-      status = model.SetLinearWeight(path, std::move(weight));
-      if (status.ok()) before.emplace_back(path, dense);
-    }
-    if (!status.ok()) {
-      WANLITE_RETURN_IF_ERROR(undo(before));
-      return status;
-    }
+    const auto exchange = [&]() -> absl::Status {
+      WANLITE_ASSIGN_OR_RETURN(const LinearWeight* now, model.Weight(path));
+      WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<LinearWeight> kept, SharedWeight(*now, path));
+      WANLITE_RETURN_IF_ERROR(model.SetLinearWeight(path, std::move(weight)));
+      before.emplace_back(path, std::move(kept));
+      return absl::OkStatus();
+    };
+    const absl::Status exchanged = exchange();
+    if (exchanged.ok()) continue;
+    WANLITE_RETURN_IF_ERROR(undo(before));
+    return exchanged;
   }
   return Trial::Undo([undo, before = std::move(before)] { return undo(before); });
 }
@@ -219,6 +227,7 @@ absl::StatusOr<OutputError> NetworkTrials::Score(const Trial& trial) const {
   };
   const auto square = [](const at::Tensor& x) { return x.dot(x).item<double>(); };
   std::map<std::pair<size_t, int64_t>, std::pair<at::Tensor, at::Tensor>> paths;
+  std::map<double, std::pair<double, double>> timesteps;
   double pass_error = 0, pass_size = 0;
   OutputError score;
   for (size_t i = 0; i < passes_.size(); ++i) {
@@ -228,6 +237,8 @@ absl::StatusOr<OutputError> NetworkTrials::Score(const Trial& trial) const {
     const double squared_error = square(error), squared_size = square(pass.output);
     pass_error += pass.weight * squared_error;
     pass_size += pass.weight * squared_size;
+    timesteps[pass.timestep].first += pass.weight * squared_error;
+    timesteps[pass.timestep].second += pass.weight * squared_size;
     // A NaN is the worst.
     if (!(relative(squared_error, squared_size) <= score.worst_pass)) {
       score.worst_pass = relative(squared_error, squared_size);
@@ -246,6 +257,9 @@ absl::StatusOr<OutputError> NetworkTrials::Score(const Trial& trial) const {
   }
   score.trajectory = relative(path_error, path_size);
   score.pass = relative(pass_error, pass_size);
+  for (const auto& [timestep, sums] : timesteps) {
+    score.squared_at[timestep] = sums.second > 0 ? sums.first / sums.second : sums.first;
+  }
   if (std::isfinite(score.trajectory) && std::isfinite(score.pass)) return score;
   return absl::InvalidArgumentError(
       absl::StrCat(component_, ": its output is not finite with ", trial.what));

@@ -43,7 +43,12 @@ struct Trial {
   std::vector<Values> values = {};  // of each pass, before the next part
 };
 
-// An edit's work: dense layers of a leased block get other weights. On an error none has.
+// The same weight once more, for one that takes its place for a while. InvalidArgument, naming the
+// layer `path`, for a format that cannot be wrapped (LinearWeight::Share()).
+absl::StatusOr<std::unique_ptr<LinearWeight>> SharedWeight(const LinearWeight& weight,
+                                                           absl::string_view path);
+
+// An edit's work: layers of a leased block get other weights. On an error none has.
 absl::StatusOr<Trial::Undo> ExchangeWeights(
     ModelView& model, std::map<std::string, std::unique_ptr<LinearWeight>> weights);
 
@@ -55,6 +60,8 @@ struct OutputError {
   double pass = 0;            // of the velocities, pass by pass
   double worst_pass = 0;      // of the pass where it is largest
   double worst_timestep = 0;  // that pass's
+  // Squared errors of the passes at each timestep, as parts of their squared norms.
+  std::map<double, double> squared_at = {};
 };
 
 // What trials are compared with.

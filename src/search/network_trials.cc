@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -56,6 +57,17 @@ std::vector<int64_t> PickPasses(const SampleSet& samples, absl::string_view comp
   }
   std::stable_sort(longest_first.begin(), longest_first.end(),
                    [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  const int64_t all = samples.size(component);
+  if (!longest_first.empty() &&
+      2 * static_cast<int64_t>(longest_first.front().size()) < std::min(count, all)) {
+    // A few passes of each of many paths: no part of a trajectory, but every noise level.
+    std::vector<int64_t> by_step(static_cast<size_t>(all));
+    std::iota(by_step.begin(), by_step.end(), 0);
+    std::stable_sort(by_step.begin(), by_step.end(), [&](int64_t a, int64_t b) {
+      return samples.sample(component, a).step < samples.sample(component, b).step;
+    });
+    longest_first = {std::move(by_step)};
+  }
   std::vector<int64_t> picked;
   for (const std::vector<int64_t>& path : longest_first) {
     const auto size = static_cast<int64_t>(path.size());

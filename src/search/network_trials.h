@@ -73,7 +73,8 @@ struct OriginalRun {
 };
 
 // `count` of a component's samples: those of the prompt and branch that has most, spread evenly
-// over its steps, then those of the next one; all when there are no more.
+// over its steps, then those of the next one; all when there are no more. Of samples that hold less
+// than half as many of any prompt and branch, those that are spread evenly over all steps.
 std::vector<int64_t> PickPasses(const SampleSet& samples, absl::string_view component,
                                 int64_t count);
 

@@ -3,6 +3,7 @@
 #include "src/search/network_trials.h"
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "tests/testing/catch.h"
@@ -37,6 +38,32 @@ TEST_CASE("passes that score are those of one trajectory, spread over its steps"
   CHECK(PickPasses(set, "t", 6) == std::vector<int64_t>{1, 2, 3, 4, 5, 6});
   CHECK(PickPasses(set, "t", 7) == std::vector<int64_t>{1, 2, 3, 4, 5, 6, 8});
   CHECK(PickPasses(set, "t", 100).size() == 10);
+}
+
+TEST_CASE("passes of many prompts that have one or two each are spread over the steps") {
+  const auto env = NewMemEnv();
+  SampleSetInfo info;
+  info.prompts.assign(30, "a digit");
+  ASSERT_OK_AND_ASSIGN(const auto writer, SampleSetWriter::Create(*env, "/samples", info));
+  REQUIRE_OK(writer->WriteFile("all", {{"x", at::zeros({1})}}));
+  std::vector<SampleInfo> samples;
+  for (int64_t i = 0; i < 40; ++i) {
+    SampleInfo sample;
+    sample.component = "t";
+    sample.prompt = i % 30;
+    sample.step = i * 7 % 20;  // no prompt's passes are in order
+    sample.values["input"] = "x";
+    samples.push_back(sample);
+  }
+  REQUIRE_OK(writer->Finish(samples));
+  ASSERT_OK_AND_ASSIGN(const SampleSet set, SampleSet::Open(*env, "/samples"));
+  for (const int64_t count : {5, 10, 20}) {
+    std::set<int64_t> steps;
+    for (const int64_t pass : PickPasses(set, "t", count))
+      steps.insert(samples[static_cast<size_t>(pass)].step * count / 20);
+    CHECK(steps.size() == static_cast<size_t>(count));  // one of each part of the steps
+  }
+  CHECK(PickPasses(set, "t", 100).size() == 40);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "bench/harness.h"
 #include "bench/torch_int8.h"
 #include "src/core/libtorch.h"
+#include "src/model/sparse_nm_weight.h"
 #include "src/ops/ops.h"
 #include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
@@ -100,6 +101,29 @@ void AddPrepacked(const std::string& group, const LinearCasePtr& linear, double 
   });
 }
 
+// Half of the weights, 2:4 by magnitude. The error is that of the sums, not of what is removed.
+void AddSparse(const std::string& group, const LinearCasePtr& linear, double ops) {
+  const auto weight = MakeLazy<std::unique_ptr<LinearWeight>>([=] {
+    const at::Tensor& matrix = (*linear)->weight;
+    const at::Tensor groups = matrix.reshape({matrix.size(0), -1, 4});
+    const at::Tensor rank = groups.abs().argsort(-1, false).argsort(-1, false);
+    return ValueOrExit(
+        MakeSparseNmWeight(groups.masked_fill(rank.lt(2), 0).reshape_as(matrix), {2, 4}));
+  });
+  const auto error = MakeLazy<double>([=] {
+    const LinearCase& c = **linear;
+    const LinearWeight& w = ***weight;
+    return RelativeError(w.Apply(c.x, c.bias), at::linear(c.x, w.Dequantize(), c.bias));
+  });
+  Add(group, "wanlite_sparse_2of4", [=](benchmark::State& state) {
+    const LinearCase& c = **linear;
+    const LinearWeight& w = ***weight;
+    Time(state, [&] { return w.Apply(c.x, c.bias); });
+    SetWork(state, {.fp32_op = ops * w.arithmetic().realised_fraction});
+    SetError(state, **error);
+  });
+}
+
 void AddLinears(int64_t m, int64_t k, int64_t n) {
   const std::string group = absl::StrCat("linear/", m, "x", k, "x", n);
   const double ops = 2.0 * static_cast<double>(m * k) * static_cast<double>(n);
@@ -121,6 +145,7 @@ void AddLinears(int64_t m, int64_t k, int64_t n) {
   AddFormat(group, "wanlite_int8_convrot", linear, ops, at::kFloat, int8(kRotationGroup));
   AddFormat(group, "wanlite_int8_bf16_input", linear, ops, at::kBFloat16, int8(0));
   AddFormat(group, "wanlite_w4a8_g64", linear, ops, at::kFloat, w4a8);
+  AddSparse(group, linear, ops);
 }
 
 // Attention in fp32.

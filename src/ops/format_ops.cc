@@ -86,6 +86,16 @@ std::tuple<at::Tensor, at::Tensor> QuantizeNvfp4(const at::Tensor& x) {
   return CallOp<"wanlite::quantize_nvfp4", QuantizeNvfp4>(x);
 }
 
+at::Tensor SparseNmLinear(const at::Tensor& x, const at::Tensor& values, const at::Tensor& places,
+                          int64_t n, int64_t m, const std::optional<at::Tensor>& bias) {
+  return CallOp<"wanlite::sparse_nm_linear", SparseNmLinear>(x, values, places, n, m, bias);
+}
+
+at::Tensor SparseNmDequantize(const at::Tensor& values, const at::Tensor& places, int64_t n,
+                              int64_t m) {
+  return CallOp<"wanlite::sparse_nm_dequantize", SparseNmDequantize>(values, places, n, m);
+}
+
 TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {
   m.impl("int4_linear", &NoGradient<"int4_linear", Int4Linear>::Run);
   m.impl("int4_dequantize", &NoGradient<"int4_dequantize", Int4Dequantize>::Run);
@@ -101,6 +111,8 @@ TORCH_LIBRARY_IMPL(wanlite, Autograd, m) {
   m.impl("nvfp4_dequantize", &NoGradient<"nvfp4_dequantize", Nvfp4Dequantize>::Run);
   m.impl("nvfp4_gemm", &NoGradient<"nvfp4_gemm", Nvfp4Gemm>::Run);
   m.impl("quantize_nvfp4", &NoGradient<"quantize_nvfp4", QuantizeNvfp4>::Run);
+  m.impl("sparse_nm_linear", &NoGradient<"sparse_nm_linear", SparseNmLinear>::Run);
+  m.impl("sparse_nm_dequantize", &NoGradient<"sparse_nm_dequantize", SparseNmDequantize>::Run);
 }
 
 }  // namespace wanlite::ops

@@ -197,6 +197,19 @@ struct Nvfp4Matrix {
 };
 Nvfp4Matrix QuantizeNvfp4Weight(const at::Tensor& weight);
 
+// N:M sparse (src/ops/sparse_math.h): y = x W^T + bias, where a row of W holds `values` at `places`
+// and zeros elsewhere, summed in fp32. Places beyond their group count as its last one, and values
+// of equal places add up. Forward only, on the CPU.
+//   values: fp32, bf16 or fp16 [out, in / m * n]   x, bias, result: as above
+//   places: uint8 [out, PlaceBytes(in / m * n, m)]
+at::Tensor SparseNmLinear(const at::Tensor& x, const at::Tensor& values, const at::Tensor& places,
+                          int64_t n, int64_t m, const std::optional<at::Tensor>& bias);
+// W, fp32 [out, in].
+at::Tensor SparseNmDequantize(const at::Tensor& values, const at::Tensor& places, int64_t n,
+                              int64_t m);
+// Whether this process has kernels that skip the zeros. Without, W is expanded some rows at a time.
+bool SparseNmSkips();
+
 }  // namespace wanlite::ops
 
 #endif  // WANLITE_SRC_OPS_OPS_H_

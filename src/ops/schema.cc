@@ -94,6 +94,11 @@ TORCH_LIBRARY(wanlite, m) {
       "weight_scale_2, Tensor? bias, ScalarType dtype) -> Tensor");
   // x [..., n] -> q uint8 [..., n / 2], scale fp32 [..., n / 16]
   m.def("quantize_nvfp4(Tensor x) -> (Tensor q, Tensor scale)");
+  // values [out, in / m * n], places uint8 [out, bytes]
+  m.def(
+      "sparse_nm_linear(Tensor x, Tensor values, Tensor places, int n, int m, Tensor? bias) -> "
+      "Tensor");
+  m.def("sparse_nm_dequantize(Tensor values, Tensor places, int n, int m) -> Tensor");
 }
 
 namespace wanlite::ops {

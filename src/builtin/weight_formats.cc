@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "src/model/sparse_nm_weight.h"
 #include "src/quant/weight_fp8.h"
 #include "src/quant/weight_int4.h"
 #include "src/quant/weight_int8.h"
@@ -34,6 +35,7 @@ WeightFormatRegistry BuiltinWeightFormats() {
   add("masked", MaskedWeightFromState);
   add("nvfp4", Nvfp4WeightFromState);
   add("smoothed", SmoothedWeightFromState);
+  add("sparse_nm", SparseNmWeightFromState);
   return registry;
 }
 

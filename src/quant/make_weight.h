@@ -8,7 +8,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/quant/weight_quantizer.h"
-#include "wanlite/weight_formats.h"
+#include "wanlite/linear_weight.h"
 
 namespace wanlite {
 
@@ -33,11 +32,6 @@ absl::Status CheckRows(absl::string_view what, const at::Tensor& dense, const at
 // The error of the matrix that `rounded` gives rows begin ... end - 1 of, fp32.
 QuantizationError MeasureError(const at::Tensor& dense,
                                absl::FunctionRef<at::Tensor(int64_t begin, int64_t end)> rounded);
-
-// InvalidArgument for a tensor that is missing or undefined, and for one of another name.
-absl::Status CheckTensors(absl::string_view what, const WeightState& state,
-                          std::initializer_list<const char*> required,
-                          std::initializer_list<const char*> optional = {});
 
 // The attributes {"activations": "int8"}, one of `known`; InvalidArgument for anything else.
 absl::StatusOr<std::string> ParseActivations(absl::string_view what,

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/weight_fp8.h"
+#include "src/model/weight_state.h"
 
 #include <limits>
 #include <optional>
@@ -11,12 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/frozen_product.h"
 #include "src/model/tensor_text.h"
 #include "src/model/wrap_weight.h"
 #include "src/ops/fp8_math.h"
 #include "src/ops/ops.h"
 #include "src/proto/quant.pb.h"
-#include "src/quant/frozen_product.h"
 #include "src/quant/make_weight.h"
 #include "wanlite/nn.h"
 #include "wanlite/registry.h"

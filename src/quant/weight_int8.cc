@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/weight_int8.h"
+#include "src/model/weight_state.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,14 +13,14 @@
 #include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/core/quote_name.h"
+#include "src/model/frozen_product.h"
+#include "src/model/select_groups.h"
 #include "src/model/tensor_text.h"
 #include "src/ops/int8_math.h"
 #include "src/ops/ops.h"
-#include "src/quant/frozen_product.h"
 #include "src/quant/make_weight.h"
 #include "src/quant/packed_matrix.h"
 #include "src/quant/quantization_error.h"
-#include "src/quant/select_groups.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Gradients of products with weights that do not train.
-#ifndef WANLITE_SRC_QUANT_FROZEN_PRODUCT_H_
-#define WANLITE_SRC_QUANT_FROZEN_PRODUCT_H_
+#ifndef WANLITE_SRC_MODEL_FROZEN_PRODUCT_H_
+#define WANLITE_SRC_MODEL_FROZEN_PRODUCT_H_
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -41,4 +41,4 @@ at::Tensor FrozenProduct(const Activation& x, const std::optional<at::Tensor>& b
 
 }  // namespace wanlite
 
-#endif  // WANLITE_SRC_QUANT_FROZEN_PRODUCT_H_
+#endif  // WANLITE_SRC_MODEL_FROZEN_PRODUCT_H_

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Cutting weights whose input features belong to groups.
-#ifndef WANLITE_SRC_QUANT_SELECT_GROUPS_H_
-#define WANLITE_SRC_QUANT_SELECT_GROUPS_H_
+#ifndef WANLITE_SRC_MODEL_SELECT_GROUPS_H_
+#define WANLITE_SRC_MODEL_SELECT_GROUPS_H_
 
 #include <ATen/core/Tensor.h>
 
@@ -22,4 +22,4 @@ absl::StatusOr<at::Tensor> WholeGroups(absl::string_view what, const at::Tensor&
 
 }  // namespace wanlite
 
-#endif  // WANLITE_SRC_QUANT_SELECT_GROUPS_H_
+#endif  // WANLITE_SRC_MODEL_SELECT_GROUPS_H_

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
-#include "src/quant/select_groups.h"
+#include "src/model/select_groups.h"
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
@@ -21,7 +21,7 @@ absl::StatusOr<at::Tensor> WholeGroups(absl::string_view what, const at::Tensor&
     return absl::UnimplementedError(absl::StrCat(
         what, " in groups of ", group,
         " input features can only keep or drop whole groups; input feature ", feature[i],
-        " would be parted from its group. Prune before quantizing, or in multiples of ", group));
+        " would be parted from its group. Prune units earlier, or in multiples of ", group));
   }
   return features.slice(0, 0, n, group).floor_divide(group);
 }

@@ -17,11 +17,6 @@ void AddMoment(at::Tensor& moment, const at::Tensor& rows, double weight) {
   moment.addmm_(rows.t(), rows, /*beta=*/1, /*alpha=*/weight);
 }
 
-absl::Status UnreachedError(const std::string& path) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": no sample reaches it; its inputs are not known"));
-}
-
 MomentTap::MomentTap(std::set<std::string> paths, Of of) : paths_(std::move(paths)), of_(of) {}
 
 void MomentTap::OnInput(const LinearInfo& linear, const at::Tensor& x) {
@@ -64,6 +59,7 @@ absl::StatusOr<MomentFactor> MomentFactor::Make(at::Tensor moment, const MomentS
                                  ? diagonal.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true)
                                  : at::arange(n, at::kLong);
     result.reversed_ = order.flip(0).contiguous();
+    result.unread_ = diagonal.eq(0).index_select(0, result.reversed_);
     diagonal.add_(settings.damping * mean);
     at::Tensor permuted = settings.activation_order
                               ? at::index(moment, {result.reversed_.unsqueeze(1), result.reversed_})

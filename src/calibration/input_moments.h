@@ -13,7 +13,6 @@
 #include <set>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/calibration/sample_tap.h"
 #include "wanlite/topology.h"
@@ -23,9 +22,6 @@ namespace wanlite {
 // Adds weight * rows^T rows to moment, which is fp32 [in, in], or undefined before the first rows.
 // rows: fp32 [n, in]. The same rows in the same order give the same bits.
 void AddMoment(at::Tensor& moment, const at::Tensor& rows, double weight);
-
-// FailedPrecondition: no sample has reached the layer.
-absl::Status UnreachedError(const std::string& path);
 
 // Second moments of the inputs of some layers, each row by the weight of its sample.
 class MomentTap : public SampleTap {
@@ -81,10 +77,12 @@ class MomentFactor {
   // L_kk.
   const at::Tensor& factor() const { return factor_; }
   const at::Tensor& diagonal() const { return diagonal_; }  // of L: fp32 [in]
+  // bool [in], in that order: features that are zero in all rows.
+  const at::Tensor& unread() const { return unread_; }
 
  private:
   MomentFactor() = default;
-  at::Tensor reversed_, factor_, diagonal_;
+  at::Tensor reversed_, factor_, diagonal_, unread_;
   bool activation_order_ = false;
 };
 

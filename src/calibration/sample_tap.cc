@@ -82,4 +82,29 @@ absl::Status RunTapped(const ModelView& model, const BlockLease& block,
   return absl::OkStatus();
 }
 
+absl::Status UnreachedError(const std::string& path) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": no sample reaches it; its inputs are not known"));
+}
+
+absl::Status ForEachInput(
+    const ModelView& model, const BlockLease& block, const std::vector<LinearInfo>& linears,
+    const ActivationStream* stream,
+    const std::function<absl::Status(const std::vector<std::string>& readers)>& work) {
+  std::set<std::string> left;
+  for (const LinearInfo& linear : linears) left.insert(linear.path);
+  std::vector<std::vector<std::string>> groups;
+  if (stream != nullptr && !left.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(groups, InputGroups(model, block, *stream));
+  }
+  for (const std::vector<std::string>& group : groups) {
+    std::vector<std::string> readers;
+    for (const std::string& path : group) {
+      if (left.erase(path) > 0) readers.push_back(path);
+    }
+    if (!readers.empty()) WANLITE_RETURN_IF_ERROR(work(readers));
+  }
+  return left.empty() ? absl::OkStatus() : UnreachedError(*left.begin());
+}
+
 }  // namespace wanlite

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,18 @@ absl::StatusOr<std::vector<std::vector<std::string>>> InputGroups(const ModelVie
 absl::Status RunTapped(const ModelView& model, const BlockLease& block,
                        const ActivationStream& stream, int64_t timestep_bins, SampleTap& tap,
                        const CancellationToken* cancel);
+
+// FailedPrecondition: no sample has reached the layer.
+absl::Status UnreachedError(const std::string& path);
+
+// Calls work(readers) for each input that some of `linears` read, which are of the leased block:
+// paths of those that read it, in the order in which inputs are made. So each input is made by the
+// layers as work() has left them. stream: stands before the block; null when no sample comes to it.
+// FailedPrecondition, naming it, for a layer that no sample reaches.
+absl::Status ForEachInput(
+    const ModelView& model, const BlockLease& block, const std::vector<LinearInfo>& linears,
+    const ActivationStream* stream,
+    const std::function<absl::Status(const std::vector<std::string>& readers)>& work);
 
 }  // namespace wanlite
 

@@ -32,7 +32,7 @@ void Visit(const at::Tensor& weights, Function function) {
     case at::kHalf:
       return function(dense.const_data_ptr<at::Half>(), dense.numel());
     default:
-      TORCH_CHECK(false, "prune-magnitude takes fp32, bf16 or fp16 weights, found ",
+      TORCH_CHECK(false, "magnitudes are of fp32, bf16 or fp16 weights, found ",
                   dense.scalar_type());
   }
 }
@@ -87,26 +87,21 @@ std::optional<PruneRule> RuleForSmallest(const at::Tensor& weights, int64_t coun
   return PruneRule{(high.bin << 16) | low.bin, count - high.below - low.below};
 }
 
-at::Tensor Prune(const at::Tensor& weights, const PruneRule& rule, int64_t* zeros) {
-  at::Tensor pruned = at::empty(weights.sizes(), weights.options().requires_grad(false));
+at::Tensor KeepLargest(const at::Tensor& weights, const PruneRule& rule) {
+  at::Tensor keep = at::empty(weights.sizes(), at::kBool);
+  bool* out = keep.mutable_data_ptr<bool>();
   int64_t ties = rule.ties;
-  int64_t found = 0;
   Visit(weights, [&](const auto* data, int64_t n) {
-    using T = std::decay_t<decltype(*data)>;
-    T* out = pruned.mutable_data_ptr<T>();
     for (int64_t i = 0; i < n; ++i) {
       const int32_t bits = MagnitudeBits(data[i]);
-      bool zero = bits < rule.threshold;
+      out[i] = bits >= rule.threshold;
       if (bits == rule.threshold && ties > 0) {
         --ties;
-        zero = true;
+        out[i] = false;
       }
-      out[i] = zero ? T(0.0f) : data[i];
-      found += zero || bits == 0;
     }
   });
-  *zeros += found;
-  return pruned;
+  return keep;
 }
 
 }  // namespace wanlite

@@ -52,8 +52,8 @@ struct PruneRule {
 // in [0, numel].
 std::optional<PruneRule> RuleForSmallest(const at::Tensor& weights, int64_t count);
 
-// A copy of the weights with zeros by the rule; adds how many zeros the copy holds to *zeros.
-at::Tensor Prune(const at::Tensor& weights, const PruneRule& rule, int64_t* zeros);
+// What stays by the rule: bool, of the weights' shape.
+at::Tensor KeepLargest(const at::Tensor& weights, const PruneRule& rule);
 
 }  // namespace wanlite
 

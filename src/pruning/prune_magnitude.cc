@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "src/model/dump.h"
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/magnitude.h"
+#include "src/pruning/sparsify.h"
 #include "wanlite/registry.h"
 #include "wanlite/select_linears.h"
 #include "wanlite/status.h"
@@ -23,13 +23,6 @@ int64_t WeightCount(const LinearWeight& weight) {
   return weight.in_features() * weight.out_features();
 }
 
-absl::Status CheckDtype(const std::string& linear, const at::Tensor& weight) {
-  const at::ScalarType dtype = weight.scalar_type();
-  if (dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(linear, ".weight is ", DtypeName(dtype),
-                                                 "; this pass takes fp32, bf16 or fp16 weights"));
-}
-
 absl::Status NanError(const std::string& linear) {
   return absl::InvalidArgumentError(
       absl::StrCat(linear, ".weight holds a NaN, which has no magnitude to compare"));
@@ -38,7 +31,9 @@ absl::Status NanError(const std::string& linear) {
 class PruneMagnitude : public BlockPass {
  public:
   explicit PruneMagnitude(PruneMagnitudeOptions options)
-      : options_(std::move(options)), linears_(FilterOf(options_.linears())) {}
+      : options_(std::move(options)),
+        linears_(FilterOf(options_.linears())),
+        form_{options_.store()} {}
 
   absl::string_view name() const override { return "prune-magnitude"; }
   const google::protobuf::Message& options() const override { return options_; }
@@ -48,20 +43,18 @@ class PruneMagnitude : public BlockPass {
     WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, Select(model));
     PassNotes plan;
     plan.notes = std::move(selection.notes);
-    plan.notes.push_back(
-        "zeros save no time and no disk space without a sparse kernel and a sparse format");
+    plan.notes.push_back(SparseFormNote(form_));
     std::map<std::string, int64_t> component_weights;
     for (const LinearInfo& linear : selection.linears) {
       const int64_t count = WeightCount(**model.Weight(linear.path));
-      plan.block_scratch_bytes =
-          std::max(plan.block_scratch_bytes, (*model.Weight(linear.path))->bytes());
+      // What it prunes, of a dtype that it knows when it runs, and two masks.
+      plan.block_scratch_bytes = std::max(plan.block_scratch_bytes, 6 * count);
       component_weights[model.ComponentOf(linear.path).name] += count;
       plan.value_changes.emplace_back(
           linear.path, global()
                            ? absl::StrCat("its share of the component's ", options_.amount() * 100,
                                           " % smallest, of ", count, " weights")
-                           : absl::StrCat(CountToPrune(options_.amount(), count), " of ", count,
-                                          " weights to zero (", options_.amount() * 100, " %)"));
+                           : ZerosText(CountToPrune(options_.amount(), count), count));
     }
     if (global()) {
       for (const auto& [component, count] : component_weights) {
@@ -84,6 +77,10 @@ class PruneMagnitude : public BlockPass {
     return FindGlobalRules(model, selection, context);
   }
 
+  absl::Status ApplyPlan(ModelView& hollow, const google::protobuf::Message*) const override {
+    return ApplySparseForm(hollow, linears_, form_);
+  }
+
   bool Touches(const ModelView& model, absl::string_view block) const override {
     return TouchesSelection(model, linears_, block);
   }
@@ -95,7 +92,7 @@ class PruneMagnitude : public BlockPass {
     const std::map<std::string, PruneRule> rules = RulesOf(decision);
     for (const LinearInfo& linear : selection.InBlock(block.block())) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
-      WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, linear.path));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, PrunableMatrix(model, linear.path));
       std::optional<PruneRule> rule;
       if (!global()) {
         rule = RuleForSmallest(weight, CountToPrune(options_.amount(), weight.numel()));
@@ -107,12 +104,8 @@ class PruneMagnitude : public BlockPass {
         }
         rule = found->second;
       }
-      int64_t zeros = 0;
-      at::Tensor pruned = Prune(weight, *rule, &zeros);
-      context.metrics["weights"] += static_cast<double>(weight.numel());
-      context.metrics["zero_weights"] += static_cast<double>(zeros);
-      WANLITE_RETURN_IF_ERROR(
-          model.SetLinearWeight(linear.path, MakeDenseWeight(std::move(pruned))));
+      WANLITE_RETURN_IF_ERROR(SetSparse(model, linear.path, weight, KeepLargest(weight, *rule),
+                                        form_, context.metrics));
     }
     return absl::OkStatus();
   }
@@ -125,27 +118,14 @@ class PruneMagnitude : public BlockPass {
   }
 
   void FinishMetrics(std::map<std::string, double>& metrics) const override {
-    const auto weights = metrics.find("weights");
-    if (weights == metrics.end() || weights->second == 0) return;
-    metrics["zero_fraction"] = metrics["zero_weights"] / weights->second;
+    FinishZeros(metrics);
   }
 
  private:
   bool global() const { return options_.scope() == PruneMagnitudeOptions::GLOBAL; }
 
   absl::StatusOr<LinearSelection> Select(const ModelView& model) const {
-    WANLITE_ASSIGN_OR_RETURN(LinearSelection selection, SelectLinears(model, linears_));
-    for (const LinearInfo& linear : selection.linears) {
-      WANLITE_RETURN_IF_ERROR(WeightTensor(model, linear.path).status());
-    }
-    return selection;
-  }
-
-  static absl::StatusOr<at::Tensor> WeightTensor(const ModelView& model, const std::string& path) {
-    WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, DenseWeightOf(model, path));
-    at::Tensor tensor = *weight->dense();
-    WANLITE_RETURN_IF_ERROR(CheckDtype(path, tensor));
-    return tensor;
+    return SelectPrunable(model, linears_, form_);
   }
 
   static std::map<std::string, PruneRule> RulesOf(const google::protobuf::Message* decision) {
@@ -167,7 +147,7 @@ class PruneMagnitude : public BlockPass {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
       WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block.path));
       for (const LinearInfo& layer : layers) {
-        WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, WeightTensor(model, layer.path));
+        WANLITE_ASSIGN_OR_RETURN(const at::Tensor weight, PrunableMatrix(model, layer.path));
         WANLITE_RETURN_IF_ERROR(visit(layer.path, weight));
       }
     }
@@ -230,22 +210,18 @@ class PruneMagnitude : public BlockPass {
 
   const PruneMagnitudeOptions options_;
   const LinearFilter linears_;
+  const SparseForm form_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Pass>> MakePruneMagnitude(const PruneMagnitudeOptions& options) {
-  if (!options.has_amount()) {
-    return OptionError("amount", "is missing; wanted a fraction of the weights in [0, 1]");
-  }
-  // A NaN fails both comparisons.
-  if (!(options.amount() >= 0 && options.amount() <= 1)) {
-    return OptionError("amount", absl::StrCat(options.amount(), " is not in [0, 1]"));
-  }
+  WANLITE_RETURN_IF_ERROR(CheckAmount(options.has_amount(), options.amount()));
   if (!PruneMagnitudeOptions::Scope_IsValid(options.scope())) {
     return OptionError("scope",
                        absl::StrCat(static_cast<int>(options.scope()), " is not LOCAL or GLOBAL"));
   }
+  WANLITE_RETURN_IF_ERROR(CheckStore({options.store()}));
   return std::make_unique<PruneMagnitude>(options);
 }
 

@@ -4,11 +4,18 @@
 
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/prune_magnitude.h"
+#include "src/pruning/prune_nm.h"
+#include "src/pruning/prune_sparsegpt.h"
+#include "src/pruning/prune_wanda.h"
+#include "wanlite/status.h"
 
 namespace wanlite {
 
 absl::Status RegisterPruningPasses(PassRegistry& registry) {
-  return RegisterPass<PruneMagnitudeOptions>(registry, MakePruneMagnitude);
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneMagnitudeOptions>(registry, MakePruneMagnitude));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneNmOptions>(registry, MakePruneNm));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneSparseGptOptions>(registry, MakePruneSparseGpt));
+  return RegisterPass<PruneWandaOptions>(registry, MakePruneWanda);
 }
 
 }  // namespace wanlite

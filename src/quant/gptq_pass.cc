@@ -57,23 +57,11 @@ class Gptq : public BlockPass {
                         const google::protobuf::Message* decision,
                         PassContext& context) const override {
     WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(model, linears_));
-    std::map<std::string, LinearInfo> left;  // to be rounded
-    for (const LinearInfo& linear : selection.InBlock(block.block())) left[linear.path] = linear;
-    std::vector<std::vector<std::string>> groups;
-    if (context.activations != nullptr) {
-      WANLITE_ASSIGN_OR_RETURN(groups, InputGroups(model, block, *context.activations));
-    }
     // In the order of execution: each input is what the rounded layers before it make.
-    for (const std::vector<std::string>& group : groups) {
-      std::vector<std::string> readers;
-      for (const std::string& path : group) {
-        if (left.erase(path) > 0) readers.push_back(path);
-      }
-      if (readers.empty()) continue;
-      WANLITE_RETURN_IF_ERROR(RoundReaders(model, block, readers, context));
-    }
-    if (left.empty()) return absl::OkStatus();
-    return UnreachedError(left.begin()->first);
+    return ForEachInput(model, block, selection.InBlock(block.block()), context.activations,
+                        [&](const std::vector<std::string>& readers) {
+                          return RoundReaders(model, block, readers, context);
+                        });
   }
 
   void FinishMetrics(std::map<std::string, double>& metrics) const override {

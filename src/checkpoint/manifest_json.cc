@@ -155,10 +155,11 @@ absl::Status ReadComponent(const Json& json, const std::string& where, Component
     return absl::OkStatus();
   });
   reader.EachKey("unit_origin", [&](const std::string& group, const Json& item) -> absl::Status {
-    if (!item.is_number_integer() || item.get<int64_t>() < 1) {
+    if (!item.is_number_integer() || item.get<int64_t>() < 1 ||
+        item.get<int64_t>() > std::numeric_limits<int32_t>::max()) {
       return absl::InvalidArgumentError(absl::StrCat(where, ".unit_origin[", QuoteName(group),
                                                      "] is ", item.dump(),
-                                                     ", wanted a positive integer"));
+                                                     ", wanted a number of units"));
     }
     (*entry->mutable_unit_origin())[group] = item.get<int64_t>();
     return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include "src/pruning/prune_magnitude.h"
 #include "src/pruning/prune_nm.h"
 #include "src/pruning/prune_sparsegpt.h"
+#include "src/pruning/prune_units.h"
 #include "src/pruning/prune_wanda.h"
 #include "wanlite/status.h"
 
@@ -13,9 +14,14 @@ namespace wanlite {
 
 absl::Status RegisterPruningPasses(PassRegistry& registry) {
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneMagnitudeOptions>(registry, MakePruneMagnitude));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneFfnOptions>(registry, MakePruneFfn));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneHeadsOptions>(registry, MakePruneHeads));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneNmOptions>(registry, MakePruneNm));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneSparseGptOptions>(registry, MakePruneSparseGpt));
-  return RegisterPass<PruneWandaOptions>(registry, MakePruneWanda);
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneVaeOptions>(registry, MakePruneVae));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWandaOptions>(registry, MakePruneWanda));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWidthOptions>(registry, MakePruneWidth));
+  return absl::OkStatus();
 }
 
 }  // namespace wanlite

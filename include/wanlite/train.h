@@ -148,25 +148,28 @@ double EmaDecay(const LoopOptions& options, int64_t step);
 
 // Which tensors of a model are trained.
 struct TensorSelector {
-  std::vector<std::string> components;  // by name; empty: all
-  std::vector<std::string> include;     // globs over full paths; empty: all that train
-  std::vector<std::string> exclude;
+  std::vector<std::string> components = {};  // by name; empty: all
+  std::string block = {};                    // only tensors of this block, which may be leased
+  std::vector<std::string> include = {};     // globs over full paths; empty: all that train
+  std::vector<std::string> exclude = {};
   bool muon = false;  // Muon for the matrices of linears that the topology does not call sensitive
   double scale_rate = 1;  // of the learning rate, for scales of quantized weights that train
 };
-// Of a model in memory, by their full paths: the tensors of weights that say they train, and all
-// others of floating point. Biases, norms, other vectors and scales do not decay. InvalidArgument
-// for an include pattern that fits nothing and for an empty selection; FailedPrecondition for a
-// hollow model.
+// Of a model in memory (or a block of it, leased), by their full paths: the tensors of weights that
+// say they train, and all others of floating point. Biases, norms, other vectors and scales do not
+// decay. InvalidArgument for an include pattern that fits nothing and for an empty selection;
+// FailedPrecondition for a hollow model.
 absl::StatusOr<std::vector<TrainedTensor>> TrainableTensors(const ModelView& model,
                                                             const TensorSelector& selector);
 
-// While it lives, the tensors of a component that are stored in bf16 or fp16 are fp32, to be
-// trained: steps smaller than bf16 tells apart would be lost.
+// While it lives, the tensors of a component, or of one block, that are stored in bf16 or fp16 are
+// fp32, to be trained: steps smaller than bf16 tells apart would be lost.
 class MasterWeights {
  public:
   // The model must be in memory. InvalidArgument for an unknown component.
   static absl::StatusOr<MasterWeights> Of(ModelView& model, absl::string_view component);
+  // Of a leased block; must end before the lease does. InvalidArgument for an unknown block.
+  static absl::StatusOr<MasterWeights> OfBlock(ModelView& model, absl::string_view block);
   // Back to the dtypes that were. InvalidArgument naming a tensor with values that its dtype does
   // not hold; all are fp32 then.
   absl::Status Restore();
@@ -176,6 +179,7 @@ class MasterWeights {
 
  private:
   MasterWeights() = default;
+  static absl::StatusOr<MasterWeights> Of(const std::vector<NamedTensor>& tensors);
   struct Stored {
     std::string name;
     at::Tensor tensor;

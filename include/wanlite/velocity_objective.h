@@ -57,6 +57,9 @@ struct VelocityOptions {
   int64_t batch = 1;
   uint64_t seed = 0;
   bool recompute = false;
+  // Features count from this step on (0-based): a student that was cut lands on the other terms
+  // first.
+  int64_t features_after = 0;
 };
 
 class SampleOrder;
@@ -66,8 +69,9 @@ class VelocityObjective : public Objective {
  public:
   // `parameters`: of the student, as TrainableTensors() lists them. `teacher` may be null where no
   // term needs it; its tensors take no gradients. What is pointed to must outlive the objective.
-  // InvalidArgument for a mix without terms or with a negative weight, a term without its teacher,
-  // a step that a program does not have, a component without a program, an empty data set.
+  // InvalidArgument for a mix without terms (before features count, too) or with a negative weight,
+  // a term without its teacher, a step that a program does not have, a component without a program,
+  // an empty data set.
   static absl::StatusOr<std::unique_ptr<VelocityObjective>> Create(
       const Component& student, std::vector<TrainedTensor> parameters, const Component* teacher,
       const Dataset& data, VelocityOptions options);
@@ -82,7 +86,7 @@ class VelocityObjective : public Objective {
  private:
   VelocityObjective(const Component& student, std::vector<TrainedTensor> parameters,
                     const Component* teacher, const Dataset& data, VelocityOptions options);
-  Terms LossOf(const Values& batch) const;
+  Terms LossOf(const Values& batch, bool with_features) const;
 
   const Component& student_;
   std::vector<TrainedTensor> parameters_;

@@ -52,35 +52,6 @@ std::string NoCaptionFile(const std::string& dir) {
   return JoinPath(dir, "no_caption.safetensors");
 }
 
-// What of the model's shape the clips must fit.
-struct Strides {
-  int64_t temporal = 4, spatial = 16;
-  at::Tensor mean, std;  // of latents: [1, z, 1, 1, 1]; undefined: they are not normalised
-};
-
-absl::StatusOr<Strides> StridesOf(const ModelView& shapes) {
-  Strides strides;
-  const Component* vae = shapes.FindComponent("vae");
-  if (vae == nullptr) {
-    return absl::NotFoundError("the model has no vae, which turns clips into latents");
-  }
-  WANLITE_ASSIGN_OR_RETURN(const wan::VaeConfig config, wan::ParseVaeConfig(vae->config_json));
-  int64_t patch = 1;
-  for (const char* name : {"transformer", "transformer_2"}) {
-    const Component* dit = shapes.FindComponent(name);
-    if (dit == nullptr) continue;
-    WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig of, wan::ParseDitConfig(dit->config_json));
-    patch = std::max({patch, of.patch_size[1], of.patch_size[2]});
-  }
-  strides.temporal = config.temporal_stride();
-  strides.spatial = config.spatial_stride() * patch;
-  if (!config.latents_mean.empty()) {
-    strides.mean = at::tensor(config.latents_mean, at::kFloat).reshape({1, -1, 1, 1, 1});
-    strides.std = at::tensor(config.latents_std, at::kFloat).reshape({1, -1, 1, 1, 1});
-  }
-  return strides;
-}
-
 class EncodedClips : public Dataset {
  public:
   EncodedClips(std::vector<std::shared_ptr<const TensorSource>> clips, at::Tensor no_caption,
@@ -103,20 +74,8 @@ class EncodedClips : public Dataset {
     if (Random(MixSeed(seed, {kDropout})).Uniform() >= caption_dropout_) {
       WANLITE_ASSIGN_OR_RETURN(text, clips_[i]->Read("text"));
     }
-    return CatchTorch([&] {
-      // Evenly between the borders before the shift. Exactly 0 would be clips without noise, which
-      // no sampler shows.
-      const double low = train::UnshiftSigma(levels_.low, levels_.shift);
-      const double high = train::UnshiftSigma(levels_.high, levels_.shift);
-      const double even = low + (high - low) * Random(MixSeed(seed, {kLevel})).Uniform();
-      const double sigma = train::ShiftSigma(std::max(1e-3, even), levels_.shift);
-      at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(MixSeed(seed, {kNoise}));
-      const at::Tensor noise = at::randn(x0.sizes(), generator);
-      return Values{{"hidden_states", (1 - sigma) * x0 + sigma * noise},
-                    {"timestep", at::full({1}, kTimesteps * sigma)},
-                    {"encoder_hidden_states", text},
-                    {kTargetValue, noise - x0}};
-    });
+    const double sigma = SigmaAt(levels_, Random(MixSeed(seed, {kLevel})).Uniform());
+    return CatchTorch([&] { return NoisyLatents(x0, text, sigma, MixSeed(seed, {kNoise})); });
   }
 
  private:
@@ -200,13 +159,82 @@ absl::StatusOr<at::Tensor> CaptionedClips::Video(int64_t i, const ClipSize& size
   });
 }
 
+absl::StatusOr<ClipEncoder> ClipEncoder::Make(Runner& runner) {
+  ClipEncoder encoder(runner);
+  const ModelView& shapes = runner.shapes();
+  const Component* vae = shapes.FindComponent("vae");
+  if (vae == nullptr) {
+    return absl::NotFoundError("the model has no vae, which turns clips into latents");
+  }
+  WANLITE_ASSIGN_OR_RETURN(const wan::VaeConfig config, wan::ParseVaeConfig(vae->config_json));
+  int64_t patch = 1;
+  for (const char* name : {kHighNoise, kLowNoise}) {
+    const Component* dit = shapes.FindComponent(name);
+    if (dit == nullptr) continue;
+    WANLITE_ASSIGN_OR_RETURN(const wan::DitConfig of, wan::ParseDitConfig(dit->config_json));
+    patch = std::max({patch, of.patch_size[1], of.patch_size[2]});
+  }
+  encoder.temporal_stride_ = config.temporal_stride();
+  encoder.spatial_multiple_ = config.spatial_stride() * patch;
+  if (!config.latents_mean.empty()) {
+    encoder.mean_ = at::tensor(config.latents_mean, at::kFloat).reshape({1, -1, 1, 1, 1});
+    encoder.std_ = at::tensor(config.latents_std, at::kFloat).reshape({1, -1, 1, 1, 1});
+  }
+  return encoder;
+}
+
+absl::StatusOr<at::Tensor> ClipEncoder::Latents(CaptionedClips& clips, int64_t i,
+                                                const ClipSize& size) {
+  WANLITE_ASSIGN_OR_RETURN(const at::Tensor video,
+                           clips.Video(i, size, temporal_stride_, spatial_multiple_));
+  WANLITE_ASSIGN_OR_RETURN(const auto encoded, runner_->Forward("vae.encode", {{"sample", video}}));
+  return CatchTorch([&] {
+    at::Tensor latents = encoded.at("mean").to(at::kCPU, at::kFloat);
+    if (mean_.defined()) latents = (latents - mean_) / std_;
+    return latents.contiguous();
+  });
+}
+
+absl::StatusOr<at::Tensor> ClipEncoder::Text(const std::string& caption) {
+  WANLITE_ASSIGN_OR_RETURN(const at::Tensor text, runner_->EncodePrompt(caption));
+  return text.to(at::kCPU, at::kFloat).contiguous();
+}
+
+void ClipEncoder::Unload() {
+  for (const char* component : {"vae", "text_encoder"}) runner_->Unload(component);
+}
+
+NoiseLevels LevelsOf(const std::string& component, double boundary, double shift) {
+  NoiseLevels levels;
+  levels.shift = shift;
+  if (boundary > 0 && component == kHighNoise) levels.low = boundary;
+  if (boundary > 0 && component == kLowNoise) levels.high = boundary;
+  return levels;
+}
+
+double SigmaAt(const NoiseLevels& levels, double place) {
+  const double low = train::UnshiftSigma(levels.low, levels.shift);
+  const double high = train::UnshiftSigma(levels.high, levels.shift);
+  return train::ShiftSigma(std::max(1e-3, low + (high - low) * place), levels.shift);
+}
+
+Values NoisyLatents(const at::Tensor& latents, const at::Tensor& text, double sigma,
+                    uint64_t noise_seed) {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(noise_seed);
+  const at::Tensor noise = at::randn(latents.sizes(), generator);
+  return {{"hidden_states", (1 - sigma) * latents + sigma * noise},
+          {"timestep", at::full({1}, kTimesteps * sigma)},
+          {"encoder_hidden_states", text},
+          {kTargetValue, noise - latents}};
+}
+
 absl::Status EncodeClips(Env& env, const std::string& dir, Runner& runner, CaptionedClips& clips,
                          const ClipSize& size, ProgressSink& progress,
                          const CancellationToken* cancel) {
-  WANLITE_ASSIGN_OR_RETURN(const Strides strides, StridesOf(runner.shapes()));
+  WANLITE_ASSIGN_OR_RETURN(ClipEncoder encoder, ClipEncoder::Make(runner));
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(dir));
   if (!env.FileExists(NoCaptionFile(dir))) {
-    WANLITE_ASSIGN_OR_RETURN(const at::Tensor none, runner.EncodePrompt(""));
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor none, encoder.Text(""));
     WANLITE_RETURN_IF_ERROR(WriteSafetensors(env, NoCaptionFile(dir), {{"text", none}}).status());
   }
   progress.Begin("encode clips", clips.size());
@@ -215,21 +243,15 @@ absl::Status EncodeClips(Env& env, const std::string& dir, Runner& runner, Capti
     status = [&]() -> absl::Status {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(cancel));
       if (env.FileExists(ClipFile(dir, i))) return absl::OkStatus();
-      WANLITE_ASSIGN_OR_RETURN(const at::Tensor video,
-                               clips.Video(i, size, strides.temporal, strides.spatial));
-      WANLITE_ASSIGN_OR_RETURN(const auto encoded,
-                               runner.Forward("vae.encode", {{"sample", video}}));
-      at::Tensor latents = encoded.at("mean");
-      if (strides.mean.defined()) latents = (latents - strides.mean) / strides.std;
-      WANLITE_ASSIGN_OR_RETURN(const at::Tensor text, runner.EncodePrompt(clips.caption(i)));
-      return WriteSafetensors(env, ClipFile(dir, i),
-                              {{"latents", latents.contiguous()}, {"text", text.contiguous()}})
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor latents, encoder.Latents(clips, i, size));
+      WANLITE_ASSIGN_OR_RETURN(const at::Tensor text, encoder.Text(clips.caption(i)));
+      return WriteSafetensors(env, ClipFile(dir, i), {{"latents", latents}, {"text", text}})
           .status();
     }();
     progress.Update(i + 1, "");
   }
   progress.End();
-  for (const char* component : {"vae", "text_encoder"}) runner.Unload(component);
+  encoder.Unload();
   return status;
 }
 

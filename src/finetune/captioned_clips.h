@@ -56,6 +56,25 @@ class CaptionedClips {
   std::string fingerprint_;
 };
 
+// What VAE and text encoder make of clips and captions; loads them when they are first needed.
+class ClipEncoder {
+ public:
+  // NotFound for a model without a VAE.
+  static absl::StatusOr<ClipEncoder> Make(Runner& runner);
+  // fp32 [1, z, f, h, w], normalised.
+  absl::StatusOr<at::Tensor> Latents(CaptionedClips& clips, int64_t i, const ClipSize& size);
+  // fp32 [1, tokens, dim]
+  absl::StatusOr<at::Tensor> Text(const std::string& caption);
+  // Frees both.
+  void Unload();
+
+ private:
+  explicit ClipEncoder(Runner& runner) : runner_(&runner) {}
+  Runner* runner_;
+  int64_t temporal_stride_ = 4, spatial_multiple_ = 16;
+  at::Tensor mean_, std_;  // of latents: [1, z, 1, 1, 1]; undefined: they are not normalised
+};
+
 // Computes what is not there yet: dir/clip-N.safetensors with "latents" (fp32 [1, z, f, h, w],
 // normalised) and "text" (fp32 [1, tokens, dim]), and dir/no_caption.safetensors with the "text" of
 // the empty caption. The networks of `runner` are freed at the end.
@@ -63,15 +82,27 @@ absl::Status EncodeClips(Env& env, const std::string& dir, Runner& runner, Capti
                          const ClipSize& size, ProgressSink& progress,
                          const CancellationToken* cancel);
 
+// The denoisers of a model with two experts; the first is the only one of a model without.
+inline constexpr char kHighNoise[] = "transformer", kLowNoise[] = "transformer_2";
+
 // Noise levels that a network is in charge of: from `low` to `high`, in [0, 1].
 struct NoiseLevels {
   double low = 0, high = 1;
   double shift = 1;
 };
+// The levels of the model's denoiser `component`: above `boundary` (0: everywhere) those of
+// "transformer", below it those of "transformer_2".
+NoiseLevels LevelsOf(const std::string& component, double boundary, double shift);
+// The level at a place of [0, 1): evenly between the borders before the shift. Never 0, which would
+// be clips without noise, which no sampler shows.
+double SigmaAt(const NoiseLevels& levels, double place);
+// A clip under noise: x_t = (1 - sigma) x_0 + sigma noise, with the network's inputs
+// "hidden_states", "timestep" (1000 sigma, fp32 [1]) and "encoder_hidden_states", and the velocity
+// noise - x_0 as kTargetValue.
+Values NoisyLatents(const at::Tensor& latents, const at::Tensor& text, double sigma,
+                    uint64_t noise_seed);
 
-// What EncodeClips() left, as noisy latents x_t = (1 - sigma) x_0 + sigma noise, with the network's
-// inputs "hidden_states", "timestep" (1000 sigma) and "encoder_hidden_states", and the velocity
-// noise - x_0 as the target.
+// What EncodeClips() left, as NoisyLatents() of levels drawn anew for each reading.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenEncodedClips(Env& env, const std::string& dir,
                                                           int64_t count, const NoiseLevels& levels,
                                                           double caption_dropout,

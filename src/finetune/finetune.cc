@@ -26,7 +26,6 @@ namespace {
 
 using google::protobuf::Message;
 
-constexpr char kHighNoise[] = "transformer", kLowNoise[] = "transformer_2";
 constexpr size_t kReportedSteps = 20;
 enum FinetuneStream : uint64_t { kComponentData = 1 };
 
@@ -103,19 +102,12 @@ class FinetunePass : public ModelPass {
   }
 
  private:
-  NoiseLevels LevelsOf(const std::string& component) const {
-    NoiseLevels levels;
-    levels.shift = options_.shift();
-    if (options_.boundary() > 0 && component == kHighNoise) levels.low = options_.boundary();
-    if (options_.boundary() > 0 && component == kLowNoise) levels.high = options_.boundary();
-    return levels;
-  }
-
   absl::Status TrainOne(ModelView& model, const std::string& component, const std::string& data,
                         const std::string& scratch, PassContext& context) const {
     WANLITE_ASSIGN_OR_RETURN(
         const std::unique_ptr<Dataset> clips,
-        OpenEncodedClips(*context.env, data, sources_.clips->size(), LevelsOf(component),
+        OpenEncodedClips(*context.env, data, sources_.clips->size(),
+                         LevelsOf(component, options_.boundary(), options_.shift()),
                          options_.caption_dropout(), sources_.clips->fingerprint()));
     WANLITE_ASSIGN_OR_RETURN(train::MasterWeights masters,
                              train::MasterWeights::Of(model, component));

@@ -8,6 +8,7 @@
 #include "src/pruning/prune_sparsegpt.h"
 #include "src/pruning/prune_units.h"
 #include "src/pruning/prune_wanda.h"
+#include "src/pruning/recover.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -21,6 +22,7 @@ absl::Status RegisterPruningPasses(PassRegistry& registry) {
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneVaeOptions>(registry, MakePruneVae));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWandaOptions>(registry, MakePruneWanda));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWidthOptions>(registry, MakePruneWidth));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<RecoverOptions>(registry, MakeRecover));
   return absl::OkStatus();
 }
 

@@ -3,15 +3,12 @@
 #include "src/quant/qat.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "src/core/glob.h"
 #include "src/core/libtorch.h"
 #include "src/core/proto_text.h"
 #include "src/core/random.h"
@@ -19,6 +16,7 @@
 #include "src/proto/quant.pb.h"
 #include "src/quant/decaying_branch.h"
 #include "src/quant/weight_quantizer.h"
+#include "src/train/component_training.h"
 #include "src/train/loop_options.h"
 #include "src/train/sample_data.h"
 #include "wanlite/model_library.h"
@@ -36,35 +34,6 @@ using train::VelocityObjective;
 
 enum QatStream : uint64_t { kQatOrder = 1 };
 constexpr char kFakeFormat[] = "fake_quant";
-// Samples whose output is compared before and after.
-constexpr int64_t kComparedSamples = 8;
-
-// While it lives, tensors of the component that are not trained take no gradients, which would be
-// computed for nothing.
-class TrainedAlone {
- public:
-  TrainedAlone(const ModelView& model, const std::string& component,
-               const std::vector<train::TrainedTensor>& trained) {
-    std::set<std::string> names;
-    for (const train::TrainedTensor& tensor : trained) names.insert(tensor.name);
-    for (const NamedTensor& named : model.Tensors()) {
-      if (model.ComponentOf(named.name).name != component || !named.tensor.requires_grad() ||
-          names.contains(named.name)) {
-        continue;
-      }
-      named.tensor.set_requires_grad(false);
-      spared_.push_back(named.tensor);
-    }
-  }
-  ~TrainedAlone() {
-    for (const at::Tensor& tensor : spared_) tensor.set_requires_grad(true);
-  }
-  TrainedAlone(const TrainedAlone&) = delete;
-  TrainedAlone& operator=(const TrainedAlone&) = delete;
-
- private:
-  std::vector<at::Tensor> spared_;
-};
 
 class QatPass : public ModelPass {
  public:
@@ -110,24 +79,12 @@ class QatPass : public ModelPass {
     }
     for (std::string& note : quantizer_->Notes(shapes)) plan.notes.push_back(std::move(note));
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, components(model));
-    for (int i = 0; i < options_.train_size(); ++i) {
-      bool fits = false;
-      for (const NamedTensor& named : model.Tensors()) {
-        const std::string& component = model.ComponentOf(named.name).name;
-        fits = fits || (std::find(wanted.begin(), wanted.end(), component) != wanted.end() &&
-                        GlobMatch(options_.train(i), named.name));
-      }
-      if (!fits) {
-        return OptionError(absl::StrCat("train[", i, "]"),
-                           absl::StrCat("the pattern \"", options_.train(i),
-                                        "\" fits no tensor of the components with chosen layers"));
-      }
-    }
-    // fp32 weights, gradients, two moments, the average, and the teacher.
-    const int64_t per_value = !options_.has_loop()
-                                  ? 4
-                                  : 16 + (options_.loop().ema_decay() > 0 ? 4 : 0) +
-                                        (options_.teacher() == QatOptions::NO_TEACHER ? 0 : 4);
+    WANLITE_RETURN_IF_ERROR(train::CheckTrainPatterns(model, wanted, TrainPatterns()));
+    const int64_t per_value =
+        options_.has_loop()
+            ? train::TrainingBytesPerValue(train::LoopOf(options_.loop()),
+                                           options_.teacher() != QatOptions::NO_TEACHER)
+            : 4;  // fp32 weights alone
     int64_t stored = 0;
     for (const std::string& name : wanted) {
       int64_t values = 0;
@@ -246,25 +203,8 @@ class QatPass : public ModelPass {
     return absl::OkStatus();
   }
 
-  // |output - wanted| / |wanted| over some samples.
-  static double OutputError(const Component& student, const Component* teacher,
-                            const Dataset& data) {
-    const at::NoGradGuard no_grad;
-    double error = 0, norm = 0;
-    for (int64_t i = 0; i < std::min(data.size(), kComparedSamples); ++i) {
-      // Spread over the set, whose neighbours are much alike.
-      const absl::StatusOr<Values> sample =
-          data.Read(i * data.size() / std::min(data.size(), kComparedSamples), 0);
-      TORCH_CHECK(sample.ok(), std::string(sample.status().message()));
-      Values inputs = *sample;
-      inputs.erase(kTargetValue);
-      const at::Tensor wanted = teacher == nullptr ? ValueOf(*sample, kTargetValue)
-                                                   : train::RunProgram(*teacher, inputs, {});
-      const at::Tensor found = train::RunProgram(student, inputs, {});
-      error += (found - wanted).square().sum(at::kDouble).item<double>();
-      norm += wanted.square().sum(at::kDouble).item<double>();
-    }
-    return norm > 0 ? std::sqrt(error / norm) : 0;
+  std::vector<std::string> TrainPatterns() const {
+    return {options_.train().begin(), options_.train().end()};
   }
 
   absl::Status TrainComponent(ModelView& model, const std::string& component, size_t number,
@@ -279,16 +219,12 @@ class QatPass : public ModelPass {
     train::Identity identity = {{"format", quantizer_->name()}};
     std::optional<ModelView> teacher;
     if (options_.teacher() != QatOptions::NO_TEACHER) {
-      if (context.models == nullptr) {
-        return absl::FailedPreconditionError("qat with a teacher runs over folders alone");
-      }
       const std::string ref = !options_.teacher_path().empty()           ? options_.teacher_path()
                               : options_.teacher() == QatOptions::BEFORE ? "before"
                                                                          : "input";
-      WANLITE_ASSIGN_OR_RETURN(teacher, context.models->Open(ref, {component}));
+      WANLITE_ASSIGN_OR_RETURN(teacher, train::OpenTeacher(context, name(), ref, component));
       WANLITE_RETURN_IF_ERROR(CheckTeacher(*teacher));
-      WANLITE_RETURN_IF_ERROR(teacher->LoadAll());
-      WANLITE_RETURN_IF_ERROR(teacher->Cast(at::kFloat));
+      WANLITE_RETURN_IF_ERROR(train::LoadTeacher(*teacher));
       WANLITE_ASSIGN_OR_RETURN(identity["teacher"], context.models->Fingerprint(ref));
     } else {
       WANLITE_ASSIGN_OR_RETURN(const Values first, data->Read(0, 0));
@@ -299,7 +235,7 @@ class QatPass : public ModelPass {
     }
     const Component& student = *model.FindComponent(component);
     const Component* taught_by = teacher.has_value() ? teacher->FindComponent(component) : nullptr;
-    context.metrics[component + ".error_before"] = OutputError(student, taught_by, *data);
+    context.metrics[component + ".error_before"] = train::OutputError(student, taught_by, *data);
 
     const train::LoopOptions loop = train::LoopOf(options_.loop());
     std::vector<DecayPhase> phases = {{0, 0, 0, loop.steps}};
@@ -320,7 +256,7 @@ class QatPass : public ModelPass {
       velocity.seed = MixSeed(context.seed, {kQatOrder, number, i});
       WANLITE_ASSIGN_OR_RETURN(std::vector<train::TrainedTensor> tensors,
                                Trained(model, component));
-      const TrainedAlone alone(model, component, tensors);
+      const train::TrainedAlone alone(model, component, tensors);
       WANLITE_ASSIGN_OR_RETURN(
           const std::unique_ptr<VelocityObjective> objective,
           VelocityObjective::Create(student, std::move(tensors), taught_by, *data, velocity));
@@ -349,7 +285,7 @@ class QatPass : public ModelPass {
     // Of the run as a whole: what a killed and continued one did is the same.
     context.metrics[component + ".steps"] = static_cast<double>(steps);
     context.metrics[component + ".skipped_steps"] = static_cast<double>(skipped);
-    context.metrics[component + ".error_after"] = OutputError(student, taught_by, *data);
+    context.metrics[component + ".error_after"] = train::OutputError(student, taught_by, *data);
     return absl::OkStatus();
   }
 
@@ -359,16 +295,7 @@ class QatPass : public ModelPass {
     selector.components = {component};
     selector.muon = options_.loop().muon();
     selector.scale_rate = options_.scale_rate();
-    for (const std::string& pattern : options_.train()) {
-      // Those of other components were found by the plan.
-      for (const NamedTensor& named : model.Tensors()) {
-        if (model.ComponentOf(named.name).name != component || !GlobMatch(pattern, named.name)) {
-          continue;
-        }
-        selector.include.push_back(pattern);
-        break;
-      }
-    }
+    selector.include = train::PatternsFor(model, component, TrainPatterns());
     if (options_.train_size() > 0 && options_.has_helper()) {
       selector.include.push_back("*.helper_a");
       selector.include.push_back("*.helper_b");

@@ -45,7 +45,8 @@ absl::StatusOr<std::vector<TrainedTensor>> TrainableTensors(const ModelView& mod
   }
   std::vector<TrainedTensor> trained;
   std::vector<bool> fits(selector.include.size());
-  for (const NamedTensor& named : model.Tensors()) {
+  for (const NamedTensor& named :
+       selector.block.empty() ? model.Tensors() : model.BlockTensors(selector.block)) {
     const at::Tensor& tensor = named.tensor;
     // Layers register what does not train (codes, scales, masks) without gradients.
     if (!tensor.is_floating_point() || !tensor.requires_grad() ||
@@ -84,13 +85,27 @@ absl::StatusOr<MasterWeights> MasterWeights::Of(ModelView& model, absl::string_v
   if (model.FindComponent(component) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("the model has no component '", component, "'"));
   }
-  MasterWeights masters;
+  std::vector<NamedTensor> tensors;
   for (const NamedTensor& named : model.Tensors()) {
+    if (model.ComponentOf(named.name).name == component) tensors.push_back(named);
+  }
+  return Of(tensors);
+}
+
+absl::StatusOr<MasterWeights> MasterWeights::OfBlock(ModelView& model, absl::string_view block) {
+  const std::vector<NamedTensor> tensors = model.BlockTensors(block);
+  if (tensors.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model has no block '", block, "' with tensors"));
+  }
+  return Of(tensors);
+}
+
+absl::StatusOr<MasterWeights> MasterWeights::Of(const std::vector<NamedTensor>& tensors) {
+  MasterWeights masters;
+  for (const NamedTensor& named : tensors) {
     const at::ScalarType dtype = named.tensor.scalar_type();
-    if ((dtype != at::kBFloat16 && dtype != at::kHalf) || !named.tensor.requires_grad() ||
-        model.ComponentOf(named.name).name != component) {
-      continue;
-    }
+    if ((dtype != at::kBFloat16 && dtype != at::kHalf) || !named.tensor.requires_grad()) continue;
     if (nn::IsHollow(named.tensor)) {
       return absl::FailedPreconditionError(
           absl::StrCat(named.name, " is not in memory: load the model before training it"));

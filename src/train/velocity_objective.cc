@@ -5,20 +5,19 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <mutex>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
+#include "src/train/sample_order.h"
 #include "wanlite/status.h"
 
 namespace wanlite::train {
 namespace {
 
-enum VelocityStream : uint64_t { kSampleOrder = 1, kSampleSeed = 2 };
+enum VelocityStream : uint64_t { kSampleSeed = 2 };  // 1 is the order of samples
 
 // Samples of one shape go through the network together.
 std::string ShapesOf(const Values& values) {
@@ -58,32 +57,6 @@ at::Tensor KlOverChannels(const at::Tensor& a, const at::Tensor& b) {
 }
 
 }  // namespace
-
-// The order of samples in the passes over the data that were asked for last.
-class SampleOrder {
- public:
-  SampleOrder(int64_t size, uint64_t seed) : size_(size), seed_(seed) {}
-  int64_t At(int64_t position) {
-    const int64_t pass = position / size_;
-    const std::lock_guard lock(mutex_);
-    auto found = orders_.find(pass);
-    if (found == orders_.end()) {
-      if (orders_.size() >= 2) orders_.erase(orders_.begin());
-      std::vector<int64_t> order(static_cast<size_t>(size_));
-      std::iota(order.begin(), order.end(), 0);
-      Random random(MixSeed(seed_, {kSampleOrder, static_cast<uint64_t>(pass)}));
-      for (int64_t i = size_ - 1; i > 0; --i) std::swap(order[i], order[random.Below(i + 1)]);
-      found = orders_.emplace(pass, std::move(order)).first;
-    }
-    return found->second[static_cast<size_t>(position % size_)];
-  }
-
- private:
-  const int64_t size_;
-  const uint64_t seed_;
-  std::mutex mutex_;
-  std::map<int64_t, std::vector<int64_t>> orders_;
-};
 
 VelocityObjective::VelocityObjective(const Component& student,
                                      std::vector<TrainedTensor> parameters,
@@ -133,6 +106,15 @@ absl::StatusOr<std::unique_ptr<VelocityObjective>> VelocityObjective::Create(
                                                      " declares no block program"));
     }
   }
+  if (options.features_after < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("features begin after step ", options.features_after, ", wanted at least 0"));
+  }
+  if (options.features_after > 0 && mix.data + mix.teacher + mix.kl == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the first ", options.features_after,
+                     " steps are without features, and no other term has a weight"));
+  }
   for (const FeatureMatch& match : mix.features) {
     WANLITE_RETURN_IF_ERROR(CheckStep(student, "student", match.student_step));
     WANLITE_RETURN_IF_ERROR(CheckStep(*teacher, "teacher", match.teacher_step));
@@ -145,13 +127,13 @@ absl::StatusOr<std::unique_ptr<VelocityObjective>> VelocityObjective::Create(
       new VelocityObjective(student, std::move(parameters), teacher, data, std::move(options)));
 }
 
-Objective::Terms VelocityObjective::LossOf(const Values& batch) const {
+Objective::Terms VelocityObjective::LossOf(const Values& batch, bool with_features) const {
   const LossMix& mix = options_.mix;
-  const bool taught =
-      teacher_ != nullptr && (mix.teacher > 0 || mix.kl > 0 || !mix.features.empty());
+  const size_t matched = with_features ? mix.features.size() : 0;
+  const bool taught = teacher_ != nullptr && (mix.teacher > 0 || mix.kl > 0 || matched > 0);
   Values inputs = batch;
   inputs.erase(kTargetValue);
-  std::vector<at::Tensor> features(mix.features.size());
+  std::vector<at::Tensor> features(matched);
   at::Tensor wanted;
   if (taught) {
     const at::NoGradGuard no_grad;
@@ -194,7 +176,11 @@ Objective::Terms VelocityObjective::LossOf(const Values& batch) const {
     const double t = mix.temperature;
     add("kl", mix.kl, t * t * KlOverChannels(output / t, wanted / t));
   }
-  if (feature_loss.defined()) add("features", 1, feature_loss);
+  if (feature_loss.defined()) {
+    add("features", 1, feature_loss);
+  } else if (!mix.features.empty()) {
+    terms.named.emplace_back("features", 0);
+  }
   return terms;
 }
 
@@ -212,7 +198,7 @@ Objective::Terms VelocityObjective::Loss(int64_t step, int part, int parts) {
   }
   Terms all;
   for (const auto& [shapes, samples] : by_shape) {
-    Terms terms = LossOf(Stacked(samples));
+    Terms terms = LossOf(Stacked(samples), step >= options_.features_after);
     if (by_shape.size() == 1) return terms;
     const double share = static_cast<double>(samples.size()) / static_cast<double>(count);
     all.total = all.total.defined() ? all.total + share * terms.total : share * terms.total;
@@ -233,6 +219,9 @@ Identity VelocityObjective::identity() const {
       {"data", data_.fingerprint()},         {"seed", absl::StrCat(options_.seed)},
       {"loss.data", absl::StrCat(mix.data)}, {"loss.teacher", absl::StrCat(mix.teacher)},
       {"loss.kl", absl::StrCat(mix.kl)},     {"loss.temperature", absl::StrCat(mix.temperature)}};
+  if (options_.features_after > 0) {
+    identity["loss.features_after"] = absl::StrCat(options_.features_after);
+  }
   for (size_t i = 0; i < mix.features.size(); ++i) {
     const FeatureMatch& match = mix.features[i];
     identity[absl::StrCat("loss.features[", i, "]")] =

@@ -48,6 +48,35 @@ TEST_CASE("record makes a sample set of prompts in a file, once") {
   CHECK(absl::StrContains(again.err, "holds a sample set already"));
 }
 
+TEST_CASE("record makes samples with targets of captioned clips, and recover learns from them") {
+  const TempFolder temp;
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));
+  REQUIRE_OK(PosixEnv().CreateFolders(temp / "clips"));
+  RunWanliteJson({"generate", "--quiet", "--model", temp / "model", "--prompt", "a", "--steps", "1",
+                  "--frames", "1", "--out", temp / "clips/one.png"});
+  testing::Write(temp / "clips/one.txt", "a red digit");
+  const std::vector<std::string> arguments{
+      "record", "--quiet",   "--model", temp / "model", "--clips",        temp / "clips", "--seed",
+      "3",      "--samples", "7",       "--out",        temp / "samples", "--frames",     "1"};
+  const nlohmann::json made = RunWanliteJson(arguments);
+  CHECK(made["samples"]["transformer"] == 4);
+  CHECK(made["samples"]["transformer_2"] == 3);
+  ASSERT_OK_AND_ASSIGN(const SampleSet set, SampleSet::Open(PosixEnv(), temp / "samples"));
+  CHECK(set.info().prompts == std::vector<std::string>{"a red digit"});
+  CHECK(set.sample("transformer", 0).values.contains("target"));
+  testing::Write(temp / "recover.textproto",
+                 "passes { recover { method: MODEL teacher: NO_TEACHER loop { steps: 2 batch: 2 "
+                 "learning_rate: 1e-3 } } }");
+  const nlohmann::json report = RunWanliteJson({"compress", "--quiet", "--model", temp / "model",
+                                                "--recipe", temp / "recover.textproto", "--samples",
+                                                temp / "samples", "--out", temp / "out"});
+  CHECK(report["passes"][0]["metrics"]["transformer.steps"] == 2);
+  const Outcome both = RunWanlite({"record", "--quiet", "--model", temp / "model", "--clips",
+                                   temp / "clips", "--prompt", "a", "--out", temp / "s"});
+  CHECK(both.code == 3);
+  CHECK(absl::StrContains(both.err, "have no place beside it"));
+}
+
 TEST_CASE("record refuses what it would not use, and folders that are not its own") {
   const TempFolder temp;
   REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));

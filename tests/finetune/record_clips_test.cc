@@ -10,6 +10,7 @@
 #include "tests/testing/files_of.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/sample_set.h"
+#include "wanlite/status.h"
 
 namespace wanlite::finetune {
 namespace {

@@ -27,6 +27,7 @@ class PruneNm : public SparsifyPass {
 
   absl::string_view name() const override { return "prune-nm"; }
   const google::protobuf::Message& options() const override { return options_; }
+  PassEffect effect() const override { return PassEffect::kPrunes; }
 
  protected:
   int64_t Zeros(int64_t out, int64_t in) const override {

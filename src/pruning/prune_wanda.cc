@@ -25,6 +25,7 @@ class PruneWanda : public SparsifyPass {
 
   absl::string_view name() const override { return "prune-wanda"; }
   const google::protobuf::Message& options() const override { return options_; }
+  PassEffect effect() const override { return PassEffect::kPrunes; }
 
   // Weights that are zero already count first, so a round prunes up to its share of the amount.
   absl::StatusOr<std::unique_ptr<Pass>> AtRound(double from, double to) const override {

@@ -25,6 +25,9 @@ RECIPES = {
     "quantize-int8": "passes { quantize_int8 { } }",
     "quantize-int4": "passes { quantize_int4 { group: 64 } }",
     "prune-magnitude": "passes { prune_magnitude { amount: 0.3 scope: LOCAL } }",
+    "cast": "passes { cast { dtype: FP16 } }",
+    # All blocks but one go to the result as they are: read, checked, hashed, written.
+    "one-block": "passes { cast { dtype: FP16 linears { blocks { from: 0 to: 1 } } } }",
 }
 A14B = {
     "_class_name": "WanTransformer3DModel", "attention_head_dim": 128, "cross_attn_norm": True,

@@ -18,69 +18,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/core/posix_file.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
 namespace {
-
-absl::Status ErrnoStatus(int error, absl::string_view path, absl::string_view what) {
-  absl::StatusCode code = absl::ErrnoToStatusCode(error);
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-      code = absl::StatusCode::kResourceExhausted;
-      break;
-    case ENOENT:
-    case ENOTDIR:
-      code = absl::StatusCode::kNotFound;
-      break;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      code = absl::StatusCode::kPermissionDenied;
-      break;
-    case EEXIST:
-    case ENOTEMPTY:
-      code = absl::StatusCode::kAlreadyExists;
-      break;
-    case EISDIR:
-    case ENAMETOOLONG:
-    case ELOOP:
-    case EXDEV:
-      code = absl::StatusCode::kInvalidArgument;
-      break;
-    default:
-      break;
-  }
-  return absl::Status(code,
-                      absl::StrCat(path, ": cannot ", what, ": ",
-                                   std::error_code(error, std::generic_category()).message()));
-}
-
-// Owns a file descriptor.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_ = -1;
-};
 
 absl::StatusOr<Fd> Open(const std::string& path, int flags, absl::string_view what) {
   int fd;
@@ -90,39 +33,6 @@ absl::StatusOr<Fd> Open(const std::string& path, int flags, absl::string_view wh
   if (fd < 0) return ErrnoStatus(errno, path, what);
   return Fd(fd);
 }
-
-class PosixWritableFile : public WritableFile {
- public:
-  PosixWritableFile(std::string path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
-
-  absl::Status Append(absl::string_view data) override {
-    while (!data.empty()) {
-      // One call writes at most 2 GiB on Linux; smaller pieces change nothing else.
-      const ssize_t n = ::write(fd_.get(), data.data(), std::min<size_t>(data.size(), 1u << 30));
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return ErrnoStatus(errno, path_, "write");
-      }
-      data.remove_prefix(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Sync() override {
-    if (::fsync(fd_.get()) != 0) return ErrnoStatus(errno, path_, "sync");
-    return absl::OkStatus();
-  }
-
-  absl::Status Close() override {
-    const int fd = fd_.release();
-    if (fd >= 0 && ::close(fd) != 0) return ErrnoStatus(errno, path_, "close");
-    return absl::OkStatus();
-  }
-
- private:
-  std::string path_;
-  Fd fd_;
-};
 
 // Private and writable, so that tensors may alias it; NORESERVE, or a model larger than memory
 // would count as a promise of that much memory.
@@ -219,7 +129,7 @@ class PosixEnvImpl : public Env {
   absl::StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(absl::string_view path) override {
     const std::string name(path);
     WANLITE_ASSIGN_OR_RETURN(Fd fd, Open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, "create"));
-    return std::make_unique<PosixWritableFile>(name, std::move(fd));
+    return NewPosixWritableFile(name, std::move(fd));
   }
 
   absl::StatusOr<std::shared_ptr<const FileMapping>> Map(absl::string_view path) override {

@@ -13,12 +13,17 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "src/core/catch_torch.h"
+#include "src/core/glob.h"
 #include "src/core/libtorch.h"
+#include "src/core/proto_text.h"
 #include "src/doctor/smoothing.h"
 #include "src/model/block_steps.h"
 #include "src/model/float32_block.h"
+#include "src/proto/manifest.pb.h"
+#include "src/proto/quant.pb.h"
 #include "wanlite/block_program.h"
 #include "wanlite/linear_tap.h"
+#include "wanlite/select_linears.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -64,6 +69,30 @@ class Side {
  private:
   Side(ModelView view, std::string name) : view(std::move(view)), name(std::move(name)) {}
 };
+
+// Whether inputs of the component may have been smoothed between the two models, as far as the
+// lineage tells. Where it says that they were not, nothing is read off the weights: the noise of
+// few bits looks like divisors.
+bool MayBeSmoothed(const ModelFolder& original, const ModelFolder& compressed,
+                   const Component& component) {
+  const std::shared_ptr<const Manifest> after = compressed.manifest(), before = original.manifest();
+  // Made by another program, or saved without a pass.
+  if (after == nullptr || after->lineage().empty()) return true;
+  const int known = before == nullptr ? 0 : before->lineage_size();
+  for (int i = std::min(known, after->lineage_size()); i < after->lineage_size(); ++i) {
+    const LineageEntry& entry = after->lineage(i);
+    if (entry.pass() != "smooth") continue;
+    SmoothOptions options;
+    if (!ParseTextProto(entry.options_text(), compressed.dir(), options).ok()) return true;
+    const LinearFilter filter = FilterOf(options.linears());
+    if (filter.components.empty()
+            ? component.role == ComponentRole::kDenoiser || !filter.include.empty()
+            : AnyGlobMatches(filter.components, component.name)) {
+      return true;
+    }
+  }
+  return false;
+}
 
 struct Difference {
   double error = 0, cosine = 1;
@@ -124,9 +153,13 @@ double LargestOf(const std::set<std::string>& names, const Values& values, bool&
 
 class ComponentExam {
  public:
-  ComponentExam(Side& original, Side& compressed, const DoctorCase& given,
+  ComponentExam(Side& original, Side& compressed, bool may_be_smoothed, const DoctorCase& given,
                 const DoctorOptions& options)
-      : original_(original), compressed_(compressed), given_(given), options_(options) {}
+      : original_(original),
+        compressed_(compressed),
+        may_be_smoothed_(may_be_smoothed),
+        given_(given),
+        options_(options) {}
 
   absl::StatusOr<ComponentCheck> Run(Values inputs, std::vector<Finding>& findings) {
     check_.name = given_.component;
@@ -149,7 +182,7 @@ class ComponentExam {
     }
     progress().End();
     Outputs(findings);
-    check_.smoothed = smoothing_->count();
+    if (smoothing_.has_value()) check_.smoothed = smoothing_->count();
     return std::move(check_);
   }
   // What the original made of the inputs.
@@ -203,6 +236,7 @@ class ComponentExam {
   }
 
   absl::Status FindSmoothing() {
+    if (!may_be_smoothed_) return absl::OkStatus();
     smoothing_.emplace(original_.view, compressed_.view, original_.component(),
                        [this](const std::string& path) { return PathNow(path); });
     for (const std::string& block : smoothing_->BlocksToRead()) {
@@ -230,7 +264,7 @@ class ComponentExam {
       WANLITE_ASSIGN_OR_RETURN(BlockLease taken, compressed_.view.Lease(now));
       other.emplace(std::move(taken));
     }
-    WANLITE_RETURN_IF_ERROR(smoothing_->Apply(lease.block()));
+    if (smoothing_.has_value()) WANLITE_RETURN_IF_ERROR(smoothing_->Apply(lease.block()));
     const Float32Block wide(original_.view, lease.block());
     {
       WANLITE_ASSIGN_OR_RETURN(const TapGuard tap,
@@ -409,10 +443,11 @@ class ComponentExam {
 
   Side& original_;
   Side& compressed_;
+  const bool may_be_smoothed_;
   const DoctorCase& given_;
   const DoctorOptions& options_;
-  std::optional<Smoothing> smoothing_;
-  std::map<size_t, size_t> partner_;  // part of the original -> of the compressed model
+  std::optional<Smoothing> smoothing_;  // none where nothing may be smoothed
+  std::map<size_t, size_t> partner_;    // part of the original -> of the compressed model
   Values reference_, now_;
   ComponentCheck check_;
 };
@@ -452,7 +487,8 @@ absl::StatusOr<DoctorReport> Diagnose(const ModelFolder& original, const ModelFo
     Values reference;
     if (const absl::Status has = compressed.CheckHas(given.component); has.ok()) {
       WANLITE_ASSIGN_OR_RETURN(Side after, Side::Open(compressed, given.component));
-      ComponentExam exam(before, after, given, options);
+      ComponentExam exam(before, after, MayBeSmoothed(original, compressed, before.component()),
+                         given, options);
       WANLITE_ASSIGN_OR_RETURN(ComponentCheck check, exam.Run(std::move(inputs), report.findings));
       report.components.push_back(std::move(check));
       reference = exam.reference();

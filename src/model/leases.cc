@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/model/check_scales.h"
 #include "src/model/checked_cast.h"
 #include "src/model/dump.h"
 #include "src/model/model_view_rep.h"
@@ -159,7 +160,8 @@ absl::Status ModelView::LoadAll() {
   rep_->loaded_from = std::move(rep_->source);
   rep_->source = nullptr;
   rep_->block_sources.clear();
-  return absl::OkStatus();
+  // Not where a block is leased: whoever looks for what is wrong with a model leases its blocks.
+  return CheckScales(*this);
 }
 
 absl::Status ModelView::Cast(at::ScalarType dtype) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pipeline/invariants.h"
 
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <set>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/model/tensor_text.h"
 #include "wanlite/nn.h"
 #include "wanlite/pipeline.h"
@@ -23,8 +25,7 @@ namespace {
 // not finite is an integer of at least `exponent`, and a maximum of integers compiles to vector
 // code.
 template <typename Bits>
-int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
-  const Bits* bits = static_cast<const Bits*>(data);
+int64_t FirstNonFiniteOf(const Bits* bits, int64_t count, Bits exponent) {
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max();
   constexpr int64_t kPiece = 4096;
   const auto check = [&](int64_t begin, int64_t end) -> int64_t {
@@ -44,6 +45,22 @@ int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
     if (largest >= exponent) return check(begin, begin + kPiece);
   }
   return check(begin, count);
+}
+
+// The same on all threads.
+template <typename Bits>
+int64_t FirstNonFinite(const void* data, int64_t count, Bits exponent) {
+  constexpr int64_t kGrain = int64_t{1} << 18;
+  std::atomic<int64_t> first{count};
+  ParallelFor(0, count, kGrain, [&](int64_t begin, int64_t end) {
+    const int64_t found =
+        FirstNonFiniteOf(static_cast<const Bits*>(data) + begin, end - begin, exponent);
+    if (found < 0) return;
+    int64_t known = first.load();
+    while (begin + found < known && !first.compare_exchange_weak(known, begin + found)) {
+    }
+  });
+  return first == count ? -1 : first.load();
 }
 
 int64_t FirstNonFinite(const at::Tensor& given) {

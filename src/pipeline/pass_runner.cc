@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/threads.h"
+#include "src/model/check_scales.h"
 #include "src/model/dump.h"
 #include "src/pipeline/assist.h"
 #include "src/pipeline/block_streams.h"
@@ -210,6 +211,7 @@ class PassRunner {
     WANLITE_ASSIGN_OR_RETURN(context.activations, streams.Enter(number));
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
     WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(lease.State()), "input"));
+    WANLITE_RETURN_IF_ERROR(Annotate(CheckScales(model, block), "input"));
     WANLITE_RETURN_IF_ERROR(streams.BeforeEdit(number, lease));
     WANLITE_RETURN_IF_ERROR(
         CatchTorch([&] { return pass.RunBlock(model, lease, decision, context); }));
@@ -257,6 +259,8 @@ class PassRunner {
       resumed_ = true;
       return *std::move(published);
     }
+    // The one after it will be read too, for this pass or to be copied.
+    if (number + 1 < model.blocks().size()) ReadAhead(model, model.blocks()[number + 1].path);
     WANLITE_ASSIGN_OR_RETURN(const BlockLease lease, model.Lease(block));
     const std::vector<NamedTensor> tensors = lease.State();
     WANLITE_RETURN_IF_ERROR(Annotate(CheckFinite(tensors), "input"));

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/model/dump.h"
 #include "src/proto/quant.pb.h"
 #include "src/quant/make_weight.h"
@@ -41,12 +42,15 @@ class CastQuantizer : public WeightQuantizer {
       const at::Tensor cast = at::empty(dense.sizes(), at::dtype(dtype_));
       const at::Tensor finite = at::empty({rows}, at::dtype(at::kBool));
       const int64_t chunk = std::max<int64_t>(1, kCastChunk / std::max<int64_t>(1, dense.size(1)));
-      for (int64_t begin = 0; begin < rows; begin += chunk) {
-        const int64_t end = std::min(rows, begin + chunk);
-        at::Tensor part = cast.slice(0, begin, end);
-        part.copy_(dense.detach().slice(0, begin, end));
-        finite.slice(0, begin, end).copy_(part.isfinite().all(1));
-      }
+      ParallelFor(0, (rows + chunk - 1) / chunk, 1, [&](int64_t first, int64_t last) {
+        const at::NoGradGuard here;  // of this thread
+        for (int64_t begin = first * chunk; begin < std::min(rows, last * chunk); begin += chunk) {
+          const int64_t end = std::min(rows, begin + chunk);
+          at::Tensor part = cast.slice(0, begin, end);
+          part.copy_(dense.detach().slice(0, begin, end));
+          finite.slice(0, begin, end).copy_(part.isfinite().all(1));
+        }
+      });
       WANLITE_RETURN_IF_ERROR(CheckRows(name(), dense, finite));
       if (error != nullptr) {
         *error = MeasureError(dense, [&](int64_t begin, int64_t end) {

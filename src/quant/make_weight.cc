@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/core/quote_name.h"
 #include "src/model/tensor_text.h"
 #include "wanlite/status.h"
@@ -14,8 +15,8 @@
 namespace wanlite {
 namespace {
 
-// Weights that are compared with what they were at a time.
-constexpr int64_t kMeasuredWeights = int64_t{1} << 18;
+// Weights that a thread compares with what they were at a time.
+constexpr int64_t kMeasuredWeights = int64_t{1} << 17;
 
 }  // namespace
 
@@ -43,19 +44,31 @@ absl::Status CheckRows(absl::string_view what, const at::Tensor& dense, const at
 
 QuantizationError MeasureError(const at::Tensor& dense,
                                absl::FunctionRef<at::Tensor(int64_t begin, int64_t end)> rounded) {
-  QuantizationError sums;
   const int64_t rows = dense.size(0);
   const int64_t chunk =
       std::max<int64_t>(1, kMeasuredWeights / std::max<int64_t>(1, dense.size(1)));
+  const int64_t chunks = (rows + chunk - 1) / chunk;
+  std::vector<QuantizationError> of_chunk(static_cast<size_t>(chunks));
   const auto sum_of_squares = [](const at::Tensor& t) {
     const at::Tensor flat = t.flatten();
     return at::dot(flat, flat).item<double>();
   };
-  for (int64_t begin = 0; begin < rows; begin += chunk) {
-    const int64_t end = std::min(rows, begin + chunk);
-    const at::Tensor values = dense.detach().slice(0, begin, end).to(at::kFloat);
-    sums.squared_weight += sum_of_squares(values);
-    sums.squared_error += sum_of_squares(values - rounded(begin, end));
+  // One parallel loop over all of the matrix: threads that meet after each step of each chunk spend
+  // their time waiting for each other.
+  ParallelFor(0, chunks, 1, [&](int64_t first, int64_t last) {
+    const at::NoGradGuard no_grad;
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t begin = i * chunk, end = std::min(rows, begin + chunk);
+      const at::Tensor values = dense.detach().slice(0, begin, end).to(at::kFloat);
+      of_chunk[static_cast<size_t>(i)] = {
+          .squared_error = sum_of_squares(values - rounded(begin, end)),
+          .squared_weight = sum_of_squares(values)};
+    }
+  });
+  QuantizationError sums;
+  for (const QuantizationError& part : of_chunk) {
+    sums.squared_weight += part.squared_weight;
+    sums.squared_error += part.squared_error;
   }
   return sums;
 }

@@ -29,7 +29,8 @@ absl::Status CheckDense(absl::string_view what, const at::Tensor& dense);
 // it holds a NaN or an infinity, or a value that is too large. rows_ok: bool [out].
 absl::Status CheckRows(absl::string_view what, const at::Tensor& dense, const at::Tensor& rows_ok);
 
-// The error of the matrix that `rounded` gives rows begin ... end - 1 of, fp32.
+// The error of the matrix that `rounded` gives rows begin ... end - 1 of, fp32; it is called on
+// several threads at once.
 QuantizationError MeasureError(const at::Tensor& dense,
                                absl::FunctionRef<at::Tensor(int64_t begin, int64_t end)> rounded);
 

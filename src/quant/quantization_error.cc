@@ -2,16 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/quant/quantization_error.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/row_io.h"
 
 namespace wanlite {
@@ -34,22 +32,9 @@ struct Squares {
   double weight = 0, error = 0;
 };
 
-// bf16 as its bits.
-WANLITE_WIDE void Widen(const uint16_t* row, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    out[i] = std::bit_cast<float>(static_cast<uint32_t>(row[i]) << 16);
-  }
-}
-
 WANLITE_WIDE void Expand(const int8_t* codes, float scale, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) * scale;
 }
-
-void ReadWanted(const at::BFloat16* row, int64_t n, float* out) {
-  Widen(reinterpret_cast<const uint16_t*>(row), n, out);
-}
-void ReadWanted(const at::Half* row, int64_t n, float* out) { ops::ReadRow(row, n, out); }
-void ReadWanted(const float* row, int64_t n, float* out) { std::copy_n(row, n, out); }
 
 WANLITE_WIDE Squares SquaresOf(const float* wanted, const float* kept, int64_t n) {
   Squares sums;
@@ -97,10 +82,10 @@ void AddErrors(const at::Tensor& wanted, absl::FunctionRef<void(int64_t row, flo
   std::vector<Squares> of_row(static_cast<size_t>(rows.size(0)));
   ops::DispatchFloating(rows.scalar_type(), [&](auto tag) {
     const auto* data = rows.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, rows.size(0), 16, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, rows.size(0), 16, [&](int64_t begin, int64_t end) {
       std::vector<float> row(static_cast<size_t>(2 * n));
       for (int64_t i = begin; i < end; ++i) {
-        ReadWanted(data + i * n, n, row.data());
+        ops::ReadRow(data + i * n, n, row.data());
         kept(i, row.data() + n);
         of_row[static_cast<size_t>(i)] = SquaresOf(row.data(), row.data() + n, n);
       }

@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wanlite/env.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "src/core/posix_file.h"
 #include "tests/testing/catch.h"
 
 namespace wanlite {
@@ -55,6 +58,46 @@ absl::Status Put(Env& env, const std::string& path, const std::string& text) {
   status.Update((*file)->Sync());
   status.Update((*file)->Close());
   return status;
+}
+
+// Such files go to the disk in pieces, past the cache where that is possible.
+TEST_CASE("large files hold what was appended, whatever its pieces") {
+  const Disk disk = Disk::Make(GENERATE(as<std::string>(), "memory", "posix"));
+  Env& env = *disk.env;
+  INFO(disk.kind);
+  constexpr size_t kPiece = size_t{4} << 20;
+  std::string text(2 * kPiece + 4099, '\0');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 2654435761u >> 13);
+  for (const size_t size : {kPiece - 1, kPiece, kPiece + 1, 2 * kPiece, text.size()}) {
+    for (const size_t append : {size_t{77777}, kPiece, size}) {
+      INFO(size << " in appends of " << append);
+      ASSERT_OK_AND_ASSIGN(const auto file, env.NewWritableFile(disk.At("f")));
+      for (size_t at = 0; at < size; at += append) {
+        REQUIRE_OK(file->Append(absl::string_view(text).substr(at, std::min(append, size - at))));
+        // What is synced is there, and more may follow it.
+        if (append == 77777 && at / append == 60) {
+          REQUIRE_OK(file->Sync());
+          CHECK(*env.ReadFile(disk.At("f")) == text.substr(0, std::min(at + append, size)));
+        }
+      }
+      REQUIRE_OK(file->Close());
+      REQUIRE_OK(file->Close());
+      CHECK(*env.ReadFile(disk.At("f")) == text.substr(0, size));
+      REQUIRE_OK(env.RemoveFile(disk.At("f")));
+    }
+  }
+}
+
+TEST_CASE("a disk that is full says so, again at each later call") {
+  const int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  const auto file = NewPosixWritableFile("/dev/full", Fd(fd));
+  REQUIRE_OK(file->Append("a few bytes wait for more"));
+  absl::Status status = file->Append(std::string(size_t{16} << 20, 'x'));
+  CHECK(status.code() == StatusCode::kResourceExhausted);
+  CHECK(file->Append("more") == status);
+  CHECK(file->Sync() == status);
+  CHECK(file->Close() == status);
 }
 
 TEST_CASE("a disk in memory and the machine's keep the same rules") {

@@ -7,11 +7,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ATen/Parallel.h>
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <new>
+#include <set>
 #include <thread>
 #include <vector>
 
+#include "src/core/parallel_for.h"
 #include "tests/testing/catch.h"
 
 namespace wanlite {
@@ -38,6 +45,35 @@ TEST_CASE("exceptions and errors of threads come back as the Status of the first
   });
   CHECK(status.code() == absl::StatusCode::kResourceExhausted);
   CHECK(finished == 2);
+}
+
+TEST_CASE("loops run on LibTorch's threads") {
+  const int before = at::get_num_threads();
+  for (const int count : {1, 2, 3}) {
+    at::set_num_threads(count);
+    std::mutex mutex;
+    std::condition_variable arrived;
+    std::set<std::thread::id> threads;
+    std::vector<std::atomic<int>> done(100);
+    ParallelFor(0, 100, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        // Inside of a loop there are no threads left.
+        ParallelFor(i, i + 1, 1, [&](int64_t j, int64_t) { ++done[static_cast<size_t>(j)]; });
+      }
+      // No thread goes on to a second part before all have had their first.
+      std::unique_lock<std::mutex> lock(mutex);
+      threads.insert(std::this_thread::get_id());
+      arrived.notify_all();
+      arrived.wait_for(lock, std::chrono::seconds(20),
+                       [&] { return threads.size() == static_cast<size_t>(count); });
+    });
+    CHECK(threads.size() == static_cast<size_t>(count));
+    CHECK(std::all_of(done.begin(), done.end(), [](const auto& times) { return times == 1; }));
+    CHECK_THROWS(ParallelFor(0, 100, 1, [](int64_t first, int64_t) {
+      TORCH_CHECK(first != 0, "the first part fails");
+    }));
+  }
+  at::set_num_threads(before);
 }
 
 TEST_CASE("where the system gives no threads the work is done without them") {

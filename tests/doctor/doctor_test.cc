@@ -263,6 +263,43 @@ TEST_CASE("a pruned model is compared where it has the original's sizes") {
   CHECK(Of(report, "transformer").output_error > 0);
 }
 
+TEST_CASE("the noise of four bits is no smoothing") {
+  const ModelFolder int4 = Made("/int4", "passes { quantize_int4 { group: 4 } }");
+  const DoctorReport report = Examine(int4);
+  INFO(DoctorText(report));
+  for (const ComponentCheck& component : report.components) CHECK(component.smoothed == 0);
+  CHECK_FALSE(absl::StrContains(DoctorText(report), "smoothed"));
+  // Another program's model, which says nothing of how it was made: all that is left are weights.
+  ASSERT_OK_AND_ASSIGN(ModelView view, int4.BuildView());
+  REQUIRE_OK(view.LoadAll());
+  REQUIRE_OK(SaveCheckpoint(Clinic(), "/int4-foreign", view, nullptr));
+  CHECK(Of(Examine(OpenModel("/int4-foreign")), "transformer").smoothed > 0);
+}
+
+TEST_CASE("four bits after smoothing are compared with a smoothed original") {
+  at::Generator generator = at::detail::createCPUGenerator(6);
+  const std::vector<Values> inputs = {
+      {{"hidden_states", at::randn({1, 4, 2, 4, 4}, generator)},
+       {"timestep", at::full({1}, 950, at::kLong)},
+       {"encoder_hidden_states", at::randn({1, 16, 16}, generator)}}};
+  if (Clinic().FolderExists("/smoothing4")) REQUIRE_OK(Clinic().RemoveAll("/smoothing4"));
+  const SampleSet samples = testing::WriteSampleSet(Clinic(), "/smoothing4", "transformer", inputs);
+  ASSERT_OK_AND_ASSIGN(
+      const ParsedRecipe recipe,
+      ParsedRecipe::Parse("passes { smooth { linears { components: \"transformer\" } } }"
+                          "passes { quantize_int4 { group: 4 } }",
+                          "recipe.textproto", BuiltinPasses()));
+  CompressOptions options;
+  options.out_dir = "/smoothed4";
+  options.samples = &samples;
+  REQUIRE_OK(CompressFolder(Clinic(), recipe, OpenModel("/in"), BuiltinArchitectures(), options));
+  const DoctorReport report = Examine(OpenModel("/smoothed4"));
+  INFO(DoctorText(report));
+  CHECK(report.healthy());
+  CHECK(Of(report, "transformer").smoothed > 3);
+  CHECK(Of(report, "transformer_2").smoothed == 0);
+}
+
 TEST_CASE("a smoothed model is sound, and a fault in it is found all the same") {
   at::Generator generator = at::detail::createCPUGenerator(5);
   std::vector<Values> inputs;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/check_args.h"
 #include "src/ops/cpu/int8_kernels.h"
 #include "src/ops/cpu/quantize_row.h"
@@ -73,7 +74,7 @@ void ForRows(const char* op, const at::Tensor& x, at::ScalarType dtype, MakeFn m
   DispatchFloating(x.scalar_type(), [&](auto tag) {
     const auto* token_data = tokens.const_data_ptr<decltype(tag)>();
     DispatchFloating(dtype, [&](auto rounded_tag) {
-      at::parallel_for(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
+      ParallelFor(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
         RowRounder<decltype(rounded_tag)> round(n);
         float* values = ThreadRow(n);
         for (int64_t row = begin; row < end; ++row) {
@@ -263,7 +264,7 @@ at::Tensor HadamardRotateCpu(const at::Tensor& x, int64_t group) {
     using T = decltype(tag);
     const T* source_data = source.const_data_ptr<T>();
     T* result_data = result.mutable_data_ptr<T>();
-    at::parallel_for(0, x.numel() / group, 64, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, x.numel() / group, 64, [&](int64_t begin, int64_t end) {
       float values[kMaxRotationGroup];
       for (int64_t run = begin; run < end; ++run) {
         ReadRow(source_data + run * group, group, values);

@@ -3,13 +3,13 @@
 //
 // Attention in fp32 on the CPU.
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/aligned_buffer.h"
 #include "src/ops/cpu/attention_kernels.h"
 #include "src/ops/ops.h"
@@ -58,7 +58,7 @@ at::Tensor AttentionCpu(const at::Tensor& q, const at::Tensor& k, const at::Tens
   const AlignedBuffer packed = NewAlignedBuffer(together * head_floats * 4);
   for (int64_t first = 0; first < all_heads; first += together) {
     const int64_t used = std::min(together, all_heads - first);
-    at::parallel_for(0, 2 * used, 1, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, 2 * used, 1, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         float* to = Floats(packed) + item / 2 * head_floats;
         const int64_t from = start(first + item / 2, key_count);
@@ -69,7 +69,7 @@ at::Tensor AttentionCpu(const at::Tensor& q, const at::Tensor& k, const at::Tens
         }
       }
     });
-    at::parallel_for(0, used * blocks, 1, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, used * blocks, 1, [&](int64_t begin, int64_t end) {
       const AlignedBuffer scratch = NewAlignedBuffer(AttentionScratch(head_dim) * 4);
       for (int64_t item = begin; item < end; ++item) {
         const int64_t head = item / blocks, query = item % blocks * kMaxQueries;

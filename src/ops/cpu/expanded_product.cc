@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/ops/cpu/expanded_product.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 
 namespace wanlite::ops {
 namespace {
@@ -20,7 +19,7 @@ constexpr int64_t kManyTokensFloats = int64_t{1} << 22;
 
 void ExpandInto(int64_t begin, int64_t end, int64_t k, RowExpander expand, float* out) {
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, k));
-  at::parallel_for(begin, end, grain, [&](int64_t first, int64_t last) {
+  ParallelFor(begin, end, grain, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) expand(row, out + (row - begin) * k);
   });
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/code_kernels.h"
 #include "src/ops/cpu/int8_kernels.h"
 #include "src/ops/cpu/row_io.h"
@@ -47,7 +48,7 @@ void GroupGemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, Group
 
   for (int64_t block = 0; block < at::divup(m, rows); block += block_strips) {
     const int64_t strips = std::min(block_strips, at::divup(m, rows) - block);
-    at::parallel_for(0, strips, 1, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, strips, 1, [&](int64_t begin, int64_t end) {
       std::vector<int8_t> tokens(rows * k);
       for (int64_t strip = begin; strip < end; ++strip) {
         const int64_t first = (block + strip) * rows;
@@ -62,7 +63,7 @@ void GroupGemm(CpuIsa isa, int64_t m, int64_t n, int64_t k, int64_t group, Group
         }
       }
     });
-    at::parallel_for(0, at::divup(n, columns), 1, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, at::divup(n, columns), 1, [&](int64_t begin, int64_t end) {
       std::vector<int8_t> weights(columns * k);
       const at::Tensor panel_bytes = NewBytes(groups * panel_piece);
       uint8_t* panel = panel_bytes.mutable_data_ptr<uint8_t>();

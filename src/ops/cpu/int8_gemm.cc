@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/ops/cpu/int8_gemm.h"
 
-#include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/int8_kernels.h"
 #include "src/ops/cpu/tiled_product.h"
 #include "src/ops/int8_math.h"
@@ -21,7 +21,7 @@ void PackInt8Weights(CpuIsa isa, int64_t n, int64_t k, const int8_t* rows, uint8
   const Int8Kernels& kernels = Int8KernelsFor(isa);
   const int64_t columns = kernels.tile_columns;
   const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k));
-  at::parallel_for(0, CeilDiv(n, columns), 8, [&](int64_t begin, int64_t end) {
+  ParallelFor(0, CeilDiv(n, columns), 8, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * columns;
       kernels.pack_panel(rows + first * k, k, std::min(columns, n - first), k,

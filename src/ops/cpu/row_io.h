@@ -5,18 +5,19 @@
 #ifndef WANLITE_SRC_OPS_CPU_ROW_IO_H_
 #define WANLITE_SRC_OPS_CPU_ROW_IO_H_
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/int8_math.h"
 
 namespace wanlite::ops {
 
+// bf16, in vectors of the machine's.
+void ReadRow(const at::BFloat16* row, int64_t n, float* out);
 template <typename T>
 inline void ReadRow(const T* row, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(row[i]);
@@ -68,7 +69,7 @@ void ForEachRow(const at::Tensor& x, Work work) {
   const at::Tensor source = x.contiguous();
   DispatchFloating(x.scalar_type(), [&](auto tag) {
     const auto* data = source.const_data_ptr<decltype(tag)>();
-    at::parallel_for(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
+    ParallelFor(0, RowsOf(x), 16, [&](int64_t begin, int64_t end) {
       float* values = ThreadRow(n);
       for (int64_t row = begin; row < end; ++row) {
         ReadRow(data + row * n, n, values);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/aligned_buffer.h"
 
 namespace wanlite::ops {
@@ -56,7 +57,7 @@ void TiledProduct(int64_t m, int64_t n, int64_t k, const TileSizes& sizes, bool 
   const int64_t strip_bytes = std::max<int64_t>(64, sizes.strip_bytes);
   const int64_t strips = CeilDiv(m, rows);
   const AlignedBuffer packed = NewAlignedBuffer(strips * strip_bytes);
-  at::parallel_for(0, strips, 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(0, strips, 1, [&](int64_t begin, int64_t end) {
     const AlignedBuffer plain = NewAlignedBuffer(rows * k);
     int8_t* tokens = reinterpret_cast<int8_t*>(plain.get());
     for (int64_t strip = begin; strip < end; ++strip) {
@@ -74,7 +75,7 @@ void TiledProduct(int64_t m, int64_t n, int64_t k, const TileSizes& sizes, bool 
   const int64_t wide_bytes = widens ? sizes.wide_bytes : 0;
   const int64_t together = PanelsTogether(all_panels, std::max(panel_bytes, wide_bytes), blocks);
   const int64_t parts = CeilDiv(all_panels, together);
-  at::parallel_for(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
     const AlignedBuffer own = NewAlignedBuffer(packs_panels ? together * panel_bytes : 0);
     const AlignedBuffer wide = NewAlignedBuffer(together * wide_bytes);
     alignas(64) Sum sums[kMaxSums];

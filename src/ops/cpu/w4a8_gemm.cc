@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/ops/cpu/w4a8_gemm.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
+#include "src/core/parallel_for.h"
 #include "src/ops/cpu/tiled_product.h"
 
 namespace wanlite::ops {
@@ -25,7 +24,7 @@ void PackW4A8Weights(CpuIsa isa, int64_t n, int64_t k, int64_t group, const W4A8
   const int64_t columns = kernels.tile_columns;
   const int64_t groups = k / group;
   const int64_t panel_bytes = static_cast<int64_t>(kernels.panel_bytes(k, group));
-  at::parallel_for(0, CeilDiv(n, columns), 8, [&](int64_t begin, int64_t end) {
+  ParallelFor(0, CeilDiv(n, columns), 8, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * columns;
       const W4A8Rows part{rows.codes + first * k / 2, rows.scales + first * groups,

@@ -65,7 +65,8 @@ Json ConventionJson() {
        "for bf16, 32 x 32 for fp32, 8 x 8 for INT8 W8A8; attention: activations on both sides"},
       {"effective",
        "1e9 operations without those with zero weights, which only --read-weights sees"},
-      {"realised", "1e9 operations that this build's kernels execute; none skips zeros"},
+      {"realised",
+       "1e9 operations that this machine's kernels execute: they skip zeros of packed N:M layers"},
       {"other",
        "1e9 element-wise operations (norms, softmax, activations, modulation, rotary "
        "embedding, residuals, biases, quantization), in no total"},

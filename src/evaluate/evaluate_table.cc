@@ -247,9 +247,10 @@ std::string EvaluationTable(const EvaluateReport& report) {
   if (report.original_quality.has_value()) {
     absl::StrAppend(&text, DistancesText(report), ReadingText(report));
   }
-  absl::StrAppend(&text,
-                  "\nOperations are 2 per multiply-add and the same in INT8. Zero weights save no "
-                  "time: no kernel of this build skips them.\n");
+  absl::StrAppend(
+      &text,
+      "\nOperations are 2 per multiply-add and the same in INT8. Zero weights save time "
+      "only in layers packed N:M sparse, where this machine's kernels skip them.\n");
   for (const std::string& warning : report.warnings) {
     absl::StrAppend(&text, "Warning: ", warning, ".\n");
   }

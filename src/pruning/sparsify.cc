@@ -130,10 +130,10 @@ absl::StatusOr<LinearSelection> SelectPrunable(const ModelView& model, const Lin
 absl::Status SetSparse(ModelView& model, const std::string& linear, const at::Tensor& matrix,
                        const at::Tensor& keep, const SparseForm& form,
                        std::map<std::string, double>& metrics) {
-  const at::Tensor pruned = matrix.masked_fill(keep.logical_not(), 0);
+  int64_t zeros = 0;
+  const at::Tensor pruned = ZeroWhereNotKept(matrix, keep, &zeros);
   metrics["weights"] += static_cast<double>(pruned.numel());
-  metrics["zero_weights"] +=
-      static_cast<double>(pruned.numel() - at::count_nonzero(pruned).item<int64_t>());
+  metrics["zero_weights"] += static_cast<double>(zeros);
   absl::StatusOr<std::unique_ptr<LinearWeight>> weight = MakeSparse(pruned, keep, form);
   if (!weight.ok()) return Annotate(weight.status(), absl::StrCat(linear, ".weight"));
   return model.SetLinearWeight(linear, *std::move(weight));

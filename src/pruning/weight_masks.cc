@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pruning/weight_masks.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/pruning/magnitude.h"
 
 namespace wanlite {
@@ -26,11 +26,10 @@ at::Tensor MaskByRow(const at::Tensor& scores, RowFn row) {
   const int64_t columns = dense.size(1);
   const float* in = dense.const_data_ptr<float>();
   bool* out = keep.mutable_data_ptr<bool>();
-  at::parallel_for(0, dense.size(0),
-                   std::max<int64_t>(1, kMaskGrain / std::max<int64_t>(1, columns)),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t i = begin; i < end; ++i) row(in + i * columns, out + i * columns);
-                   });
+  ParallelFor(0, dense.size(0), std::max<int64_t>(1, kMaskGrain / std::max<int64_t>(1, columns)),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) row(in + i * columns, out + i * columns);
+              });
   return keep;
 }
 
@@ -42,6 +41,28 @@ at::Tensor WeightScores(const at::Tensor& weight, const at::Tensor& scale) {
   if (scale.defined()) scores.mul_(scale);
   const at::Tensor forgotten = scores.eq(0).logical_and_(weight.detach().ne(0));
   return scores.masked_fill_(forgotten, std::numeric_limits<float>::denorm_min());
+}
+
+at::Tensor ZeroWhereNotKept(const at::Tensor& matrix, const at::Tensor& keep, int64_t* zeros) {
+  const at::Tensor from = matrix.detach().contiguous(), kept = keep.contiguous();
+  at::Tensor pruned = at::empty(from.sizes(), from.options());
+  const bool* mask = kept.const_data_ptr<bool>();
+  std::atomic<int64_t> found{0};
+  AT_DISPATCH_FLOATING_TYPES_AND2(
+      at::kHalf, at::kBFloat16, from.scalar_type(), "ZeroWhereNotKept", [&] {
+        const scalar_t* in = from.const_data_ptr<scalar_t>();
+        scalar_t* out = pruned.mutable_data_ptr<scalar_t>();
+        ParallelFor(0, from.numel(), kMaskGrain, [&](int64_t begin, int64_t end) {
+          int64_t own = 0;
+          for (int64_t i = begin; i < end; ++i) {
+            out[i] = mask[i] ? in[i] : scalar_t(0);
+            own += out[i] == scalar_t(0);
+          }
+          found += own;
+        });
+      });
+  *zeros = found;
+  return pruned;
 }
 
 at::Tensor KeepOfMatrix(const at::Tensor& scores, int64_t count) {

@@ -26,6 +26,10 @@ at::Tensor KeepOfRows(const at::Tensor& scores, int64_t count);
 // N:M: keeps n of each m neighbours in a row; 0 < n < m, and m divides the columns.
 at::Tensor KeepOfGroups(const at::Tensor& scores, int64_t n, int64_t m);
 
+// A copy of a floating matrix with zeros where `keep`, bool of its shape, is false. *zeros: how
+// many it holds.
+at::Tensor ZeroWhereNotKept(const at::Tensor& matrix, const at::Tensor& keep, int64_t* zeros);
+
 }  // namespace wanlite
 
 #endif  // WANLITE_SRC_PRUNING_WEIGHT_MASKS_H_

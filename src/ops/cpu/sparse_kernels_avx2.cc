@@ -47,6 +47,8 @@ const SparseKernels kSparseKernelsAvx2 = {
     .accumulate_32 = Loops2::Accumulate<32>,
     .accumulate_64 = Loops2::Accumulate<64>,
     .dot_2_of_4 = Loops2::Dot2Of4,
+    .lanes_2_of_4 = nullptr,
+    .multiply_2_of_4 = nullptr,
 };
 
 }  // namespace wanlite::ops

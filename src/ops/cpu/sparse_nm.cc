@@ -5,7 +5,6 @@
 // products with the features that a row keeps, more of them many at a time, of which each kept
 // value meets one vector. Elsewhere rows are expanded, some at a time, for a dense product.
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "src/core/libtorch.h"
+#include "src/core/parallel_for.h"
 #include "src/ops/check_group_args.h"
 #include "src/ops/cpu/aligned_buffer.h"
 #include "src/ops/cpu/expanded_product.h"
@@ -27,10 +27,14 @@ namespace {
 
 // Up to so many tokens are multiplied one by one.
 constexpr int64_t kDotTokens = 4;
+// Up to so many, where there are kernels for tiles, tile by tile.
+constexpr int64_t kTiledTokens = 48;
 // Features times tokens whose columns stay in the first-level cache while rows pass.
 constexpr int64_t kColumnFloats = 8192;
-// Kept values and their features that are read at a time, and columns of tokens.
-constexpr int64_t kRowBlockBytes = int64_t{256} << 10;
+// Rows that meet these one after the other, and panels of tokens whose columns are packed: as many
+// as have so many floats.
+constexpr int64_t kRowsAtOnce = 128;
+constexpr int64_t kMaxPanels = 16;
 constexpr int64_t kTokenBlockFloats = int64_t{1} << 22;
 
 // The rows of a weight.
@@ -47,33 +51,47 @@ class SparseRows {
         places_(places.contiguous()) {
     place_data_ = places_.const_data_ptr<uint8_t>();
   }
+  int64_t n() const { return n_; }
+  int64_t m() const { return m_; }
   int64_t rows() const { return rows_; }
   int64_t kept() const { return kept_; }
   int64_t features() const { return kept_ / n_ * m_; }
+  int64_t place_bytes() const { return bytes_; }
   bool is_2_of_4() const { return n_ == 2 && m_ == 4; }
   const uint8_t* places(int64_t row) const { return place_data_ + row * bytes_; }
 
-  // The kept values in fp32: in place, or in `room`, which has kept() floats.
-  const float* Values(int64_t row, float* room) const {
-    if (values_.scalar_type() == at::kFloat) {
-      return values_.const_data_ptr<float>() + row * kept_;
-    }
+  // `count` kept values of the row from `first` on, in fp32: in place, or in `room`.
+  const float* Values(int64_t row, int64_t first, int64_t count, float* room) const {
+    const int64_t begin = row * kept_ + first;
+    if (values_.scalar_type() == at::kFloat) return values_.const_data_ptr<float>() + begin;
     DispatchFloating(values_.scalar_type(), [&](auto tag) {
-      ReadRow(values_.const_data_ptr<decltype(tag)>() + row * kept_, kept_, room);
+      ReadRow(values_.const_data_ptr<decltype(tag)>() + begin, count, room);
     });
     return room;
   }
 
-  // The feature of each kept value: in [0, features()), whatever the places are.
-  void Features(int64_t row, int32_t* index) const {
+  // Their features: in [0, features()), whatever the places are. first: of a group.
+  void Features(int64_t row, int64_t first, int64_t count, int32_t* index) const {
     const uint8_t* packed = places(row);
-    int64_t group = 0, in_group = 0;
-    for (int64_t i = 0; i < kept_; ++i) {
-      const int64_t place = std::min(m_ - 1, PlaceAt(packed, bytes_, i, bits_));
-      index[i] = static_cast<int32_t>(group + place);
+    int32_t group = static_cast<int32_t>(first / n_ * m_);
+    if (is_2_of_4() && first % 4 == 0) {
+      for (int64_t i = 0; i < count; i += 4, group += 8) {
+        const uint8_t byte = packed[(first + i) / 4];
+        index[i] = group + (byte & 3);
+        index[i + 1] = group + (byte >> 2 & 3);
+        if (i + 2 >= count) break;
+        index[i + 2] = group + 4 + (byte >> 4 & 3);
+        index[i + 3] = group + 4 + (byte >> 6);
+      }
+      return;
+    }
+    int64_t in_group = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t place = std::min(m_ - 1, PlaceAt(packed, bytes_, first + i, bits_));
+      index[i] = group + static_cast<int32_t>(place);
       if (++in_group == n_) {
         in_group = 0;
-        group += m_;
+        group += static_cast<int32_t>(m_);
       }
     }
   }
@@ -84,8 +102,8 @@ class SparseRows {
     thread_local std::vector<int32_t> index;
     if (static_cast<int64_t>(room.size()) < kept_) room.resize(kept_);
     if (static_cast<int64_t>(index.size()) < kept_) index.resize(kept_);
-    const float* values = Values(row, room.data());
-    Features(row, index.data());
+    const float* values = Values(row, 0, kept_, room.data());
+    Features(row, 0, kept_, index.data());
     std::fill_n(out, features(), 0.0f);
     for (int64_t i = 0; i < kept_; ++i) out[index[i]] += values[i];
   }
@@ -117,28 +135,27 @@ void CheckSparseNm(const char* op, const at::Tensor& values, const at::Tensor& p
 void MultiplyFew(const SparseKernels& kernels, const SparseRows& rows, const float* x,
                  int64_t tokens, const float* bias, float* y) {
   const int64_t kept = rows.kept(), features = rows.features();
-  at::parallel_for(0, rows.rows(), std::max<int64_t>(1, 16384 / std::max<int64_t>(1, kept)),
-                   [&](int64_t begin, int64_t end) {
-                     std::vector<float> room(static_cast<size_t>(kept));
-                     std::vector<int32_t> index(rows.is_2_of_4() ? 0 : static_cast<size_t>(kept));
-                     for (int64_t row = begin; row < end; ++row) {
-                       const float* values = rows.Values(row, room.data());
-                       if (!rows.is_2_of_4()) rows.Features(row, index.data());
-                       for (int64_t t = 0; t < tokens; ++t) {
-                         const float* token = x + t * features;
-                         float sum = 0.0f;
-                         if (rows.is_2_of_4()) {
-                           sum = kernels.dot_2_of_4(token, rows.places(row), values, kept);
-                         } else {
-                           float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                           for (int64_t i = 0; i < kept; ++i)
-                             part[i % 4] += values[i] * token[index[i]];
-                           sum = (part[0] + part[1]) + (part[2] + part[3]);
-                         }
-                         y[t * rows.rows() + row] = sum + bias[row];
-                       }
-                     }
-                   });
+  ParallelFor(0, rows.rows(), std::max<int64_t>(1, 16384 / std::max<int64_t>(1, kept)),
+              [&](int64_t begin, int64_t end) {
+                std::vector<float> room(static_cast<size_t>(kept));
+                std::vector<int32_t> index(rows.is_2_of_4() ? 0 : static_cast<size_t>(kept));
+                for (int64_t row = begin; row < end; ++row) {
+                  const float* values = rows.Values(row, 0, kept, room.data());
+                  if (!rows.is_2_of_4()) rows.Features(row, 0, kept, index.data());
+                  for (int64_t t = 0; t < tokens; ++t) {
+                    const float* token = x + t * features;
+                    float sum = 0.0f;
+                    if (rows.is_2_of_4()) {
+                      sum = kernels.dot_2_of_4(token, rows.places(row), values, kept);
+                    } else {
+                      float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+                      for (int64_t i = 0; i < kept; ++i) part[i % 4] += values[i] * token[index[i]];
+                      sum = (part[0] + part[1]) + (part[2] + part[3]);
+                    }
+                    y[t * rows.rows() + row] = sum + bias[row];
+                  }
+                }
+              });
 }
 
 // Tokens that a kernel takes at once, for so many of them.
@@ -152,7 +169,7 @@ SparseKernels::Accumulate AccumulateOf(const SparseKernels& kernels, int64_t wid
 
 // x: fp32 [tokens, features] -> panels of [features, width], with zeros behind the last token.
 void PackColumns(const float* x, int64_t tokens, int64_t features, int64_t width, float* panels) {
-  at::parallel_for(0, CeilDiv(tokens, width), 1, [&](int64_t begin, int64_t end) {
+  ParallelFor(0, CeilDiv(tokens, width), 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       float* out = panels + panel * features * width;
       const int64_t used = std::min(width, tokens - panel * width);
@@ -169,55 +186,97 @@ void PackColumns(const float* x, int64_t tokens, int64_t features, int64_t width
   });
 }
 
+// The same for some tokens and 2:4: the features that a row keeps are picked out of a token's
+// vectors.
+void MultiplySome(const SparseKernels& kernels, const SparseRows& rows, const float* x,
+                  int64_t tokens, const float* bias, float* y) {
+  const int64_t kept = rows.kept(), features = rows.features(), n = rows.rows();
+  const int64_t steps = CeilDiv(kept, 16);
+  // With zeros behind the features, up to the end of the last step.
+  const AlignedBuffer padded = NewAlignedBuffer(tokens * steps * 32 * 4);
+  float* padded_data = reinterpret_cast<float*>(padded.get());
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::fill_n(std::copy_n(x + t * features, features, padded_data + t * steps * 32),
+                steps * 32 - features, 0.0f);
+  }
+  ParallelFor(0, CeilDiv(n, kTileRows), 1, [&](int64_t begin, int64_t end) {
+    const AlignedBuffer lane_buffer = NewAlignedBuffer(kTileRows * steps * 64);
+    int32_t* lanes = reinterpret_cast<int32_t*>(lane_buffer.get());
+    // With zeros behind the last value of a row, up to the end of its last step.
+    std::vector<float> room(static_cast<size_t>(kTileRows * steps * 16));
+    const float* values[kTileRows];
+    float sums[kTileRows * kTileTokens];
+    for (int64_t tile = begin; tile < end; ++tile) {
+      const int64_t first_row = tile * kTileRows;
+      const int64_t used_rows = std::min(kTileRows, n - first_row);
+      for (int64_t r = 0; r < kTileRows; ++r) {
+        // Beyond the last row the last one again, which nobody reads.
+        const int64_t row = first_row + std::min(r, used_rows - 1);
+        kernels.lanes_2_of_4(rows.places(row), rows.place_bytes(), steps, kTileRows * 16,
+                             lanes + r * 16);
+        float* own = room.data() + r * steps * 16;
+        values[r] = rows.Values(row, 0, kept, own);
+        if (values[r] != own && kept % 16 != 0) {
+          std::copy_n(values[r], kept, own);
+          values[r] = own;
+        }
+      }
+      for (int64_t first = 0; first < tokens; first += kTileTokens) {
+        const int64_t used = std::min(kTileTokens, tokens - first);
+        kernels.multiply_2_of_4(padded_data + first * steps * 32, used, lanes, values, steps, sums);
+        for (int64_t t = 0; t < used; ++t) {
+          for (int64_t r = 0; r < used_rows; ++r) {
+            y[(first + t) * n + first_row + r] = sums[t * kTileRows + r] + bias[first_row + r];
+          }
+        }
+      }
+    }
+  });
+}
+
 // The same for many tokens.
 void MultiplyMany(const SparseKernels& kernels, const SparseRows& rows, const float* x,
                   int64_t tokens, const float* bias, float* y) {
   const int64_t kept = rows.kept(), features = rows.features(), n = rows.rows();
   const int64_t width = WidthFor(tokens);
   const SparseKernels::Accumulate accumulate = AccumulateOf(kernels, width);
-  const int64_t block = std::min<int64_t>(
-      CeilDiv(tokens, width), std::max<int64_t>(1, kTokenBlockFloats / (features * width)));
+  const int64_t block =
+      std::min(CeilDiv(tokens, width),
+               std::clamp<int64_t>(kTokenBlockFloats / (features * width), 1, kMaxPanels));
   const AlignedBuffer columns = NewAlignedBuffer(block * width * features * 4);
   const float* column_data = reinterpret_cast<const float*>(columns.get());
-  const int64_t columns_at_once = kColumnFloats / width;
-  const int64_t together = std::clamp<int64_t>(kRowBlockBytes / (8 * kept), 4, 64);
+  // Kept values of a row that are worked on together.
+  const int64_t chunk = std::max<int64_t>(1, kColumnFloats / width / rows.m()) * rows.n();
   for (int64_t first = 0; first < tokens; first += block * width) {
     const int64_t used = std::min(block * width, tokens - first);
     const int64_t panels = CeilDiv(used, width);
     PackColumns(x + first * features, used, features, width,
                 reinterpret_cast<float*>(columns.get()));
-    at::parallel_for(0, CeilDiv(n, together), 1, [&](int64_t begin, int64_t end) {
-      std::vector<int32_t> index(static_cast<size_t>(together * kept));
-      std::vector<float> room(static_cast<size_t>(together * kept));
-      std::vector<const float*> values(static_cast<size_t>(together));
-      // Where each row's kept values begin whose features are among the next columns.
-      std::vector<int64_t> next(static_cast<size_t>(together));
-      std::vector<int64_t> stop(static_cast<size_t>(together));
-      const AlignedBuffer sum_buffer = NewAlignedBuffer(together * panels * width * 4);
+    ParallelFor(0, CeilDiv(n, kRowsAtOnce), 1, [&](int64_t begin, int64_t end) {
+      std::vector<int32_t> index(static_cast<size_t>(kRowsAtOnce * chunk));
+      std::vector<float> room(static_cast<size_t>(kRowsAtOnce * chunk));
+      const float* values[kRowsAtOnce];
+      const AlignedBuffer sum_buffer = NewAlignedBuffer(kRowsAtOnce * panels * width * 4);
       float* sums = reinterpret_cast<float*>(sum_buffer.get());
       for (int64_t item = begin; item < end; ++item) {
-        const int64_t first_row = item * together;
-        const int64_t used_rows = std::min(together, n - first_row);
+        const int64_t first_row = item * kRowsAtOnce;
+        const int64_t used_rows = std::min(kRowsAtOnce, n - first_row);
         for (int64_t r = 0; r < used_rows; ++r) {
-          values[r] = rows.Values(first_row + r, room.data() + r * kept);
-          rows.Features(first_row + r, index.data() + r * kept);
-          next[r] = 0;
           std::fill_n(sums + r * panels * width, panels * width, bias[first_row + r]);
         }
-        for (int64_t feature = 0; feature < features; feature += columns_at_once) {
+        for (int64_t next = 0; next < kept; next += chunk) {
+          const int64_t count = std::min(chunk, kept - next);
           for (int64_t r = 0; r < used_rows; ++r) {
-            const int32_t* own = index.data() + r * kept;
-            stop[r] = next[r];
-            while (stop[r] < kept && own[stop[r]] < feature + columns_at_once) ++stop[r];
+            values[r] = rows.Values(first_row + r, next, count, room.data() + r * chunk);
+            rows.Features(first_row + r, next, count, index.data() + r * chunk);
           }
           for (int64_t panel = 0; panel < panels; ++panel) {
             const float* source = column_data + panel * features * width;
             for (int64_t r = 0; r < used_rows; ++r) {
-              accumulate(source, index.data() + r * kept + next[r], values[r] + next[r],
-                         stop[r] - next[r], sums + (r * panels + panel) * width);
+              accumulate(source, index.data() + r * chunk, values[r], count,
+                         sums + (r * panels + panel) * width);
             }
           }
-          std::copy_n(stop.begin(), used_rows, next.begin());
         }
         for (int64_t t = 0; t < used; ++t) {
           float* out = y + (first + t) * n + first_row;
@@ -226,6 +285,15 @@ void MultiplyMany(const SparseKernels& kernels, const SparseRows& rows, const fl
       }
     });
   }
+}
+
+using Multiply = void (*)(const SparseKernels&, const SparseRows&, const float*, int64_t,
+                          const float*, float*);
+
+Multiply MultiplyFor(const SparseKernels& kernels, const SparseRows& rows, int64_t tokens) {
+  if (tokens <= kDotTokens) return &MultiplyFew;
+  const bool tiles = rows.is_2_of_4() && kernels.multiply_2_of_4 != nullptr;
+  return tiles && tokens <= kTiledTokens ? &MultiplySome : &MultiplyMany;
 }
 
 at::Tensor SparseNmLinearCpu(const at::Tensor& x, const at::Tensor& values,
@@ -247,7 +315,7 @@ at::Tensor SparseNmLinearCpu(const at::Tensor& x, const at::Tensor& values,
   const at::Tensor y = at::empty({tokens.size(0), rows.rows()}, tokens.options());
   if (y.numel() > 0) {
     const at::Tensor offsets = BiasOrZeros(bias, rows.rows());
-    const auto multiply = tokens.size(0) <= kDotTokens ? &MultiplyFew : &MultiplyMany;
+    const Multiply multiply = MultiplyFor(*kernels, rows, tokens.size(0));
     multiply(*kernels, rows, tokens.const_data_ptr<float>(), tokens.size(0),
              offsets.const_data_ptr<float>(), y.mutable_data_ptr<float>());
   }

@@ -302,9 +302,10 @@ class PruneUnits : public BlockPass {
     return UnitsToKeep(request_.amount, cut.units(), OriginalOf(model, cut));
   }
 
-  // What competes under GLOBAL.
+  // What competes under GLOBAL: one kind of a component, or of all experts of an architecture.
   std::string FamilyOf(const ModelView& model, const AxisGroup& group) const {
-    return absl::StrCat(request_.experts_together ? "" : ComponentOfGroup(model, group).name, " ",
+    const Component& component = ComponentOfGroup(model, group);
+    return absl::StrCat(request_.experts_together ? component.architecture : component.name, " ",
                         group.kind);
   }
 

@@ -19,18 +19,21 @@
 
 namespace wanlite {
 
-// fp32 [in]; what it holds may be exchanged between two forwards.
-using InputGate = std::shared_ptr<at::Tensor>;
+struct LayerGates {
+  // fp32 [in], or null for ones; what it holds may be exchanged between two forwards.
+  std::shared_ptr<at::Tensor> input;
+  at::Tensor output = {};  // fp32 [out], or undefined for ones
+};
 
-// y = W (gate * x) + bias with the base's own arithmetic: an input that the base quantizes is gated
-// before. Gives gradients to the gate where the base gives them to its input. It is a format for
-// the time of a trial, which no checkpoint knows.
-std::unique_ptr<LinearWeight> MakeGatedWeight(std::unique_ptr<LinearWeight> base, InputGate gate);
+// y = output * (W (input * x) + bias) with the base's own arithmetic: an input that the base
+// quantizes is gated before. Gives gradients to the gates where the base gives them to its input.
+// It is a format for the time of a trial, which no checkpoint knows.
+std::unique_ptr<LinearWeight> MakeGatedWeight(std::unique_ptr<LinearWeight> base, LayerGates gates);
 
 // Gates layers of a leased block, by path, as an edit of a Trial does. InvalidArgument, naming
 // layer and format, for a weight that cannot be wrapped; no layer has another weight on an error.
-absl::StatusOr<Trial::Undo> GateInputs(ModelView& model,
-                                       const std::map<std::string, InputGate>& gates);
+absl::StatusOr<Trial::Undo> GateLayers(ModelView& model,
+                                       const std::map<std::string, LayerGates>& gates);
 
 }  // namespace wanlite
 

@@ -10,7 +10,6 @@
 #include "src/core/libtorch.h"
 #include "src/model/float32_block.h"
 #include "src/model/rest_block.h"
-#include "src/search/gated_weight.h"
 #include "wanlite/env.h"
 #include "wanlite/linear_weight.h"
 #include "wanlite/sample_set.h"
@@ -116,16 +115,17 @@ absl::Status NetworkGradients::RunPart(size_t part, const Gates& gates, bool mat
     }
     if (gates || matrices) {
       for (const std::string& linear : GatedIn(part)) {
-        gates_[linear] = std::make_shared<at::Tensor>();
+        gates_[linear] = {std::make_shared<at::Tensor>()};
       }
-      WANLITE_ASSIGN_OR_RETURN(undo.emplace_back(), GateInputs(model_, gates_));
+      WANLITE_ASSIGN_OR_RETURN(undo.emplace_back(), GateLayers(model_, gates_));
     }
     for (size_t pass = 0; pass < passes_.size(); ++pass) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));
       for (const auto& [linear, gate] : gates_) {
         WANLITE_ASSIGN_OR_RETURN(const LinearWeight* weight, model_.Weight(linear));
-        *gate = gates ? gates(pass, linear).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
-                      : at::ones({weight->in_features()});
+        *gate.input =
+            gates ? gates(pass, linear).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+                  : at::ones({weight->in_features()});
       }
       WANLITE_ASSIGN_OR_RETURN(const Values made, make(pass));
       WANLITE_RETURN_IF_ERROR(writer.Add(made));
@@ -182,8 +182,8 @@ absl::StatusOr<Values> NetworkGradients::BackwardPass(size_t part, size_t pass,
     wanted.push_back(value);
   }
   for (const auto& [linear, gate] : gates_) {
-    gate->set_requires_grad(true);
-    wanted.push_back(*gate);
+    gate.input->set_requires_grad(true);
+    wanted.push_back(*gate.input);
   }
   {
     const at::AutoGradMode with_gradients(true);

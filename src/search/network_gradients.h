@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/model/block_steps.h"
+#include "src/search/gated_weight.h"
 #include "wanlite/block_program.h"
 #include "wanlite/model_view.h"
 #include "wanlite/pass.h"
@@ -84,7 +85,7 @@ class NetworkGradients {
   std::vector<int64_t> passes_;
   std::set<std::string> linears_;
   std::vector<BlockSteps> parts_;
-  std::map<std::string, std::shared_ptr<at::Tensor>> gates_;  // of the leased block, while it runs
+  std::map<std::string, LayerGates> gates_;  // of the leased block, while it runs
 };
 
 }  // namespace wanlite

@@ -242,12 +242,12 @@ TEST_CASE("gradients through other formats are those of the matrices they stand 
   CHECK((*view.Weight("toy.head"))->dense() != nullptr);
   // The format of a trial cannot be wrapped.
   std::vector<std::string> linears = {"toy.blocks.0.up", "toy.blocks.1.down"};
-  std::map<std::string, InputGate> ones;
+  std::map<std::string, LayerGates> ones;
   for (const std::string& linear : linears) {
     ASSERT_OK_AND_ASSIGN(const LinearWeight* weight, view.Weight(linear));
-    ones[linear] = std::make_shared<at::Tensor>(at::ones({weight->in_features()}));
+    ones[linear] = {std::make_shared<at::Tensor>(at::ones({weight->in_features()}))};
   }
-  ASSERT_OK_AND_ASSIGN(const Trial::Undo undo, GateInputs(view, ones));
+  ASSERT_OK_AND_ASSIGN(const Trial::Undo undo, GateLayers(view, ones));
   CHECK((*view.Weight(linears[0]))->format() == "gated");
   // That is said of the layer, and nothing is left changed.
   const absl::Status refused =

@@ -37,7 +37,7 @@ struct LinearArithmetic {
   double extra_macs_per_token = 0;
   int extra_bits = 32;
   // The part of in * out multiply-adds that is executed: below 1 where the kernel skips zeros
-  // (2:4 sparsity).
+  // (2:4 sparsity) or the matrix is a product of two thin ones.
   double realised_fraction = 1;
 };
 
@@ -73,6 +73,9 @@ class LinearWeight {
 
   virtual int64_t in_features() const = 0;
   virtual int64_t out_features() const = 0;
+  // Numbers that make up the matrix: all its entries, unless the format has fewer (a product of two
+  // thin ones). Of hollow weights too.
+  virtual int64_t parameters() const { return in_features() * out_features(); }
 
   // How Apply() reads its input; null: as the floating tensor. Of hollow weights too.
   virtual const InputForm* input_form() const { return nullptr; }

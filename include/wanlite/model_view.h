@@ -80,6 +80,9 @@ struct DerivedTensor {
   std::vector<TensorPiece> pieces = {};  // put together along cat_dim
   int64_t cat_dim = 0;
   at::Tensor value = {};  // in place of pieces
+  // The pieces, floating and of one shape, are added up instead: scales and all in fp32 at least,
+  // rounded once.
+  bool add = false;
 };
 
 class BlockLease;

@@ -14,6 +14,7 @@
 #include "src/quant/weight_int8.h"
 #include "src/quant/weight_int8_static.h"
 #include "src/quant/weight_nvfp4.h"
+#include "wanlite/factored_weight.h"
 #include "wanlite/wrapped_weights.h"
 
 namespace wanlite {
@@ -25,6 +26,7 @@ WeightFormatRegistry BuiltinWeightFormats() {
     const absl::Status status = registry.Register(name, std::move(factory));
     TORCH_INTERNAL_ASSERT(status.ok(), status.ToString());
   };
+  add("factored", FactoredWeightFromState);
   add("fake_quant", FakeQuantWeightFromState);
   add("fp8", Fp8WeightFromState);
   add("int4", Int4WeightFromState);

@@ -68,6 +68,15 @@ absl::StatusOr<TensorInfo> InfoOf(const DerivedSource::Entry& entry) {
       continue;
     }
     const auto dim = static_cast<size_t>(entry.cat_dim);
+    if (entry.add) {
+      if (piece.dtype == result.dtype && piece.shape == result.shape &&
+          at::isFloatingType(piece.dtype)) {
+        continue;
+      }
+      return absl::InvalidArgumentError(absl::StrCat(
+          QuoteName(entry.name), ": ", DtypeName(result.dtype), " ", ShapeText(result.shape),
+          " and ", DtypeName(piece.dtype), " ", ShapeText(piece.shape), " cannot be added up"));
+    }
     bool fits = piece.dtype == result.dtype && piece.shape.size() == result.shape.size() &&
                 entry.cat_dim >= 0 && dim < result.shape.size();
     for (size_t d = 0; fits && d < result.shape.size(); ++d) {
@@ -92,6 +101,31 @@ absl::StatusOr<at::Tensor> ReadPiece(const DerivedSource::Piece& piece) {
   }));
   if (piece.scale == 1) return value;
   return ScaleValues(value, piece.scale, piece.name);
+}
+
+// Of pieces of one shape; what is a piece's own source is in memory one at a time.
+absl::StatusOr<at::Tensor> Sum(const DerivedSource::Entry& entry, const TensorInfo& info) {
+  const at::ScalarType wide =
+      info.dtype == at::kBFloat16 || info.dtype == at::kHalf ? at::kFloat : at::kDouble;
+  at::Tensor sum;
+  for (DerivedSource::Piece piece : entry.pieces) {
+    const double scale = std::exchange(piece.scale, 1);
+    WANLITE_ASSIGN_OR_RETURN(const at::Tensor value, ReadPiece(piece));
+    if (nn::IsHollow(value)) {
+      const nn::HollowGuard hollow;
+      return CatchTorch([&] { return nn::NewTensor(info.shape, info.dtype); });
+    }
+    WANLITE_RETURN_IF_ERROR(CatchTorch([&] {
+      const at::NoGradGuard no_grad;
+      if (!sum.defined()) sum = at::zeros(info.shape, wide);
+      sum.add_(value, scale);
+    }));
+    piece.source->Release(piece.name);
+  }
+  return CatchTorch([&]() -> absl::StatusOr<at::Tensor> {
+    const at::NoGradGuard no_grad;
+    return CheckedCast(sum, info.dtype, entry.name);
+  });
 }
 
 }  // namespace
@@ -152,6 +186,7 @@ absl::StatusOr<at::Tensor> DerivedSource::Read(absl::string_view name) const {
   if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no tensor ", QuoteName(name)));
   if (entry->value.defined()) return CatchTorch([&] { return entry->value.detach().clone(); });
   if (entry->pieces.size() == 1) return ReadPiece(entry->pieces.front());
+  if (entry->add) return Sum(*entry, *Find(name));
   std::vector<at::Tensor> pieces;
   for (const Piece& piece : entry->pieces) {
     WANLITE_ASSIGN_OR_RETURN(at::Tensor value, ReadPiece(piece));

@@ -42,6 +42,7 @@ class DerivedSource final : public TensorSource {
     int64_t cat_dim = 0;
     // In place of pieces.
     at::Tensor value = {};
+    bool add = false;  // pieces are added up instead, in fp32 at least, and rounded once
   };
   static Entry Renamed(std::string name, std::shared_ptr<const TensorSource> source,
                        std::string source_name);

@@ -201,6 +201,15 @@ class Rebuilder {
       if (units == group.units) continue;
       now_.unit_origin.try_emplace(OriginalGroupName(view_.index, old_, group), group.units);
     }
+    if (!edit.drop_blocks.empty()) {
+      int64_t blocks = 0;
+      for (const BlockInfo& block : view_.index.blocks) {
+        const bool own =
+            view_.index.component_names[view_.index.ComponentOf(block.path)] == old_.name;
+        if (own && block.path != (old_.name.empty() ? "root" : old_.name)) ++blocks;
+      }
+      now_.unit_origin.try_emplace("blocks", blocks);
+    }
     {
       const nn::HollowGuard hollow;
       WANLITE_ASSIGN_OR_RETURN(now_.module,
@@ -421,6 +430,7 @@ class Rebuilder {
         }
         entry.cat_dim = given->second->cat_dim;
         entry.value = given->second->value;
+        entry.add = given->second->add;
         given_.erase(given);
       }
       Derive(std::move(entry));

@@ -82,7 +82,7 @@ absl::StatusOr<Structure> StructureOf(const ModelView& model,
                     ? absl::StrCat("dense ", DtypeName(weight->dense()->scalar_type()))
                     : FormatText(*weight);
     part.shape = absl::StrCat("[", weight->out_features(), ", ", weight->in_features(), "]");
-    part.parameters = weight->out_features() * weight->in_features();
+    part.parameters = weight->parameters();
     structure.Add(name_of(linear.path), std::move(part));
   }
   for (const NamedTensor& named : model.Tensors()) {

@@ -169,6 +169,22 @@ std::array<int64_t, 3> Dit::GridOf(const at::Tensor& hidden_states) const {
   return grid;
 }
 
+Dit::EmbeddedTime Dit::EmbedTime(const at::Tensor& timesteps) const {
+  const bool official = numerics_ == Numerics::kOfficial;
+  at::Tensor time = TimestepFeatures(timesteps, config_.freq_dim, numerics_);
+  time = time_embedding_->second()->forward(at::silu(time_embedding_->first()->forward(time)));
+  if (!official) time = time.to(compute_dtype());
+  const at::Tensor activated = at::silu(time);
+  return {time, official ? ApplyInFloat32(*time_projection_, activated)
+                         : time_projection_->forward(activated)};
+}
+
+std::vector<std::string> Dit::TimeLinears() const {
+  return {"time_embedding.0", "time_embedding.2", "time_projection.1"};
+}
+
+void Dit::RunTimePath(const at::Tensor& timesteps) const { EmbedTime(timesteps); }
+
 void Dit::Embed(Values& values) const {
   const at::Tensor& hidden_states = ValueOf(values, "hidden_states");
   const at::Tensor& timestep = ValueOf(values, "timestep");
@@ -190,12 +206,7 @@ void Dit::Embed(Values& values) const {
   const at::ScalarType compute = compute_dtype();
 
   // Time: [batch, 1 or tokens, dim] and its projection for the blocks [batch, 1 or tokens, 6, dim].
-  at::Tensor time = TimestepFeatures(timestep.flatten(), config_.freq_dim, numerics_);
-  time = time_embedding_->second()->forward(at::silu(time_embedding_->first()->forward(time)));
-  if (!official) time = time.to(compute);
-  const at::Tensor activated = at::silu(time);
-  const at::Tensor block_time = official ? ApplyInFloat32(*time_projection_, activated)
-                                         : time_projection_->forward(activated);
+  const auto [time, block_time] = EmbedTime(timestep.flatten());
   const int64_t steps = per_token ? tokens : 1;
   values["time"] = block_time.to(at::kFloat).view({batch, steps, 6, -1});
   values["head_time"] = time.to(at::kFloat).view({batch, steps, 1, -1});

@@ -19,6 +19,7 @@
 #include "wanlite/block_program.h"
 #include "wanlite/input_scaling.h"
 #include "wanlite/nn.h"
+#include "wanlite/time_path.h"
 #include "wanlite/wan/config.h"
 
 namespace wanlite::wan {
@@ -32,7 +33,8 @@ namespace wanlite::wan {
 class Dit : public torch::nn::Module,
             public nn::Describable,
             public BlockProgram,
-            public InputScalable {
+            public InputScalable,
+            public TimeConditioned {
  public:
   explicit Dit(const DitConfig& config, at::ScalarType dtype = at::kFloat);
 
@@ -73,6 +75,10 @@ class Dit : public torch::nn::Module,
   // projection and the text embedding are theirs in common.
   std::vector<InputScaling> InputScalings() const override;
 
+  // time_embedding and time_projection.
+  std::vector<std::string> TimeLinears() const override;
+  void RunTimePath(const at::Tensor& timesteps) const override;
+
   // The steps of forward(), with its arguments as values: embeddings ("x": the residual stream,
   // "context": the projected text, "time" and "head_time", "rotary"), each block (rewrites "x"),
   // head ("sample").
@@ -87,6 +93,11 @@ class Dit : public torch::nn::Module,
   // Frames, height and width in tokens.
   std::array<int64_t, 3> GridOf(const at::Tensor& hidden_states) const;
   void Embed(Values& values) const;
+  // Of timesteps [n]: [n, dim], and for the blocks [n, 6 * dim].
+  struct EmbeddedTime {
+    at::Tensor time, block_time;
+  };
+  EmbeddedTime EmbedTime(const at::Tensor& timesteps) const;
   void ApplyHead(Values& values) const;
   // [batch, channels, frames, height, width] -> [batch, tokens, dim], tokens frame-major.
   at::Tensor EmbedPatches(const at::Tensor& x) const;

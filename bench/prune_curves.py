@@ -4,7 +4,7 @@
 """Quality over kept parameters of pruned models: one shot, in rounds, and with recovery.
 
   prune_curves.py --wanlite build/dev/bin/wanlite --out DIR [--model examples/digits/model]
-                  [--amounts 0.1,0.2,0.3,0.4,0.5,0.6] [--variants NAME,...] [--steps 600]
+                  [--amounts 0.1,0.2,0.3,0.4,0.5,0.6] [--variants NAME,...] [--steps 1200]
                   [--clips 160] [--samples 0] [--threads 1] [--quick]
 
 Records samples, then for each variant and amount: writes a recipe (hidden channels and heads of both experts
@@ -19,7 +19,7 @@ Variants:
   one-shot-l2          by the norm of weights
   one-shot-taylor      by first-order Taylor scores on recorded inputs
   iterative-taylor     the same in rounds of 5 %, without recovery
-  one-shot-recover     one-shot-taylor, then --steps steps of recovery
+  one-shot-recover     one-shot-taylor, then least squares and --steps steps of training against the original
   iterative-recover    rounds of 5 %, with recovery in each: --steps steps in all, as one-shot-recover
 """
 
@@ -83,7 +83,7 @@ def recipe(variant, amount, args):
     if spec.get("recover"):
         each = max(1, args.steps // rounds)
         steps = each * rounds
-        passes.append(recovery(each, args))
+        passes += ["recover { method: LEAST_SQUARES }", recovery(each, args)]
     inner = "\n".join(f"  passes {{ {one} }}" for one in passes)
     if spec.get("iterative"):
         inner = f"passes {{\n  repeat {{\n    rounds: {rounds}\n{inner}\n  }}\n}}"
@@ -297,8 +297,8 @@ def parse_arguments():
     parser.add_argument("--samples", type=int, default=0, help="forward passes kept (0: all)")
     parser.add_argument("--amounts", default="0.1,0.2,0.3,0.4,0.5,0.6")
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--steps", type=int, default=600, help="of recovery, per expert, of every point that recovers")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=1200, help="of recovery, per expert, of every point that recovers")
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of recovery")
     parser.add_argument("--recover-options", default="", help="more fields of recover, as text")
     parser.add_argument("--score-samples", type=int, default=64, help="forward passes that score units")
@@ -312,7 +312,7 @@ def parse_arguments():
     args = parser.parse_args()
     if args.quick:
         args.amounts, args.steps, args.clips, args.prompts_used = "0.2,0.5", 60, 16, 12
-        args.batch, args.score_samples = 16, 16
+        args.score_samples = 16
     args.amounts = [float(text) for text in args.amounts.split(",")]
     args.variants = args.variants.split(",")
     unknown = [name for name in args.variants if name not in VARIANTS]

@@ -170,7 +170,7 @@ class QuantizeAuto : public BlockPass {
         const std::vector<LayerAllocation> measured,
         Measure(found, Compared(found, sensitivity->scan(), problem, *best, context.seed),
                 *sensitivity));
-    if (!std::isfinite(measured.front().error)) {
+    if (!std::isfinite(measured.front().error.trajectory)) {
       return absl::InvalidArgumentError("the model's output is not finite with the found formats");
     }
     auto decision = std::make_unique<QuantizeAutoDecision>();
@@ -476,7 +476,8 @@ class QuantizeAuto : public BlockPass {
       }
       for (const auto& [block, layers] : formats) trial.edits[block] = InFormats(layers);
     };
-    WANLITE_ASSIGN_OR_RETURN(const std::vector<double> errors, sensitivity.Measure(names, change));
+    WANLITE_ASSIGN_OR_RETURN(const std::vector<WholeError> errors,
+                             sensitivity.Measure(names, change));
     for (size_t i = 0; i < all.size(); ++i) all[i].error = errors[i];
     return all;
   }

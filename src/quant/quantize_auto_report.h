@@ -35,7 +35,7 @@ struct AutoProblem {
 struct LayerAllocation {
   std::string name;
   Allocation allocation;
-  double error = 0;  // measured; infinite where the network's output is not finite
+  WholeError error = {};  // measured
 };
 
 struct AllocationReport {

@@ -3,6 +3,7 @@
 #include "src/runner/hollow_model.h"
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -79,8 +80,9 @@ absl::StatusOr<Component> ComponentOfConfig(Env& env, const std::string& path, s
     }
     if (name.empty()) name = RoleFolder(architecture->role);
     if (name.empty()) name = "model";
-    return Component{std::move(name), architecture->role, architecture->name, std::move(config),
-                     std::move(module)};
+    return Component{std::move(name),    architecture->role,
+                     architecture->name, std::move(config),
+                     std::move(module),  std::make_shared<const Architecture>(*architecture)};
   };
   absl::StatusOr<Component> component = build();
   if (!component.ok()) return Annotate(component.status(), absl::StrCat("'", path, "'"));

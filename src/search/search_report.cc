@@ -16,7 +16,7 @@ namespace wanlite {
 namespace {
 
 bool LessError(const MeasuredAllocation& a, const MeasuredAllocation& b) {
-  return a.error < b.error;
+  return a.error.trajectory < b.error.trajectory;
 }
 
 // Of the random ones; null without.
@@ -33,6 +33,12 @@ void AddTable(const TextTable& rows, std::vector<std::string>& lines) {
   }
 }
 
+// "0.21 at t 960"
+std::string WorstText(const WholeError& error) {
+  if (!std::isfinite(error.worst_pass)) return ErrorText(error.worst_pass);
+  return absl::StrFormat("%s at t %.0f", ErrorText(error.worst_pass), error.worst_timestep);
+}
+
 std::string Verdict(const SearchReport& report) {
   const MeasuredAllocation& found = report.measured.front();
   const MeasuredAllocation* control = BestControl(report);
@@ -40,12 +46,13 @@ std::string Verdict(const SearchReport& report) {
   if (control->as_found) {
     return "a random allocation came out the same: the budget leaves little choice";
   }
-  if (found.error < control->error) {
-    return absl::StrCat("found ", ErrorText(found.error), " against ", ErrorText(control->error),
-                        " of the best of ", report.controls, " random allocations");
+  if (found.error.trajectory < control->error.trajectory) {
+    return absl::StrCat("found ", ErrorText(found.error.trajectory), " against ",
+                        ErrorText(control->error.trajectory), " of the best of ", report.controls,
+                        " random allocations");
   }
-  return absl::StrCat("NOT BETTER THAN CHANCE: found ", ErrorText(found.error), ", ", control->name,
-                      " ", ErrorText(control->error),
+  return absl::StrCat("NOT BETTER THAN CHANCE: found ", ErrorText(found.error.trajectory), ", ",
+                      control->name, " ", ErrorText(control->error.trajectory),
                       ". Items together do not err as each alone; score more samples, or ",
                       report.advice);
 }
@@ -92,15 +99,16 @@ std::vector<std::string> ExplainSearch(const SearchReport& report) {
   std::vector<std::string> lines;
   lines.push_back(absl::StrFormat(
       "%s; errors are those of the path that %d recorded forward passes of each network make of "
-      "the latents, as a part of its length",
+      "the latents, as a part of its length, and beside them that of the worst pass alone",
       report.subject, report.passes));
-  TextTable rows{{"allocation", report.cost_name, "of them", "predicted", "measured"}};
+  TextTable rows{
+      {"allocation", report.cost_name, "of them", "predicted", "measured", "worst pass"}};
   for (const MeasuredAllocation& measured : report.measured) {
     rows.push_back({measured.name, report.cost_text(measured.cost),
                     absl::StrFormat("%.1f %%%s", 100 * measured.cost / report.whole_cost,
                                     measured.cost > report.budget ? ", over" : ""),
                     measured.predicted.has_value() ? ErrorText(*measured.predicted) : "-",
-                    ErrorText(measured.error)});
+                    ErrorText(measured.error.trajectory), WorstText(measured.error)});
   }
   AddTable(rows, lines);
   lines.push_back(Verdict(report));
@@ -109,7 +117,8 @@ std::vector<std::string> ExplainSearch(const SearchReport& report) {
     const MeasuredAllocation& other = report.measured[i];
     if (other.cost > report.budget || !LessError(other, found)) continue;
     lines.push_back(absl::StrCat("NOT THE BEST MEASURED: '", other.name, "' keeps the budget with ",
-                                 ErrorText(other.error), " against ", ErrorText(found.error)));
+                                 ErrorText(other.error.trajectory), " against ",
+                                 ErrorText(found.error.trajectory)));
   }
   for (const TextTable& table : report.items) AddTable(table, lines);
   return lines;
@@ -118,13 +127,13 @@ std::vector<std::string> ExplainSearch(const SearchReport& report) {
 void SetSearchMetrics(const SearchReport& report, std::map<std::string, double>& metrics) {
   const MeasuredAllocation& found = report.measured.front();
   for (const MeasuredAllocation& measured : report.measured) {
-    if (!std::isfinite(measured.error)) continue;
-    metrics[absl::StrCat("error_", MetricName(measured.name))] = measured.error;
+    if (!std::isfinite(measured.error.trajectory)) continue;
+    metrics[absl::StrCat("error_", MetricName(measured.name))] = measured.error.trajectory;
   }
   if (found.predicted.has_value()) metrics["error_predicted"] = *found.predicted;
   metrics["cost_fraction"] = found.cost / report.whole_cost;
   if (const MeasuredAllocation* control = BestControl(report)) {
-    metrics["beats_random"] = found.error < control->error ? 1 : 0;
+    metrics["beats_random"] = found.error.trajectory < control->error.trajectory ? 1 : 0;
   }
 }
 

@@ -17,12 +17,19 @@
 
 namespace wanlite {
 
+// Of the whole model; infinite where an output is not finite.
+struct WholeError {
+  double trajectory = 0;  // of all components together, by their shares of passes
+  double worst_pass = 0;  // of the pass where it is largest, as NetworkTrials scores it
+  double worst_timestep = 0;
+};
+
 struct MeasuredAllocation {
   std::string name;                 // "found", "random 1", "all int8"
   double cost = 0;                  // of everything that the budget counts
   std::optional<double> predicted;  // error by the scores
-  double error = 0;                 // infinite where the network's output is not finite
-  bool as_found = false;            // the same choices as the first one's
+  WholeError error = {};
+  bool as_found = false;  // the same choices as the first one's
 };
 
 using TextTable = std::vector<std::vector<std::string>>;  // the heading first

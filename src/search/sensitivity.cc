@@ -161,7 +161,7 @@ absl::Status Sensitivity::ScoreComponent(const std::vector<SensitivityItem>& ite
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<double>> Sensitivity::Measure(
+absl::StatusOr<std::vector<WholeError>> Sensitivity::Measure(
     const std::vector<std::string>& names,
     const std::function<void(size_t i, const std::string& component, Trial& trial)>& change) {
   int64_t parts = 0, done = 0;
@@ -169,7 +169,7 @@ absl::StatusOr<std::vector<double>> Sensitivity::Measure(
     parts += static_cast<int64_t>(network.parts());
   }
   context_.progress->Begin(absl::StrCat(pass_, ": allocations"), parts);
-  std::vector<double> errors(names.size());
+  std::vector<WholeError> errors(names.size());
   for (auto& [component, network] : networks_) {
     std::vector<Trial> trials;
     std::vector<Trial*> running;
@@ -185,13 +185,18 @@ absl::StatusOr<std::vector<double>> Sensitivity::Measure(
     }
     for (size_t i = 0; i < names.size(); ++i) {
       const absl::StatusOr<OutputError> score = network.Score(trials[i]);
-      const double error = score.ok() ? shares_.at(component) * score->trajectory
-                                      : std::numeric_limits<double>::infinity();
-      errors[i] += error * error;
+      const double infinite = std::numeric_limits<double>::infinity();
+      const double error = score.ok() ? shares_.at(component) * score->trajectory : infinite;
+      errors[i].trajectory += error * error;
+      if (const double worst = score.ok() ? score->worst_pass : infinite;
+          worst > errors[i].worst_pass) {
+        errors[i].worst_pass = worst;
+        errors[i].worst_timestep = score.ok() ? score->worst_timestep : 0;
+      }
     }
   }
   context_.progress->End();
-  for (double& error : errors) error = std::sqrt(error);
+  for (WholeError& error : errors) error.trajectory = std::sqrt(error.trajectory);
   return errors;
 }
 

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/search/network_trials.h"
+#include "src/search/search_report.h"
 #include "src/search/sensitivity_scan.h"
 #include "wanlite/model_view.h"
 #include "wanlite/pass.h"
@@ -59,10 +60,9 @@ class Sensitivity {
   // every item. Choices of one item run side by side.
   absl::Status Score(const std::vector<SensitivityItem>& items);
 
-  // The error of the whole model, all components together by their shares of passes, in states that
-  // all run side by side: `change` adds to the trial what the i-th does to a component. Infinity
-  // where an output is not finite.
-  absl::StatusOr<std::vector<double>> Measure(
+  // The whole model in states that all run side by side: `change` adds to the trial what the i-th
+  // does to a component.
+  absl::StatusOr<std::vector<WholeError>> Measure(
       const std::vector<std::string>& names,
       const std::function<void(size_t i, const std::string& component, Trial& trial)>& change);
 

@@ -100,6 +100,7 @@ passes {
       include: "b\""
       skip: NOTHING
     }
+    store: ZEROS
   }
 }
 passes {
@@ -180,8 +181,8 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { distill { } }",
        "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
        "quantize_int8, cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
-       "convert, "
-       "repeat, custom"},
+       "convert, prune_ffn, prune_heads, prune_width, prune_vae, drop_blocks, reduce_time_path, "
+       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, repeat, custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
        "r.textproto:1:36: passes[0].quantize_int8.rotation: unknown value 'CONVROTT', did you mean "
@@ -223,7 +224,8 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { quantize_int8 {} }\npasses { }",
        "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
        "cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, convert, "
-       "repeat, custom"},
+       "prune_ffn, prune_heads, prune_width, prune_vae, drop_blocks, reduce_time_path, "
+       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, repeat, custom"},
       // Repeats.
       {"passes { repeat { passes { quantize_int8 {} } } }",
        "r.textproto:1:10: passes[0].repeat.rounds: is missing; wanted the number of rounds, 1 or "

@@ -72,7 +72,7 @@ TEST_CASE("a run leaves the compressed model and nothing else") {
   const LineageEntry& pruned = out.manifest()->lineage(0);
   CHECK(pruned.pass() == "prune-magnitude");
   CHECK(pruned.options_type() == "wanlite.PruneMagnitudeOptions");
-  CHECK(pruned.options_text() == "amount: 0.5\nscope: GLOBAL\n");
+  CHECK(pruned.options_text() == "amount: 0.5\nscope: GLOBAL\nstore: ZEROS\n");
   CHECK(pruned.seed() == 5);
   CHECK(pruned.recipe() == "r");
   CHECK(pruned.input_fingerprint() == OpenFolder(*env, "/in").fingerprint());
@@ -191,8 +191,8 @@ TEST_CASE("a plan knows the memory of a run: a block, what is left of the one be
                        PlanRecipe(ToyRecipe("passes { prune_magnitude { amount: 0.5 } } "
                                             "passes { quantize_int8 {} }"),
                                   OpenFolder(*env, "/in")));
-  // Blocks of one size. Pruning makes each layer anew, of 12 x 8 values.
-  CHECK(plans[0].peak_memory_bytes == 2 * bytes("toy.blocks.0") + 96 * 4);
+  // Blocks of one size. Pruning makes each layer anew, of 12 x 8 values, and masks of a byte each.
+  CHECK(plans[0].peak_memory_bytes == 2 * bytes("toy.blocks.0") + 96 * (4 + 2));
   // INT8 keeps a byte of each of 3 x 96 values, and a scale of 12 + 12 + 8 rows.
   const int64_t left = bytes("toy.blocks.0") - 3 * 96 * 3 + 32 * 4;
   const int64_t scratch = plans[1].peak_memory_bytes - left - bytes("toy.blocks.0");

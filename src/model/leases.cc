@@ -156,12 +156,13 @@ absl::Status ModelView::LoadAll() {
   std::vector<std::string> blocks;
   for (const BlockInfo& block : rep_->index.blocks) blocks.push_back(block.path);
   WANLITE_RETURN_IF_ERROR(rep_->Fill(blocks));
+  // Not where a block is leased: whoever looks for what is wrong with a model leases its blocks.
+  WANLITE_RETURN_IF_ERROR(CheckScales(*this));
   rep_->streaming = false;
   rep_->loaded_from = std::move(rep_->source);
   rep_->source = nullptr;
   rep_->block_sources.clear();
-  // Not where a block is leased: whoever looks for what is wrong with a model leases its blocks.
-  return CheckScales(*this);
+  return absl::OkStatus();
 }
 
 absl::Status ModelView::Cast(at::ScalarType dtype) {

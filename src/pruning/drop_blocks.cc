@@ -390,7 +390,7 @@ class DropBlocks : public BlockPass {
     plan.notes.push_back(absl::StrFormat(
         "learning which blocks of %s go trains for %d steps of %d samples, with the whole network "
         "in memory in fp32 and, beside the memory said here, all that a step's passes keep for "
-        "their gradients",
+        "their gradients and what the network gives for each recorded sample",
         NetworkText(blocks.component), options_.loop().steps(), options_.loop().batch()));
   }
 

@@ -175,6 +175,14 @@ class PruneAuto : public BlockPass {
   // block counts that has groups of these kinds.
   bool Touches(const ModelView& model, absl::string_view block) const override {
     const std::vector<std::string> kinds(options_.kinds().begin(), options_.kinds().end());
+    const std::vector<std::string> components(options_.units().components().begin(),
+                                              options_.units().components().end());
+    const Component& component = model.ComponentOf(block);
+    if (!components.empty() && !AnyGlobMatches(components, component.name)) return false;
+    if (components.empty() && options_.units().include().empty() &&
+        component.role != ComponentRole::kDenoiser) {
+      return false;
+    }
     return std::any_of(model.groups().begin(), model.groups().end(), [&](const AxisGroup& group) {
       return group.block == block && AnyGlobMatches(kinds, group.kind);
     });
@@ -188,9 +196,12 @@ class PruneAuto : public BlockPass {
   // Parts of what is left of the original.
   absl::StatusOr<std::unique_ptr<Pass>> AtRound(double from, double to) const override {
     const double target = BudgetFraction();
+    if (!options_.scan().empty()) {
+      return OptionError("scan",
+                         "holds scores of one model, and each round of a repeat scores its own; "
+                         "leave it out");
+    }
     PruneAutoOptions round = options_;
-    // Scores of a round are of its own model.
-    round.clear_scan();
     SetBudgetFraction((1 - (1 - target) * to) / (1 - (1 - target) * from), *round.mutable_budget());
     return std::make_unique<PruneAuto>(std::move(round));
   }

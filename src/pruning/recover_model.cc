@@ -103,6 +103,15 @@ class RecoverModel : public ModelPass {
 
   absl::Status RunModel(ModelView& model, const Message*, PassContext& context) const override {
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, components(model));
+    // Before hours go into the first one.
+    for (const std::string& component : wanted) {
+      const bool trains = options_.train_size() == 0 ||
+                          !train::PatternsFor(model, component, TrainPatterns()).empty();
+      if (!trains) continue;
+      if (context.samples != nullptr && context.samples->size(component) > 0) continue;
+      return absl::FailedPreconditionError(
+          absl::StrCat("the samples hold no inputs of component '", component, "'"));
+    }
     for (size_t i = 0; i < wanted.size(); ++i) {
       WANLITE_RETURN_IF_ERROR(Annotate(RunComponent(model, wanted[i], i, context), wanted[i]));
     }

@@ -319,6 +319,13 @@ class ReduceTimePath : public BlockPass {
         ReduceTimePathDecision::Layer& decided = *decision->add_layers();
         decided.set_linear(layer.linear);
         decided.set_rank(layer.rank);
+        if (options_.has_rank() || layer.rank == 0 || layer.own_error <= options_.tolerance()) {
+          continue;
+        }
+        decision->add_notes(absl::StrFormat(
+            "%s: an error of %.2g, more than the tolerance of %.2g: its factors are rounded to the "
+            "dtype that the model is stored in",
+            layer.linear, layer.own_error, options_.tolerance()));
       }
       for (std::string& line : ExplainPath(path, reducer.layers(), bytes)) {
         decision->add_notes(std::move(line));

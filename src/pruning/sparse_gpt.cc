@@ -108,7 +108,10 @@ class ColumnPruner {
     const auto zeros = [&](int64_t columns) {
       return CountToPrune(settings_.amount, columns * rows_);
     };
-    keep_ = KeepOfMatrix(scores, zeros(features_ - begin) - zeros(features_ - end));
+    const int64_t there = scores.eq(0).sum().item<int64_t>();
+    const int64_t count = std::clamp<int64_t>(zeros(features_ - begin) - gone_, 0, scores.numel());
+    gone_ += std::max(count, there);
+    keep_ = KeepOfMatrix(scores, count);
   }
 
   void PruneBlock(int64_t begin, int64_t end, int64_t row, int64_t row_end,
@@ -151,6 +154,7 @@ class ColumnPruner {
   at::Tensor weight_;  // fp32 [in, out]: what is left of the columns that are done
   at::Tensor errors_;  // of these
   at::Tensor keep_;    // bool [columns, out] of a block
+  int64_t gone_ = 0;   // zeros of the blocks before it
 };
 
 }  // namespace

@@ -102,6 +102,10 @@ absl::StatusOr<at::Tensor> PrunableMatrix(const ModelView& model, const std::str
         "before it is quantized"));
   }
   const at::Tensor matrix = weight->dense()->detach();
+  if (!matrix.is_cpu()) {
+    return absl::InvalidArgumentError(absl::StrCat(linear, ".weight is on ", matrix.device().str(),
+                                                   "; zeros are put in on the CPU"));
+  }
   const at::ScalarType dtype = matrix.scalar_type();
   if (dtype != at::kFloat && dtype != at::kBFloat16 && dtype != at::kHalf) {
     return absl::InvalidArgumentError(absl::StrCat(linear, ".weight is ", TensorText(matrix),

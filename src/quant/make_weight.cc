@@ -3,6 +3,7 @@
 #include "src/quant/make_weight.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/json_fields.h"
@@ -51,7 +52,10 @@ QuantizationError MeasureError(const at::Tensor& dense,
   std::vector<QuantizationError> of_chunk(static_cast<size_t>(chunks));
   const auto sum_of_squares = [](const at::Tensor& t) {
     const at::Tensor flat = t.flatten();
-    return at::dot(flat, flat).item<double>();
+    const double sum = at::dot(flat, flat).item<double>();
+    if (std::isfinite(sum)) return sum;
+    const at::Tensor wide = flat.to(at::kDouble);  // squares beyond fp32
+    return at::dot(wide, wide).item<double>();
   };
   // One parallel loop over all of the matrix: threads that meet after each step of each chunk spend
   // their time waiting for each other.

@@ -22,6 +22,7 @@
 #include "src/pruning/prune_auto_problem.h"
 #include "src/pruning/prune_auto_report.h"
 #include "src/pruning/prune_auto_time.h"
+#include "src/pruning/select_units.h"
 #include "src/pruning/unit_scores.h"
 #include "src/search/sensitivity.h"
 #include "wanlite/registry.h"
@@ -175,14 +176,7 @@ class PruneAuto : public BlockPass {
   // block counts that has groups of these kinds.
   bool Touches(const ModelView& model, absl::string_view block) const override {
     const std::vector<std::string> kinds(options_.kinds().begin(), options_.kinds().end());
-    const std::vector<std::string> components(options_.units().components().begin(),
-                                              options_.units().components().end());
-    const Component& component = model.ComponentOf(block);
-    if (!components.empty() && !AnyGlobMatches(components, component.name)) return false;
-    if (components.empty() && options_.units().include().empty() &&
-        component.role != ComponentRole::kDenoiser) {
-      return false;
-    }
+    if (!MayHoldUnits(model.ComponentOf(block), options_.units())) return false;
     return std::any_of(model.groups().begin(), model.groups().end(), [&](const AxisGroup& group) {
       return group.block == block && AnyGlobMatches(kinds, group.kind);
     });
@@ -197,9 +191,7 @@ class PruneAuto : public BlockPass {
   absl::StatusOr<std::unique_ptr<Pass>> AtRound(double from, double to) const override {
     const double target = BudgetFraction();
     if (!options_.scan().empty()) {
-      return OptionError("scan",
-                         "holds scores of one model, and each round of a repeat scores its own; "
-                         "leave it out");
+      return OptionError("scan", "is of one model; rounds of a repeat score others, without it");
     }
     PruneAutoOptions round = options_;
     SetBudgetFraction((1 - (1 - target) * to) / (1 - (1 - target) * from), *round.mutable_budget());

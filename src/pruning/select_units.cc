@@ -42,6 +42,14 @@ std::string WhatThereIs(const std::vector<AxisGroup>& groups,
 
 }  // namespace
 
+bool MayHoldUnits(const Component& component, const UnitSelector& selector) {
+  if (!selector.components().empty()) {
+    return AnyGlobMatches({selector.components().begin(), selector.components().end()},
+                          component.name);
+  }
+  return !selector.include().empty() || component.role == ComponentRole::kDenoiser;
+}
+
 absl::StatusOr<std::vector<AxisGroup>> SelectUnits(const ModelView& model,
                                                    const UnitSelector& selector,
                                                    const UnitScope& scope,

@@ -23,6 +23,9 @@ struct UnitScope {
   std::vector<ComponentRole> roles = {ComponentRole::kDenoiser};
 };
 
+// Whether groups of the component may be among what SelectUnits() gives a pass for denoisers.
+bool MayHoldUnits(const Component& component, const UnitSelector& selector);
+
 // In forward order; never empty. As OptionError() of a field below `field` ("units.include"):
 // InvalidArgument for a pattern that fits no group that the pass is for, a range without blocks,
 // and an empty selection.

@@ -9,25 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "src/core/text_table.h"
+#include "src/search/search_report.h"
 
 namespace wanlite {
 namespace {
 
-using Rows = std::vector<std::vector<std::string>>;
-
-std::string Number(double value) {
-  return std::isfinite(value) ? absl::StrFormat("%.3g", value) : "not finite";
-}
 std::string TimestepText(double timestep) { return absl::StrFormat("%.4g", timestep); }
-
-void AddRows(const Rows& rows, std::vector<std::string>& lines) {
-  const std::string table = FormatTable(rows);
-  for (const absl::string_view line : absl::StrSplit(table, '\n')) {
-    if (!line.empty()) lines.emplace_back(line);
-  }
-}
 
 const char* ScoreText(DropBlocksOptions::Score score) {
   switch (score) {
@@ -47,10 +34,10 @@ const char* ScoreText(DropBlocksOptions::Score score) {
   }
 }
 
-Rows ScoreRows(const DroppedBlocks& found) {
+TextTable ScoreRows(const DroppedBlocks& found) {
   const bool by_timestep = !found.passes.empty();
   const bool greedy = found.by == DropBlocksOptions::OUTPUT_ERROR_GREEDY;
-  Rows rows{{"block", "score"}};
+  TextTable rows{{"block", "score"}};
   if (by_timestep) {
     rows[0].push_back("at the worst timestep");
     rows[0].push_back("which is");
@@ -59,9 +46,9 @@ Rows ScoreRows(const DroppedBlocks& found) {
   for (size_t i = 0; i < found.scores.size(); ++i) {
     const std::string& block = found.blocks.removable[i];
     const BlockScore& score = found.scores[i];
-    std::vector<std::string> row{block, Number(score.mean)};
+    std::vector<std::string> row{block, ErrorText(score.mean)};
     if (by_timestep) {
-      row.push_back(Number(score.worst));
+      row.push_back(ErrorText(score.worst));
       row.push_back(TimestepText(score.worst_timestep));
     }
     std::string fate = found.dropped.contains(block) ? "dropped" : "kept";
@@ -75,8 +62,8 @@ Rows ScoreRows(const DroppedBlocks& found) {
   return rows;
 }
 
-Rows LearnedRows(const DroppedBlocks& found) {
-  Rows rows{{"block", "group", "stays with probability", ""}};
+TextTable LearnedRows(const DroppedBlocks& found) {
+  TextTable rows{{"block", "group", "stays with probability", ""}};
   for (size_t g = 0; g < found.groups.size(); ++g) {
     const DepthGroup& group = found.groups[g];
     for (size_t i = 0; i < group.blocks.size(); ++i) {
@@ -103,8 +90,9 @@ std::string VerdictOn(const DroppedBlocks& found) {
   const OutputError* random = BestRandom(found);
   if (random == nullptr) return "there is no other choice of as many blocks to compare with";
   const double error = found.errors.front().trajectory;
-  const std::string figures = absl::StrCat(
-      "found ", Number(error), ", the best of the random choices ", Number(random->trajectory));
+  const std::string figures =
+      absl::StrCat("found ", ErrorText(error), ", the best of the random choices ",
+                   ErrorText(random->trajectory));
   if (error < random->trajectory) return figures;
   if (found.by == DropBlocksOptions::LEARNED) {
     return absl::StrCat(figures,
@@ -132,18 +120,18 @@ std::vector<std::string> ExplainDroppedBlocks(const DroppedBlocks& found) {
         found.worst_counts ? "the worst timestep decides" : "their weighted mean decides");
   }
   lines.push_back(std::move(head));
-  AddRows(learned ? LearnedRows(found) : ScoreRows(found), lines);
+  AddTable(learned ? LearnedRows(found) : ScoreRows(found), lines);
   if (learned) {
     lines.push_back(absl::StrCat(
         "with the updates that were trained along, which are thrown away, the error of the found "
         "choice is ",
-        Number(found.learned.recovered_error), "; probabilities of the choices made: ",
+        ErrorText(found.learned.recovered_error), "; probabilities of the choices made: ",
         absl::StrJoin(found.learned.sureness, ", ", [](std::string* out, double sure) {
           absl::StrAppend(out, absl::StrFormat("%.3f", sure));
         })));
   }
   if (found.errors.empty()) return lines;
-  Rows rows{{"right after the cut", "error", "worst pass", "at timestep", "without"}};
+  TextTable rows{{"right after the cut", "error", "worst pass", "at timestep", "without"}};
   for (size_t i = 0; i < found.choices.size(); ++i) {
     const OutputError& error = found.errors[i];
     std::vector<std::string> without;
@@ -152,10 +140,10 @@ std::vector<std::string> ExplainDroppedBlocks(const DroppedBlocks& found) {
         without.push_back(PathBelow(found.blocks.component, block));
       }
     }
-    rows.push_back({found.choices[i].name, Number(error.trajectory), Number(error.worst_pass),
+    rows.push_back({found.choices[i].name, ErrorText(error.trajectory), ErrorText(error.worst_pass),
                     TimestepText(error.worst_timestep), absl::StrJoin(without, " ")});
   }
-  AddRows(rows, lines);
+  AddTable(rows, lines);
   lines.push_back(VerdictOn(found));
   return lines;
 }

@@ -138,10 +138,6 @@ class RecoverModel : public ModelPass {
     selector.include = train::PatternsFor(model, component, TrainPatterns());
     if (selector.include.empty() && options_.train_size() > 0) return absl::OkStatus();
     WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
-    if (context.samples == nullptr) {
-      return absl::FailedPreconditionError(
-          "recover needs recorded inputs (wanlite compress --samples)");
-    }
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> all,
                              train::OpenSampleData(*context.samples, component));
     if (options_.data() > 0) WANLITE_RETURN_IF_ERROR(CheckTargets(*all));

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "src/core/glob.h"
 #include "src/core/libtorch.h"
 #include "src/core/text_table.h"
@@ -22,6 +21,7 @@
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/curve_factors.h"
 #include "src/pruning/select_blocks.h"
+#include "src/search/search_report.h"
 #include "wanlite/factored_weight.h"
 #include "wanlite/linear_tap.h"
 #include "wanlite/nn.h"
@@ -227,7 +227,7 @@ class PathReducer {
 std::vector<std::string> ExplainPath(const TimePath& path,
                                      const std::vector<PathReducer::Layer>& layers,
                                      int64_t component_bytes) {
-  std::vector<std::vector<std::string>> rows{
+  TextTable rows{
       {"layer", "matrix", "rank", "bytes", "now", "largest error", "with those before it"}};
   int64_t before = 0, after = 0, parameters = 0;
   for (const PathReducer::Layer& layer : layers) {
@@ -242,10 +242,7 @@ std::vector<std::string> ExplainPath(const TimePath& path,
     parameters += layer.parameters_before - layer.parameters_after;
   }
   std::vector<std::string> lines;
-  const std::string table = FormatTable(rows);
-  for (const absl::string_view line : absl::StrSplit(table, '\n')) {
-    if (!line.empty()) lines.emplace_back(line);
-  }
+  AddTable(rows, lines);
   lines.push_back(absl::StrFormat(
       "%s: %s and %s parameters less, %.2f %% of its bytes; these layers run once in a forward "
       "pass, whatever the number of tokens, so a step takes hardly less time",

@@ -26,13 +26,6 @@ const MeasuredAllocation* BestControl(const SearchReport& report) {
   return best == end ? nullptr : &*best;
 }
 
-void AddTable(const TextTable& rows, std::vector<std::string>& lines) {
-  const std::string table = FormatTable(rows);
-  for (const absl::string_view line : absl::StrSplit(table, '\n')) {
-    if (!line.empty()) lines.emplace_back(line);
-  }
-}
-
 // "0.21 at t 960"
 std::string WorstText(const WholeError& error) {
   if (!std::isfinite(error.worst_pass)) return ErrorText(error.worst_pass);
@@ -58,6 +51,13 @@ std::string Verdict(const SearchReport& report) {
 }
 
 }  // namespace
+
+void AddTable(const TextTable& rows, std::vector<std::string>& lines) {
+  const std::string table = FormatTable(rows);
+  for (const absl::string_view line : absl::StrSplit(table, '\n')) {
+    if (!line.empty()) lines.emplace_back(line);
+  }
+}
 
 std::string ErrorText(double error) {
   return std::isfinite(error) ? absl::StrFormat("%.3g", error) : "not finite";

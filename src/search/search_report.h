@@ -48,6 +48,8 @@ struct SearchReport {
   std::vector<TextTable> items = {};
 };
 
+// Adds the table to a pass's notes, line by line.
+void AddTable(const TextTable& rows, std::vector<std::string>& lines);
 std::string ErrorText(double error);
 std::string MillisecondsText(double seconds);
 // "int8" -> "int8", "by weight error" -> "by_weight_error": a key of the lineage.

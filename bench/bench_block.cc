@@ -59,6 +59,7 @@ std::shared_ptr<wan::DitBlock> EmptyBlock(const Shape& shape, at::ScalarType dty
 }
 
 Case MakeCase(const Shape& shape) {
+  const at::Device device = BenchDevice();
   const at::Generator generator = at::detail::createCPUGenerator(1);
   Case value;
   for (const auto& item : EmptyBlock(shape, at::kFloat)->named_parameters()) {
@@ -72,12 +73,12 @@ Case MakeCase(const Shape& shape) {
     } else {
       tensor *= 0.1;
     }
-    value.tensors[name] = tensor;
+    value.tensors[name] = tensor.to(device);
   }
-  value.input.x = at::randn({1, shape.tokens(), shape.dim()}, generator);
-  value.input.context = at::randn({1, shape.text_tokens, shape.dim()}, generator);
-  value.input.time = at::randn({1, 1, 6, shape.dim()}, generator);
-  value.input.rotary = wan::RotaryEmbedding(shape.head_dim, 1024).Table(shape.grid, at::kCPU);
+  value.input.x = at::randn({1, shape.tokens(), shape.dim()}, generator).to(device);
+  value.input.context = at::randn({1, shape.text_tokens, shape.dim()}, generator).to(device);
+  value.input.time = at::randn({1, 1, 6, shape.dim()}, generator).to(device);
+  value.input.rotary = wan::RotaryEmbedding(shape.head_dim, 1024).Table(shape.grid, device);
   value.expected = TorchBlock(value.tensors, shape.head_dim, kEps, at::kFloat).Forward(value.input);
   return value;
 }
@@ -119,14 +120,19 @@ std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, a
                                             Format format) {
   std::shared_ptr<wan::DitBlock> block = EmptyBlock(shape, dtype);
   for (auto& item : block->named_parameters()) item.value().copy_(c.tensors.at(item.key()));
+  // As the runner has it there: laid out for a CPU, as it is for other devices.
+  const auto laid_out = [](std::unique_ptr<LinearWeight> weight) {
+    std::unique_ptr<LinearWeight> packed = BenchDevice().is_cpu() ? weight->Packed() : nullptr;
+    return packed != nullptr ? std::move(packed) : std::move(weight);
+  };
   for (const auto& module : block->modules()) {
     auto* linear = dynamic_cast<nn::Linear*>(module.get());
     if (linear == nullptr) continue;
     const bool rotated = format == Format::kInt8ConvRot || format == Format::kInt8ConvRotSeparate;
     const int64_t group = rotated ? RotationGroup(linear->in_features()) : 0;
     if (format == Format::kDense) {
-      if (std::unique_ptr<LinearWeight> packed = linear->weight().Packed()) {
-        linear->SetWeight(std::move(packed));
+      if (BenchDevice().is_cpu()) {
+        if (auto packed = linear->weight().Packed()) linear->SetWeight(std::move(packed));
       }
       continue;
     }
@@ -134,15 +140,16 @@ std::shared_ptr<wan::DitBlock> WanliteBlock(const Shape& shape, const Case& c, a
     if (format == Format::kW4A8) {
       const Int4Options options{.group = linear->in_features() % 64 == 0 ? 64 : 32,
                                 .inputs = Int4Options::Inputs::kInt8};
-      linear->SetWeight(ValueOrExit(MakeInt4Weight(dense, options))->Packed());
+      linear->SetWeight(laid_out(ValueOrExit(MakeInt4Weight(dense, options))));
       continue;
     }
-    auto weight = ValueOrExit(MakeInt8Weight(dense, group))->Packed();
+    std::unique_ptr<LinearWeight> weight = laid_out(ValueOrExit(MakeInt8Weight(dense, group)));
     if (format == Format::kInt8Separate || format == Format::kInt8ConvRotSeparate) {
       weight = std::make_unique<SeparateWeight>(std::move(weight));
     }
     linear->SetWeight(std::move(weight));
   }
+  block->to(BenchDevice());
   return block;
 }
 
@@ -181,7 +188,10 @@ void AddShape(const Shape& shape) {
   };
   AddVariant(shape, "LibTorch_fp32", block_case, at::kFloat, fp32, torch(at::kFloat, false));
   AddVariant(shape, "LibTorch_bf16", block_case, at::kBFloat16, bf16, torch(at::kBFloat16, false));
-  AddVariant(shape, "LibTorch_int8_dynamic", block_case, at::kFloat, int8, torch(at::kFloat, true));
+  if (BenchDevice().is_cpu()) {
+    AddVariant(shape, "LibTorch_int8_dynamic", block_case, at::kFloat, int8,
+               torch(at::kFloat, true));
+  }
 
   const auto wanlite = [=](at::ScalarType dtype, Format format) {
     return [=](const Case& c) -> Forward {
@@ -201,8 +211,11 @@ void AddShape(const Shape& shape) {
   add("wanlite_int8_convrot", at::kFloat, Format::kInt8ConvRot, int8);
   add("wanlite_int8_separate", at::kFloat, Format::kInt8Separate, int8);
   add("wanlite_int8_convrot_separate", at::kFloat, Format::kInt8ConvRotSeparate, int8);
-  add("wanlite_w4a8_g64", at::kFloat, Format::kW4A8, int8);
+  if (BenchDevice().is_cpu()) add("wanlite_w4a8_g64", at::kFloat, Format::kW4A8, int8);
   add("wanlite_int8_bf16", at::kBFloat16, Format::kInt8, int8_bf16);
+  if (BenchDevice().is_cpu()) return;
+  add("wanlite_int8_convrot_bf16", at::kBFloat16, Format::kInt8ConvRot, int8_bf16);
+  add("wanlite_int8_separate_bf16", at::kBFloat16, Format::kInt8Separate, int8_bf16);
 }
 
 }  // namespace
@@ -215,6 +228,11 @@ int main(int argc, char** argv) {
   wanlite::bench::AddShape({"wan_1.3b_4096_tokens", 12, 128, 8960, {4, 32, 32}, 512});
   // Wan2.2 A14B.
   wanlite::bench::AddShape({"wan_a14b_1024_tokens", 40, 128, 13824, {4, 16, 16}, 512});
+  if (!wanlite::bench::BenchDevice().is_cpu()) {
+    // Clips of 81 frames in 480p and 720p.
+    wanlite::bench::AddShape({"wan_a14b_32760_tokens", 40, 128, 13824, {21, 30, 52}, 512});
+    wanlite::bench::AddShape({"wan_a14b_75600_tokens", 40, 128, 13824, {21, 45, 80}, 512});
+  }
   // A narrow block, for what sharing quantized inputs saves.
   wanlite::bench::AddShape({"dim_512_1024_tokens", 4, 128, 2048, {4, 16, 16}, 512});
   return wanlite::bench::Main(argc, argv, "LibTorch_fp32");

@@ -7,12 +7,16 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <ATen/detail/CUDAHooksInterface.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bench/peak.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/machine.h"
 #include "src/ops/cpu/cpu_isa.h"
+#include "src/ops/cuda_loader.h"
+#include "wanlite/runner.h"
 
 namespace wanlite::bench {
 namespace {
@@ -33,6 +37,20 @@ double LeastSeconds(const Work& work) {
 
 }  // namespace
 
+at::Device BenchDevice() {
+  static const at::Device device = [] {
+    const char* name = std::getenv("WANLITE_BENCH_DEVICE");
+    const at::Device parsed = ValueOrExit(ParseDevice(name == nullptr ? "cpu" : name));
+    if (parsed.is_cuda()) OkOrExit(ops::EnsureCuda());
+    return parsed;
+  }();
+  return device;
+}
+
+void Synchronize() {
+  if (BenchDevice().is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(BenchDevice().index());
+}
+
 void SetWork(benchmark::State& state, const Work& work) {
   const auto rate = [&](const char* name, double amount) {
     if (amount == 0) return;
@@ -41,7 +59,7 @@ void SetWork(benchmark::State& state, const Work& work) {
   };
   rate("op/s", work.fp32_op + work.bf16_op + work.int8_op);
   rate("bytes/s", work.bytes);
-  rate("of_peak", LeastSeconds(work));
+  if (BenchDevice().is_cpu()) rate("of_peak", LeastSeconds(work));
 }
 
 void SetError(benchmark::State& state, double relative_error) {
@@ -82,7 +100,8 @@ int Main(int argc, char** argv, const std::string& baselines) {
   benchmark::AddCustomContext("cpu_features", absl::StrJoin(machine.cpu_features, " "));
   benchmark::AddCustomContext("memory_bytes", absl::StrCat(machine.memory_bytes));
   benchmark::AddCustomContext("system", machine.system);
-  benchmark::AddCustomContext("device", machine.device);
+  benchmark::AddCustomContext("device",
+                              BenchDevice().is_cpu() ? machine.device : BenchDevice().str());
   benchmark::AddCustomContext("compiler", machine.compiler);
   benchmark::AddCustomContext("libtorch", machine.libtorch);
   benchmark::AddCustomContext("wanlite", machine.wanlite);
@@ -97,6 +116,8 @@ int Main(int argc, char** argv, const std::string& baselines) {
                               absl::StrCat(peak.int8_op_per_second));
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
+  // Tensors that benchmarks keep go before the device does.
+  benchmark::ClearRegisteredBenchmarks();
   return 0;
 }
 

@@ -45,10 +45,19 @@ double RelativeError(const at::Tensor& value, const at::Tensor& reference);
 benchmark::internal::Benchmark* Add(const std::string& group, const std::string& variant,
                                     std::function<void(benchmark::State&)> run);
 
+// Where benchmarks that can run elsewhere run: the environment variable WANLITE_BENCH_DEVICE
+// ("cuda"), or the CPU. Ends the program when there is no such device.
+at::Device BenchDevice();
+// Returns when all work on BenchDevice() is done.
+void Synchronize();
+
 // Times `step` over the state's iterations without gradients. Anything it returns is kept alive.
 template <typename Step>
 void Time(benchmark::State& state, Step&& step) {
-  for (auto _ : state) benchmark::DoNotOptimize(step());
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(step());
+    Synchronize();
+  }
 }
 
 // A value that is made when first asked for: benchmarks are called several times, filtered-out ones

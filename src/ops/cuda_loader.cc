@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <string>
 
@@ -30,6 +31,8 @@ std::string DlError() {
   const char* error = dlerror();
   return error == nullptr ? "unknown error" : error;
 }
+
+std::atomic<void*> g_library{nullptr};
 
 absl::Status Load() {
   const char* named = std::getenv("WANLITE_CUDA_LIBRARY");
@@ -68,6 +71,7 @@ absl::Status Load() {
         "LibTorch was asked about CUDA before wanlite loaded it, and answers no for good; call "
         "EnsureCuda() first");
   }
+  g_library = library;
   return absl::OkStatus();
 }
 
@@ -76,6 +80,11 @@ absl::Status Load() {
 absl::Status EnsureCuda() {
   static const absl::Status status = Load();
   return status;
+}
+
+void* CudaSymbol(const char* name) {
+  void* const library = g_library;
+  return library == nullptr ? nullptr : dlsym(library, name);
 }
 
 }  // namespace wanlite::ops

@@ -20,6 +20,9 @@ namespace wanlite::ops {
 // The environment variable WANLITE_CUDA_LIBRARY names the file where it is not beside this library.
 absl::Status EnsureCuda();
 
+// A function of libwanlite_cuda; null where it has none of the name, or is not loaded.
+void* CudaSymbol(const char* name);
+
 }  // namespace wanlite::ops
 
 #endif  // WANLITE_SRC_OPS_CUDA_LOADER_H_

@@ -11,4 +11,6 @@ absl::Status EnsureCuda() {
       "this wanlite was built without CUDA; build it where nvcc is found (WANLITE_CUDA=ON)");
 }
 
+void* CudaSymbol(const char*) { return nullptr; }
+
 }  // namespace wanlite::ops

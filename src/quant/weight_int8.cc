@@ -186,21 +186,18 @@ class Int8Form : public InputForm {
   }
 
   std::optional<QuantizedInput> QuantizeLayerNorm(const LayerNormInput& norm) const override {
-    if (!norm.x.is_cpu()) return std::nullopt;
     auto [q, scale] = ops::LayerNormQuantize(norm.x, norm.weight, norm.bias, norm.eps, norm.dtype,
                                              rotation_group_);
     return QuantizedInput{std::move(q), std::move(scale)};
   }
 
   std::optional<QuantizedInput> QuantizeRmsNorm(const RmsNormInput& norm) const override {
-    if (!norm.x.is_cpu()) return std::nullopt;
     auto [q, scale] =
         ops::RmsNormQuantize(norm.x, norm.weight, norm.eps, norm.dtype, rotation_group_);
     return QuantizedInput{std::move(q), std::move(scale)};
   }
 
   std::optional<QuantizedInput> QuantizeGelu(const GeluInput& gelu) const override {
-    if (!gelu.x.is_cpu()) return std::nullopt;
     auto [q, scale] = ops::GeluQuantize(
         gelu.x, gelu.gate.defined() ? std::optional(gelu.gate) : std::nullopt, rotation_group_);
     return QuantizedInput{std::move(q), std::move(scale)};

@@ -50,7 +50,8 @@ at::Tensor TwoLinears::WithGelu(const Activation& x) const {
   }
   const InputForm& form = *first_->weight().input_form();
   const QuantizedInput input = x.In(form);
-  if (!CanBeCut(input) || input.values.size(-2) <= tokens_at_once) {
+  // Other devices want all tokens at once, and have no cache that a part would stay in.
+  if (!input.values.is_cpu() || !CanBeCut(input) || input.values.size(-2) <= tokens_at_once) {
     return AfterGelu(first_->forward(x));
   }
   at::Tensor result;

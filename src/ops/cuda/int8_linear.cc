@@ -18,23 +18,13 @@
 
 #include "src/ops/check_args.h"
 #include "src/ops/cuda/kernels.h"
+#include "src/ops/cuda/tensor_types.h"
 
 namespace wanlite::ops::cuda {
 namespace {
 
 // The kernels copy 16 bytes at a time.
 constexpr int64_t kAlignment = 16;
-
-FloatType TypeOf(const at::Tensor& x) {
-  switch (x.scalar_type()) {
-    case at::kBFloat16:
-      return FloatType::kBFloat16;
-    case at::kHalf:
-      return FloatType::kFloat16;
-    default:
-      return FloatType::kFloat32;
-  }
-}
 
 // Memory whose address the copies like; views with odd offsets are copied.
 at::Tensor Aligned(const at::Tensor& tensor) {
@@ -79,6 +69,25 @@ at::Tensor Product(const char* op, at::IntArrayRef shape, const at::Tensor& q,
   return y;
 }
 
+// Tokens [rows, n] of x, dense, into q [rows, q_stride] and scale [rows].
+void QuantizeRows(const at::Tensor& x, int64_t rows, int64_t rotation_group, int8_t* q,
+                  int64_t q_stride, float* scale) {
+  const int64_t n = x.size(-1);
+  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
+  // Rotated rows want to be in one place.
+  if (rotation_group != 0 && q_stride == n && n <= MaxRowQuantizeFeatures(x.device().index())) {
+    RowQuantize args;
+    args.n = n;
+    args.fours = reinterpret_cast<uintptr_t>(x.const_data_ptr()) % kAlignment == 0;
+    args.rotation_group = static_cast<int32_t>(rotation_group);
+    C10_CUDA_CHECK(LaunchRowQuantize(RowOp::kNone, x.const_data_ptr(), TypeOf(x), rows, args, q,
+                                     scale, stream));
+    return;
+  }
+  C10_CUDA_CHECK(LaunchQuantize(x.const_data_ptr(), TypeOf(x), rows, n, rotation_group, q, q_stride,
+                                scale, stream));
+}
+
 at::Tensor Int8LinearCuda(const at::Tensor& x, const at::Tensor& weight,
                           const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                           int64_t rotation_group) {
@@ -90,9 +99,8 @@ at::Tensor Int8LinearCuda(const at::Tensor& x, const at::Tensor& weight,
   const at::Tensor scale = at::empty({rows}, x.options().dtype(at::kFloat));
   if (x.numel() > 0) {
     const at::Tensor tokens = x.contiguous();
-    C10_CUDA_CHECK(LaunchQuantize(
-        tokens.const_data_ptr(), TypeOf(x), rows, k, rotation_group, q.mutable_data_ptr<int8_t>(),
-        Padded(k), scale.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream()));
+    QuantizeRows(tokens, rows, rotation_group, q.mutable_data_ptr<int8_t>(), Padded(k),
+                 scale.mutable_data_ptr<float>());
   }
   return Product("int8_linear", x.sizes(), q, scale, weight, weight_scale, bias, x.scalar_type());
 }
@@ -119,10 +127,8 @@ std::tuple<at::Tensor, at::Tensor> QuantizePerTokenCuda(const at::Tensor& x,
   at::Tensor scale = at::zeros(scale_shape, x.options().dtype(at::kFloat));
   if (x.numel() == 0) return {q, scale};
   const at::Tensor tokens = x.contiguous();
-  C10_CUDA_CHECK(LaunchQuantize(tokens.const_data_ptr(), TypeOf(x), RowsOf(x), x.size(-1),
-                                rotation_group, q.mutable_data_ptr<int8_t>(), x.size(-1),
-                                scale.mutable_data_ptr<float>(),
-                                c10::cuda::getCurrentCUDAStream()));
+  QuantizeRows(tokens, RowsOf(x), rotation_group, q.mutable_data_ptr<int8_t>(), x.size(-1),
+               scale.mutable_data_ptr<float>());
   return {q, scale};
 }
 

@@ -31,6 +31,28 @@ cudaError_t LaunchInt8Gemm(const int8_t* a, const int8_t* b, int64_t m, int64_t 
                            const float* a_scale, const float* b_scale, const float* bias,
                            FloatType type, void* y, cudaStream_t stream);
 
+// What RowQuantize() makes of a row before it is quantized.
+enum class RowOp { kNone, kLayerNorm, kRmsNorm, kGelu };
+struct RowQuantize {
+  int64_t n = 0;       // features of a row
+  bool fours = false;  // rows, and those of gate, begin at addresses for vectors of 4 values
+  FloatType type = FloatType::kFloat32;  // that the result is rounded to before it is quantized
+  int32_t rotation_group = 0;            // 0: none
+  const void* gate = nullptr;            // of GELU, like x: the result is times it; may be null
+  // Of norms, [rows / tokens, n]: so many rows of x share one.
+  const float* weight = nullptr;
+  const float* bias = nullptr;  // of the layer norm
+  int64_t weight_tokens = 1, bias_tokens = 1;
+  float eps = 0;
+};
+// Shared memory that a block gets without being asked for more.
+inline constexpr int kDefaultSharedBytes = 46 << 10;
+// Longest row that the device can take; 0 where that cannot be found out.
+int64_t MaxRowQuantizeFeatures(int device);
+cudaError_t LaunchRowQuantize(RowOp op, const void* x, FloatType type, int64_t rows,
+                              const RowQuantize& args, int8_t* q, float* scales,
+                              cudaStream_t stream);
+
 }  // namespace wanlite::ops::cuda
 
 #endif  // WANLITE_SRC_OPS_CUDA_KERNELS_H_

@@ -75,6 +75,12 @@ struct Architecture {
   // True when a file with these tensor names holds this network, under original or diffusers names.
   std::function<bool(const std::vector<std::string>& names)> recognizes;
 
+  // Fills a parameter, by its name inside the network and in the dtype that it has, as it is where
+  // the network is trained from nothing: equal seeds give equal values. Throws c10::Error for a
+  // hollow one. Empty: networks of this kind are never begun anew.
+  std::function<void(const std::string& name, const at::Tensor& parameter, uint64_t seed)>
+      init_parameter;
+
   // The rest may be left empty.
   // Keys of config.json in any accepted form, those included that say nothing about the network;
   // keys that begin with '_' need no mention. A config without a class is for this network only if

@@ -85,6 +85,13 @@ struct DerivedTensor {
   bool add = false;
 };
 
+// How a pipeline runs the model: the texts of model_index.json and scheduler/scheduler_config.json;
+// empty for a model of no such folder. wanlite/sampling.h reads and edits them.
+struct PipelineFiles {
+  std::string model_index;
+  std::string scheduler_config;
+};
+
 class BlockLease;
 
 // Cheap to move, not copyable. Not thread-safe.
@@ -101,6 +108,12 @@ class ModelView {
   const Component* FindComponent(absl::string_view name) const;
   // The component that a full path belongs to.
   const Component& ComponentOf(absl::string_view path) const;
+
+  // Of the folder that the model was opened in. A pass that makes a model for other settings than
+  // its own (fewer steps, no guidance) sets them in Pass::Restructure(); a checkpoint of the model
+  // is written with them.
+  const PipelineFiles& pipeline() const;
+  void SetPipeline(PipelineFiles files);
 
   const std::vector<BlockInfo>& blocks() const;    // in forward order, each component's rest first
   const std::vector<LinearInfo>& linears() const;  // in forward order
@@ -150,6 +163,10 @@ class ModelView {
                        const std::vector<DerivedTensor>& tensors = {});
   // Leaves removable blocks out, by full paths, of one component or of several. As Rebuild().
   absl::Status DropBlocks(absl::Span<const std::string> blocks);
+  // Takes a component out of the model. What components(), blocks(), linears() and groups()
+  // returned before is gone. InvalidArgument for the only one; FailedPrecondition while a block of
+  // the model is leased.
+  absl::Status RemoveComponent(absl::string_view component);
   // Exchanges the value of a tensor that is not a linear's weight; shape and dtype stay.
   absl::Status SetTensor(absl::string_view path, const at::Tensor& value);
 

@@ -5,11 +5,13 @@
 //
 // A folder's own defaults come from scheduler/scheduler_config.json (solver, shift) and
 // model_index.json: boundary_ratio as in diffusers, and an object "wanlite_defaults" with any of
-// num_inference_steps, guidance_scale, guidance_scale_2, num_frames, height, width, fps,
-// negative_prompt and prompts (a list, for evaluations). What neither says is as in diffusers'
-// WanPipeline: 50 steps, guidance 5, 81 frames of 832x480, 16 frames a second, an empty negative
-// prompt; with a model_index.json without boundary_ratio, or one of null or 0, transformer runs
-// alone. A folder without a model_index.json runs as its model is published (see
+// num_inference_steps, guidance_scale, guidance_scale_2, boundary_step, num_frames, height, width,
+// fps, negative_prompt and prompts (a list, for evaluations). The scheduler's "wanlite_timesteps"
+// and boundary_step are of the folder's own number of steps: a run of another number spaces its
+// steps by the scheduler's grid and switches by boundary_ratio. What neither says is as in
+// diffusers' WanPipeline: 50 steps, guidance 5, 81 frames of 832x480, 16 frames a second, an empty
+// negative prompt; with a model_index.json without boundary_ratio, or one of null or 0, transformer
+// runs alone. A folder without a model_index.json runs as its model is published (see
 // ModelFolder::notes()), one of no published size with UniPC of shift 5 and the switch at 0.875.
 #ifndef WANLITE_RUNNER_H_
 #define WANLITE_RUNNER_H_
@@ -30,6 +32,7 @@
 #include "wanlite/architecture.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/env.h"
+#include "wanlite/lora.h"
 #include "wanlite/progress.h"
 #include "wanlite/wan/config.h"
 
@@ -52,6 +55,8 @@ struct RunnerOptions {
   std::vector<std::string> components;
   // config.json for a folder that carries none (original names).
   std::string config_path;
+  // Adapters that the model runs with, beside its weights of whatever format; nothing is written.
+  std::vector<LoraSpec> loras = {};
   // Free the text encoder when the prompts are encoded. It is the largest network beside the
   // denoisers.
   bool free_text_encoder = false;
@@ -59,8 +64,12 @@ struct RunnerOptions {
   const CancellationToken* cancel = nullptr;  // never when null
 };
 
-enum class Sampler { kUniPc, kEuler };
-absl::StatusOr<Sampler> ParseSampler(absl::string_view name);  // "unipc" or "euler"
+enum class Sampler {
+  kUniPc,
+  kEuler,
+  kLcm,  // Euler's with new noise after each step, for models with few steps
+};
+absl::StatusOr<Sampler> ParseSampler(absl::string_view name);  // "unipc", "euler" or "lcm"
 absl::string_view SamplerName(Sampler sampler);
 
 // One forward pass of a denoiser within a generation.
@@ -85,8 +94,13 @@ struct GenerateRequest {
   std::optional<double> guidance_2;
   std::optional<double> shift;
   std::optional<double> boundary_ratio;  // in (0, 1), of a model with two experts
+  // In its place: the low-noise expert takes over from this step on, counted from 0.
+  std::optional<int64_t> boundary_step;
+  // Before the shift, descending: {1000, 750, 500, 250}. As many steps.
+  std::optional<std::vector<double>> timesteps;
   std::optional<Sampler> sampler;
-  // The noise is that of torch.randn with torch.Generator("cpu").manual_seed(seed), fp32.
+  // The noise is that of torch.randn with torch.Generator("cpu").manual_seed(seed), fp32; what
+  // kLcm adds between steps is drawn from the same seed.
   uint64_t seed = 0;
 
   // In place of the text encoder: [1, tokens, text_dim], padded as the model was trained. With
@@ -113,9 +127,13 @@ struct GenerateSettings {
   double guidance = 5.0, guidance_2 = 5.0;
   double shift = 1.0;
   Sampler sampler = Sampler::kUniPc;
-  double boundary_ratio = 0;  // 0: one expert
+  double boundary_ratio = 0;             // 0: one expert
+  std::optional<int64_t> boundary_step;  // in place of the ratio
+  std::vector<double> timesteps;         // empty: of the scheduler's grid
   double fps = 16;
   std::vector<std::string> prompts;  // for evaluations
+
+  bool two_experts() const { return boundary_ratio > 0 || boundary_step.has_value(); }
 };
 
 struct GenerateResult {
@@ -134,7 +152,8 @@ struct GenerateResult {
 class Runner {
  public:
   // Checks folder, configs and device; loads nothing. For a CUDA device: Unavailable when there is
-  // none, Unimplemented or NotFound when this build has no CUDA library.
+  // none, Unimplemented or NotFound when this build has no CUDA library. LoRA files are compared
+  // with the model; errors as of LoraSet::Open().
   static absl::StatusOr<std::unique_ptr<Runner>> Open(Env& env, absl::string_view dir,
                                                       const ArchitectureRegistry& architectures,
                                                       const RunnerOptions& options);
@@ -142,7 +161,9 @@ class Runner {
 
   const RunnerOptions& options() const;
   const ModelFolder& folder() const;
-  // Hollow view of the opened components.
+  // Of options().loras, a line for each file: what it is for and what it holds.
+  std::vector<std::string> lora_notes() const;
+  // Hollow view of the opened components, adapters and all.
   const ModelView& shapes() const;
   // Defaults of the folder applied, sizes checked against the model. No weights are read.
   absl::StatusOr<GenerateSettings> Resolve(const GenerateRequest& request) const;

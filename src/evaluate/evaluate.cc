@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/evaluate/evaluate_cache.h"
 #include "src/evaluate/evaluate_layers.h"
@@ -33,6 +34,8 @@ struct Case {
   std::string prompt;
   uint64_t seed = 0;
 };
+
+constexpr char kFirstExpert[] = "transformer", kSecondExpert[] = "transformer_2";
 
 // A forward pass of the original's trajectory.
 struct TrajectoryPoint {
@@ -96,6 +99,15 @@ absl::StatusOr<GenerateResult> Run(Contender& contender, const GenerateRequest& 
     contender.decode_seconds.push_back(result->decode_seconds);
   }
   return result;
+}
+
+std::string SamplingText(const GenerateSettings& s) {
+  return absl::StrCat(
+      s.steps, " steps of ", SamplerName(s.sampler), ", shift ", s.shift, ", guidance ", s.guidance,
+      s.two_experts() && s.guidance_2 != s.guidance ? absl::StrCat(" and ", s.guidance_2) : "",
+      s.timesteps.empty() ? "" : absl::StrCat(", timesteps ", absl::StrJoin(s.timesteps, " ")),
+      s.boundary_step ? absl::StrCat(", switch at step ", *s.boundary_step)
+                      : absl::StrCat(", switch below ", s.boundary_ratio));
 }
 
 // Adds one case to the sums in `paired`.
@@ -176,7 +188,7 @@ class Evaluation {
     return absl::OkStatus();
   }
 
-  // Settings and cases: all models run what the original's defaults say.
+  // Settings and cases: what the caller leaves open is as the original's folder says.
   absl::Status Settle() {
     request_.decode = request_.decode && original_.runner->shapes().FindComponent("vae") != nullptr;
     if (options_.set != nullptr && !request_.decode) {
@@ -185,16 +197,7 @@ class Evaluation {
     }
     WANLITE_ASSIGN_OR_RETURN(report_.settings, original_.runner->Resolve(request_));
     const GenerateSettings& settings = report_.settings;
-    request_.negative_prompt = settings.negative_prompt;
-    request_.steps = settings.steps;
-    request_.frames = settings.frames;
-    request_.height = settings.height;
-    request_.width = settings.width;
-    request_.guidance = settings.guidance;
-    request_.guidance_2 = settings.guidance_2;
-    request_.shift = settings.shift;
-    if (settings.boundary_ratio > 0) request_.boundary_ratio = settings.boundary_ratio;
-    request_.sampler = settings.sampler;
+    Fix(settings, request_);
     report_.first_seed = options_.request.seed;
     if (options_.set != nullptr) {
       if (request_.prompt_embeds.defined() || request_.initial_latents.defined()) {
@@ -223,6 +226,61 @@ class Evaluation {
       }
     }
     return absl::OkStatus();
+  }
+
+  static void Fix(const GenerateSettings& settings, GenerateRequest& request) {
+    request.negative_prompt = settings.negative_prompt;
+    request.steps = settings.steps;
+    request.frames = settings.frames;
+    request.height = settings.height;
+    request.width = settings.width;
+    request.guidance = settings.guidance;
+    request.guidance_2 = settings.guidance_2;
+    request.shift = settings.shift;
+    request.boundary_ratio.reset();
+    request.boundary_step = settings.boundary_step;
+    if (!settings.boundary_step && settings.boundary_ratio > 0) {
+      request.boundary_ratio = settings.boundary_ratio;
+    }
+    request.timesteps.reset();
+    if (!settings.timesteps.empty()) request.timesteps = settings.timesteps;
+    request.sampler = settings.sampler;
+  }
+
+  // One network in place of two experts takes all timesteps, by one guidance.
+  static void ForgetExperts(const Contender& candidate, GenerateRequest& request) {
+    if (candidate.runner->shapes().FindComponent(kSecondExpert) != nullptr) return;
+    request.boundary_ratio.reset();
+    request.boundary_step.reset();
+    request.guidance_2.reset();
+  }
+
+  // A candidate whose folder says how it is sampled runs so where the caller left it open: one that
+  // was distilled for few steps, or without guidance, makes nothing in the original's way. Sizes
+  // and texts are the original's.
+  absl::StatusOr<GenerateRequest> RequestFor(Contender& candidate) const {
+    WANLITE_ASSIGN_OR_RETURN(
+        const JsonFields index,
+        JsonFields::Parse("model_index.json", candidate.runner->folder().model_index_json().empty()
+                                                  ? "{}"
+                                                  : candidate.runner->folder().model_index_json()));
+    if (!index.Has({"wanlite_defaults"})) return request_;
+    GenerateRequest open = options_.request;
+    open.negative_prompt = request_.negative_prompt;
+    open.frames = request_.frames;
+    open.height = request_.height;
+    open.width = request_.width;
+    ForgetExperts(candidate, open);
+    absl::StatusOr<GenerateSettings> own = candidate.runner->Resolve(open);
+    if (!own.ok()) return Annotate(own.status(), candidate.report.dir);
+    const std::string text = SamplingText(*own), other = SamplingText(report_.settings);
+    if (text != other) {
+      candidate.warnings.push_back(absl::StrCat(candidate.report.dir, " is sampled as its folder ",
+                                                "says: ", text, "; the original: ", other));
+    }
+    GenerateRequest request = request_;
+    Fix(*own, request);
+    return request;
   }
 
   // How the extractors see real clips, and how the readers do.
@@ -275,7 +333,8 @@ class Evaluation {
         c10::toString(options_.runner.dtype), "\n", static_cast<int>(options_.runner.numerics),
         "\n", digest, "\n", s.negative_prompt, "\n", s.steps, " ", s.frames, " ", s.height, " ",
         s.width, " ", s.guidance, " ", s.guidance_2, " ", s.shift, " ", SamplerName(s.sampler), " ",
-        s.boundary_ratio, " ", request_.decode);
+        s.boundary_ratio, " ", s.boundary_step.value_or(-1), " ", absl::StrJoin(s.timesteps, ","),
+        " ", request_.decode);
     return absl::OkStatus();
   }
 
@@ -351,7 +410,10 @@ class Evaluation {
                                  bool run_original) {
     Turn turn;
     const auto original = [&]() -> absl::Status {
-      GenerateRequest observed = request;
+      GenerateRequest observed = request_;
+      observed.prompt = request.prompt;
+      observed.seed = request.seed;
+      observed.decode = request.decode;
       if (run == -1 && first()) Observe(observed);
       WANLITE_ASSIGN_OR_RETURN(turn.original, wanlite::Run(original_, observed, run >= 0));
       return absl::OkStatus();
@@ -366,7 +428,7 @@ class Evaluation {
   absl::Status EvaluateCandidate(const std::string& dir) {
     WANLITE_ASSIGN_OR_RETURN(Contender candidate,
                              OpenContender(env_, architectures_, dir, options_.runner));
-    GenerateRequest request = request_;
+    WANLITE_ASSIGN_OR_RETURN(GenerateRequest request, RequestFor(candidate));
     // Pixels are compared only when both have a VAE.
     if (request.decode && candidate.runner->shapes().FindComponent("vae") == nullptr) {
       if (options_.set != nullptr) {
@@ -374,6 +436,7 @@ class Evaluation {
       }
       request.decode = false;
     }
+    ForgetExperts(candidate, request);
     WANLITE_ASSIGN_OR_RETURN(
         candidate.report.layers,
         ReportLayers(candidate.runner->folder(), &original_.runner->folder(), cancel()));
@@ -402,7 +465,7 @@ class Evaluation {
       WANLITE_ASSIGN_OR_RETURN(const Turn turn, RunInTurn(candidate, request, run, run_original));
       progress().Update(run + 2, "");
       if (run == -1) {
-        if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, turn.original, request));
+        if (first()) WANLITE_RETURN_IF_ERROR(CountContender(original_, turn.original, request_));
         WANLITE_RETURN_IF_ERROR(CountContender(candidate, turn.candidate, request));
         continue;
       }
@@ -463,7 +526,10 @@ class Evaluation {
     for (TrajectoryPoint& point : trajectory_) {
       if (cancel() != nullptr) WANLITE_RETURN_IF_ERROR(cancel()->Check());
       const auto velocity = [&](Runner& runner) -> absl::StatusOr<at::Tensor> {
-        WANLITE_ASSIGN_OR_RETURN(const auto outputs, runner.Forward(point.component, point.inputs));
+        const bool here = runner.shapes().FindComponent(point.component) != nullptr;
+        WANLITE_ASSIGN_OR_RETURN(
+            const auto outputs,
+            runner.Forward(here ? point.component : std::string(kFirstExpert), point.inputs));
         return outputs.at("sample").to(at::kDouble).flatten();
       };
       if (!point.velocity.defined()) {

@@ -229,6 +229,8 @@ std::string EvaluationJson(const EvaluateReport& report) {
                       {"shift", settings.shift},
                       {"boundary_ratio", settings.boundary_ratio},
                       {"sampler", std::string(SamplerName(settings.sampler))}};
+  if (settings.boundary_step) json["settings"]["boundary_step"] = *settings.boundary_step;
+  if (!settings.timesteps.empty()) json["settings"]["timesteps"] = settings.timesteps;
   json["warnings"] = report.warnings;
   json["machine"] = MachineJson(report);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -62,6 +62,7 @@ struct TopologyIndex {
 
 struct ModelView::Rep {
   std::vector<Component> components;
+  PipelineFiles pipeline;
   TopologyIndex index;
   // Where the values of hollow tensors come from: a block's own source, else the common one.
   std::shared_ptr<const TensorSource> source;

@@ -557,6 +557,31 @@ absl::Status ModelView::Rebuild(absl::string_view component, const StructureEdit
   return rep_->Commit(std::move(all));
 }
 
+absl::Status ModelView::RemoveComponent(absl::string_view component) {
+  if (FindComponent(component) == nullptr) {
+    return absl::NotFoundError(absl::StrCat("the model has no component ", QuoteName(component)));
+  }
+  if (rep_->components.size() == 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(component, " is all that there is of the model and cannot be taken out"));
+  }
+  if (!rep_->leased.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        component, " cannot be taken out while the block ", *rep_->leased.begin(), " is leased"));
+  }
+  std::vector<Component> left;
+  for (const Component& one : rep_->components) {
+    if (one.name != component) left.push_back(one);
+  }
+  WANLITE_ASSIGN_OR_RETURN(TopologyIndex index,
+                           CatchTorch([&] { return TopologyIndex::Build(left); }));
+  std::erase_if(rep_->block_sources,
+                [&](const auto& entry) { return !index.block_index.contains(entry.first); });
+  rep_->components = std::move(left);
+  rep_->index = std::move(index);
+  return absl::OkStatus();
+}
+
 absl::Status ModelView::DropBlocks(absl::Span<const std::string> blocks) {
   std::map<size_t, StructureEdit> edits;
   for (const std::string& block : blocks) {

@@ -322,6 +322,8 @@ ModelView& ModelView::operator=(ModelView&&) noexcept = default;
 ModelView::~ModelView() = default;
 
 const std::vector<Component>& ModelView::components() const { return rep_->components; }
+const PipelineFiles& ModelView::pipeline() const { return rep_->pipeline; }
+void ModelView::SetPipeline(PipelineFiles files) { rep_->pipeline = std::move(files); }
 
 const Component* ModelView::FindComponent(absl::string_view name) const {
   for (const Component& component : rep_->components) {

@@ -9,14 +9,13 @@
 #include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
 #include "src/metrics/size_step.h"
+#include "wanlite/sampling.h"
 #include "wanlite/status.h"
 #include "wanlite/video.h"
 
 namespace wanlite {
 namespace {
 
-constexpr double kDefaultBoundary = 0.875;  // Wan2.2-T2V-A14B
-constexpr double kDefaultShift = 5.0;
 constexpr int64_t kMaxSteps = 10000;
 constexpr int64_t kMaxSide = 1 << 14;
 constexpr int64_t kMaxFrames = 1 << 14;
@@ -53,6 +52,46 @@ absl::Status CheckSecondGuidance(const GenerateRequest& request, const LatentGeo
   return absl::OkStatus();
 }
 
+// Explicit timesteps of the folder are those of its own number of steps.
+absl::Status ResolveSteps(const GenerateRequest& request, const GenerateSettings& defaults,
+                          GenerateSettings& settings) {
+  settings.steps = request.steps.value_or(defaults.steps);
+  if (request.timesteps.has_value()) {
+    const auto given = static_cast<int64_t>(request.timesteps->size());
+    if (request.steps.has_value() && *request.steps != given) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("steps is ", *request.steps, ", but ", given, " timesteps are given"));
+    }
+    settings.steps = given;
+    settings.timesteps = *request.timesteps;
+  } else if (settings.steps != defaults.steps) {
+    settings.timesteps.clear();
+  }
+  return CheckRange("steps", settings.steps, 1, kMaxSteps);
+}
+
+absl::Status ResolveBoundary(const GenerateRequest& request, const GenerateSettings& defaults,
+                             const LatentGeometry& geometry, GenerateSettings& settings) {
+  if (request.boundary_ratio || request.boundary_step) {
+    if (!geometry.two_experts) {
+      return absl::InvalidArgumentError("a boundary needs two experts; this model has one");
+    }
+    if (request.boundary_ratio && request.boundary_step) {
+      return absl::InvalidArgumentError(
+          "boundary and boundary step are both given; the experts switch by one of them");
+    }
+    settings.boundary_step = request.boundary_step;
+  } else if (settings.steps != defaults.steps) {
+    settings.boundary_step.reset();
+  }
+  if (settings.boundary_step) {
+    WANLITE_RETURN_IF_ERROR(
+        CheckRange("boundary step", *settings.boundary_step, 0, settings.steps));
+  }
+  if (request.boundary_ratio) settings.boundary_ratio = *request.boundary_ratio;
+  return CheckFinite("boundary", settings.boundary_ratio, 0, 1);
+}
+
 }  // namespace
 
 absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_index_json,
@@ -60,47 +99,47 @@ absl::StatusOr<FolderDefaults> ParseFolderDefaults(const std::string& model_inde
                                                    bool two_experts) {
   FolderDefaults defaults;
   if (scheduler_config_json.empty()) {
-    defaults.scheduler.shift = kDefaultShift;
+    defaults.scheduler.shift = SamplingDefaults().shift;
   } else {
     WANLITE_ASSIGN_OR_RETURN(defaults.scheduler,
                              wan::ParseFlowSchedulerConfig(scheduler_config_json));
   }
   GenerateSettings& settings = defaults.settings;
   settings.shift = defaults.scheduler.shift;
-  settings.sampler =
-      defaults.scheduler.solver == wan::SolverKind::kEuler ? Sampler::kEuler : Sampler::kUniPc;
-  // Without an index nothing says how the experts share the work. One that says nothing, null or 0
-  // leaves all of it to the first, as in diffusers.
-  double boundary = model_index_json.empty() ? kDefaultBoundary : 0;
-  const bool has_index = !model_index_json.empty();
-  bool guidance_2_given = false;
+  settings.sampler = defaults.scheduler.solver == wan::SolverKind::kEuler ? Sampler::kEuler
+                     : defaults.scheduler.solver == wan::SolverKind::kLcm ? Sampler::kLcm
+                                                                          : Sampler::kUniPc;
+  settings.timesteps = defaults.scheduler.timesteps;
+  WANLITE_ASSIGN_OR_RETURN(const SamplingDefaults sampling,
+                           ReadSampling({model_index_json, scheduler_config_json}));
+  settings.steps = sampling.steps;
+  settings.guidance = sampling.guidance;
+  settings.guidance_2 = sampling.guidance_2;
+  if (!settings.timesteps.empty() &&
+      settings.steps != static_cast<int64_t>(settings.timesteps.size())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "scheduler_config.json has ", settings.timesteps.size(),
+        " wanlite_timesteps, but model_index.json num_inference_steps ", settings.steps));
+  }
+  const double boundary = sampling.boundary_ratio;
   if (!model_index_json.empty()) {
     WANLITE_ASSIGN_OR_RETURN(const JsonFields index,
                              JsonFields::Parse("model_index.json", model_index_json));
-    WANLITE_RETURN_IF_ERROR(index.Double({"boundary_ratio"}, boundary));
     WANLITE_ASSIGN_OR_RETURN(const JsonFields fields, index.Object("wanlite_defaults"));
-    WANLITE_RETURN_IF_ERROR(fields.Int({"num_inference_steps"}, settings.steps));
     WANLITE_RETURN_IF_ERROR(fields.Int({"num_frames"}, settings.frames));
     WANLITE_RETURN_IF_ERROR(fields.Int({"height"}, settings.height));
     WANLITE_RETURN_IF_ERROR(fields.Int({"width"}, settings.width));
-    WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale"}, settings.guidance));
-    double guidance_2 = std::nan("");
-    WANLITE_RETURN_IF_ERROR(fields.Double({"guidance_scale_2"}, guidance_2));
-    guidance_2_given = !std::isnan(guidance_2);
-    if (guidance_2_given) settings.guidance_2 = guidance_2;
     WANLITE_RETURN_IF_ERROR(fields.Double({"fps"}, settings.fps));
     WANLITE_RETURN_IF_ERROR(
         CheckFinite("model_index.json: wanlite_defaults.fps", settings.fps, kMinFps, kMaxFps));
     WANLITE_RETURN_IF_ERROR(fields.String({"negative_prompt"}, settings.negative_prompt));
     WANLITE_RETURN_IF_ERROR(fields.Strings({"prompts"}, settings.prompts));
   }
-  if (!guidance_2_given) settings.guidance_2 = settings.guidance;
-  if (!(boundary >= 0 && boundary <= 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("model_index.json: boundary_ratio is ", boundary, ", it must lie in [0, 1]"));
+  if (two_experts) {
+    settings.boundary_ratio = boundary;
+    settings.boundary_step = sampling.boundary_step;
   }
-  if (two_experts) settings.boundary_ratio = boundary;
-  if (!two_experts && has_index && boundary > 0) {
+  if (!two_experts && !model_index_json.empty() && boundary > 0) {
     // As diffusers: one expert cannot be switched. A folder that lost its second one says so here,
     // not by a worse video.
     return absl::FailedPreconditionError(absl::StrCat(
@@ -114,7 +153,7 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
                                                  const LatentGeometry& geometry) {
   GenerateSettings settings = defaults;
   settings.negative_prompt = request.negative_prompt.value_or(defaults.negative_prompt);
-  settings.steps = request.steps.value_or(defaults.steps);
+  WANLITE_RETURN_IF_ERROR(ResolveSteps(request, defaults, settings));
   settings.frames = request.frames.value_or(defaults.frames);
   settings.height = request.height.value_or(defaults.height);
   settings.width = request.width.value_or(defaults.width);
@@ -125,20 +164,13 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
   WANLITE_RETURN_IF_ERROR(CheckSecondGuidance(request, geometry, settings));
   settings.shift = request.shift.value_or(defaults.shift);
   settings.sampler = request.sampler.value_or(defaults.sampler);
-  if (request.boundary_ratio) {
-    if (!geometry.two_experts) {
-      return absl::InvalidArgumentError("a boundary needs two experts; this model has one");
-    }
-    settings.boundary_ratio = *request.boundary_ratio;
-    WANLITE_RETURN_IF_ERROR(CheckFinite("boundary", settings.boundary_ratio, 0, 1));
-  }
+  WANLITE_RETURN_IF_ERROR(ResolveBoundary(request, defaults, geometry, settings));
   const bool guided = settings.guidance > 1;
   if (guided && request.prompt_embeds.defined() && !request.negative_prompt_embeds.defined()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "guidance ", settings.guidance,
         " needs negative_prompt_embeds beside prompt_embeds; give them, or guidance 1"));
   }
-  WANLITE_RETURN_IF_ERROR(CheckRange("steps", settings.steps, 1, kMaxSteps));
   WANLITE_RETURN_IF_ERROR(CheckFinite("guidance", settings.guidance, 0, 1000));
   WANLITE_RETURN_IF_ERROR(CheckFinite("guidance 2", settings.guidance_2, 0, 1000));
   WANLITE_RETURN_IF_ERROR(CheckFinite("shift", settings.shift, 1e-3, 1e3));
@@ -173,15 +205,19 @@ absl::StatusOr<GenerateSettings> ResolveSettings(const GenerateRequest& request,
 }
 
 nlohmann::ordered_json SettingsJson(const GenerateSettings& settings) {
-  return {{"steps", settings.steps},
-          {"frames", settings.frames},
-          {"height", settings.height},
-          {"width", settings.width},
-          {"guidance", settings.guidance},
-          {"guidance_2", settings.guidance_2},
-          {"shift", settings.shift},
-          {"sampler", std::string(SamplerName(settings.sampler))},
-          {"boundary_ratio", settings.boundary_ratio}};
+  nlohmann::ordered_json json{{"steps", settings.steps},
+                              {"frames", settings.frames},
+                              {"height", settings.height},
+                              {"width", settings.width},
+                              {"guidance", settings.guidance},
+                              {"guidance_2", settings.guidance_2},
+                              {"shift", settings.shift},
+                              {"sampler", std::string(SamplerName(settings.sampler))},
+                              {"boundary_ratio", settings.boundary_ratio}};
+  // Recordings of before these two were there keep their identity.
+  if (settings.boundary_step) json["boundary_step"] = *settings.boundary_step;
+  if (!settings.timesteps.empty()) json["timesteps"] = settings.timesteps;
+  return json;
 }
 
 }  // namespace wanlite

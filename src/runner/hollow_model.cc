@@ -144,6 +144,7 @@ absl::StatusOr<HollowModel> OpenHollow(Env& env, absl::string_view path, const O
     if (env.FileExists(scheduler)) {
       WANLITE_ASSIGN_OR_RETURN(model.scheduler_config_json, env.ReadFile(scheduler));
     }
+    model.view.SetPipeline({model.model_index_json, model.scheduler_config_json});
     return model;
   }
   WANLITE_ASSIGN_OR_RETURN(ModelFolder folder,

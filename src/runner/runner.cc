@@ -44,13 +44,18 @@ wan::SampleOptions SampleOptionsOf(const GenerateSettings& settings,
                                    const wan::FlowSchedulerConfig& scheduler) {
   wan::SampleOptions sample;
   sample.scheduler = scheduler;
-  sample.scheduler.solver =
-      settings.sampler == Sampler::kEuler ? wan::SolverKind::kEuler : wan::SolverKind::kUniPc;
+  sample.scheduler.solver = settings.sampler == Sampler::kEuler ? wan::SolverKind::kEuler
+                            : settings.sampler == Sampler::kLcm ? wan::SolverKind::kLcm
+                                                                : wan::SolverKind::kUniPc;
   sample.scheduler.shift = settings.shift;
+  sample.scheduler.timesteps = settings.timesteps;
   sample.num_steps = settings.steps;
   sample.guidance = settings.guidance;
   sample.guidance_low = settings.guidance_2;
-  if (settings.boundary_ratio > 0) sample.boundary_ratio = settings.boundary_ratio;
+  sample.boundary_step = settings.boundary_step;
+  if (!settings.boundary_step.has_value() && settings.boundary_ratio > 0) {
+    sample.boundary_ratio = settings.boundary_ratio;
+  }
   return sample;
 }
 
@@ -90,11 +95,13 @@ absl::StatusOr<wan::Numerics> ParseNumerics(absl::string_view name) {
 }
 
 absl::StatusOr<Sampler> ParseSampler(absl::string_view name) {
-  return OneOf<Sampler>("sampler", name, {{"unipc", Sampler::kUniPc}, {"euler", Sampler::kEuler}});
+  return OneOf<Sampler>(
+      "sampler", name,
+      {{"unipc", Sampler::kUniPc}, {"euler", Sampler::kEuler}, {"lcm", Sampler::kLcm}});
 }
 
 absl::string_view SamplerName(Sampler sampler) {
-  return sampler == Sampler::kEuler ? "euler" : "unipc";
+  return sampler == Sampler::kEuler ? "euler" : sampler == Sampler::kLcm ? "lcm" : "unipc";
 }
 
 Runner::Runner(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
@@ -102,6 +109,9 @@ Runner::~Runner() = default;
 const RunnerOptions& Runner::options() const { return rep_->options; }
 const ModelFolder& Runner::folder() const { return rep_->folder; }
 const ModelView& Runner::shapes() const { return rep_->shapes; }
+std::vector<std::string> Runner::lora_notes() const {
+  return rep_->loras.has_value() ? rep_->loras->Describe() : std::vector<std::string>();
+}
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Open(Env& env, absl::string_view dir,
                                                      const ArchitectureRegistry& architectures,
@@ -113,8 +123,13 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Open(Env& env, absl::string_view
   open.config_path = options.config_path;
   WANLITE_ASSIGN_OR_RETURN(ModelFolder folder, ModelFolder::Open(env, dir, open, architectures));
   WANLITE_ASSIGN_OR_RETURN(ModelView shapes, folder.BuildView());
-  return std::unique_ptr<Runner>(new Runner(
-      std::make_unique<Rep>(env, architectures, options, std::move(folder), std::move(shapes))));
+  std::optional<LoraSet> loras;
+  if (!options.loras.empty()) {
+    WANLITE_ASSIGN_OR_RETURN(loras, LoraSet::Open(env, options.loras, shapes));
+    WANLITE_RETURN_IF_ERROR(loras->ApplyPlan(shapes));
+  }
+  return std::unique_ptr<Runner>(new Runner(std::make_unique<Rep>(
+      env, architectures, options, std::move(folder), std::move(shapes), std::move(loras))));
 }
 
 absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::string& component) {
@@ -125,6 +140,7 @@ absl::StatusOr<std::shared_ptr<torch::nn::Module>> Runner::Rep::Load(const std::
   WANLITE_ASSIGN_OR_RETURN(ModelView view, opened.BuildView());
   progress().Begin(absl::StrCat("load ", component), 0);
   absl::Status status = view.LoadAll();
+  if (status.ok() && loras.has_value()) status = loras->Apply(view);
   const ComponentRole role = view.components().front().role;
   if (status.ok()) {
     status = view.Cast(role == ComponentRole::kAutoencoder ? at::kFloat : options.dtype);
@@ -224,7 +240,7 @@ absl::Status Runner::PrepareOrThrow(const GenerateRequest& request) {
     WANLITE_RETURN_IF_ERROR(rep_->LoadAs<wan::Umt5>("text_encoder").status());
   }
   WANLITE_RETURN_IF_ERROR(rep_->LoadDenoiser("transformer").status());
-  if (settings.boundary_ratio > 0) {
+  if (settings.two_experts()) {
     WANLITE_RETURN_IF_ERROR(rep_->LoadDenoiser("transformer_2").status());
   }
   if (request.decode) WANLITE_RETURN_IF_ERROR(rep_->LoadAs<wan::Vae>("vae").status());
@@ -345,11 +361,12 @@ absl::StatusOr<GenerateResult> Runner::GenerateOrThrow(const GenerateRequest& re
   // Denoising.
   std::shared_ptr<wan::Dit> high, low;
   WANLITE_ASSIGN_OR_RETURN(high, rep.LoadDenoiser("transformer"));
-  if (settings.boundary_ratio > 0) {
+  if (settings.two_experts()) {
     WANLITE_ASSIGN_OR_RETURN(low, rep.LoadDenoiser("transformer_2"));
   }
   const Stopwatch denoise_time;
-  const wan::SampleOptions sample = SampleOptionsOf(settings, defaults.scheduler);
+  wan::SampleOptions sample = SampleOptionsOf(settings, defaults.scheduler);
+  sample.seed = request.seed;
   WANLITE_ASSIGN_OR_RETURN(const std::vector<wan::SampleStep> plan, wan::PlanSampling(sample));
   for (const wan::SampleStep& step : plan) {
     const bool is_high = step.expert == wan::Expert::kHighNoise;

@@ -26,18 +26,20 @@ namespace wanlite {
 
 struct Runner::Rep {
   Rep(Env& env, const ArchitectureRegistry& architectures, RunnerOptions options,
-      ModelFolder folder, ModelView shapes)
+      ModelFolder folder, ModelView shapes, std::optional<LoraSet> loras)
       : env(env),
         architectures(architectures),
         options(std::move(options)),
         folder(std::move(folder)),
-        shapes(std::move(shapes)) {}
+        shapes(std::move(shapes)),
+        loras(std::move(loras)) {}
 
   Env& env;
   const ArchitectureRegistry& architectures;
   RunnerOptions options;
   ModelFolder folder;
-  ModelView shapes;  // hollow, of all opened components
+  ModelView shapes;              // hollow, of all opened components
+  std::optional<LoraSet> loras;  // when there are any
   std::map<std::string, ModelView> loaded;
   std::optional<wan::Tokenizer> tokenizer;
 

@@ -17,6 +17,7 @@
 #include "tests/testing/tiny_wan.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/metrics.h"
+#include "wanlite/sampling.h"
 
 namespace wanlite {
 namespace {
@@ -82,6 +83,69 @@ TEST_CASE("Without any defaults diffusers' stand") {
     CHECK(absl::IsInvalidArgument(refused));
     CHECK(Says(refused, "nested deeper than"));
   }
+}
+
+TEST_CASE("A folder with few steps runs as it says, and another number of steps by its grid") {
+  const auto env = NewMemEnv();
+  REQUIRE_OK(testing::WriteTinyWan(*env, "tiny"));
+  ASSERT_OK_AND_ASSIGN(const std::string index, env->ReadFile("tiny/model_index.json"));
+  ASSERT_OK_AND_ASSIGN(const std::string scheduler,
+                       env->ReadFile("tiny/scheduler/scheduler_config.json"));
+  FewSteps few;
+  few.steps = 3;
+  few.stochastic = true;
+  few.shift = 7;
+  few.timesteps = {1000, 757, 522};
+  few.boundary_step = 1;
+  ASSERT_OK_AND_ASSIGN(const PipelineFiles files, WithFewSteps({index, scheduler}, few));
+  REQUIRE_OK(env->WriteFileAtomically("tiny/model_index.json", files.model_index));
+  REQUIRE_OK(
+      env->WriteFileAtomically("tiny/scheduler/scheduler_config.json", files.scheduler_config));
+  const auto runner = OpenTiny(*env);
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings own, runner->Resolve({}));
+  CHECK(own.steps == 3);
+  CHECK(own.sampler == Sampler::kLcm);
+  CHECK(own.shift == 7);
+  CHECK(own.timesteps == few.timesteps);
+  CHECK(own.boundary_step == 1);
+  CHECK(own.guidance == 1);
+  CHECK(own.fps == 8);  // all else is as it was
+  ASSERT_OK_AND_ASSIGN(const std::vector<ForwardCall> calls, runner->PlanForwards({}));
+  REQUIRE(calls.size() == 3);  // one evaluation a step
+  const std::vector<double> sigmas = SigmasOf(few);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(calls[i].timestep == Approx(1000 * sigmas[i]).epsilon(1e-6));
+    CHECK(calls[i].component == (i == 0 ? "transformer" : "transformer_2"));
+  }
+  // The ratio says the same, for who does not read the step.
+  ASSERT_OK_AND_ASSIGN(const SamplingDefaults read, ReadSampling(files));
+  CHECK((read.boundary_ratio < sigmas[0] && read.boundary_ratio > sigmas[1]));
+
+  GenerateRequest request;
+  request.seed = 5;
+  ASSERT_OK_AND_ASSIGN(const GenerateResult once, runner->Generate(request));
+  ASSERT_OK_AND_ASSIGN(const GenerateResult again, runner->Generate(request));
+  CHECK(at::equal(once.latents, again.latents));
+  CHECK(once.calls.at("transformer") == 1);
+  CHECK(once.calls.at("transformer_2") == 2);
+
+  request.steps = 2;
+  ASSERT_OK_AND_ASSIGN(const GenerateSettings two, runner->Resolve(request));
+  CHECK(two.timesteps.empty());
+  CHECK_FALSE(two.boundary_step.has_value());
+  request.timesteps = std::vector<double>{1000, 500, 250, 100};
+  CHECK(Says(runner->Resolve(request).status(), "4 timesteps"));
+  request.steps.reset();
+  request.boundary_step = 3;
+  ASSERT_OK_AND_ASSIGN(const std::vector<ForwardCall> four, runner->PlanForwards(request));
+  REQUIRE(four.size() == 4);
+  CHECK(four[2].component == "transformer");
+  CHECK(four[3].component == "transformer_2");
+  request.boundary_step = 5;
+  CHECK(Says(runner->Resolve(request).status(), "boundary step is 5"));
+  request.boundary_step = 1;
+  request.boundary_ratio = 0.5;
+  CHECK(Says(runner->Resolve(request).status(), "one of them"));
 }
 
 TEST_CASE("Requests that cannot be are refused with what would fit") {

@@ -229,28 +229,29 @@ void Dit::ApplyHead(Values& values) const {
 }
 
 void Dit::InitParameters(uint64_t seed) {
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  for (const auto& item : named_parameters()) InitParameter(item.key(), item.value(), generator);
+}
+
+void Dit::InitParameter(const std::string& name, const at::Tensor& value,
+                        const at::Generator& generator) {
   const at::NoGradGuard no_grad;
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  for (auto& item : named_parameters()) {
-    const std::string& name = item.key();
-    at::Tensor& value = item.value();
-    TORCH_CHECK(value.is_floating_point() && !nn::IsHollow(value), "InitParameters: ", name, " is ",
-                nn::IsHollow(value) ? "hollow" : "no floating-point tensor");
-    const bool embedding =
-        absl::StartsWith(name, "text_embedding.") || absl::StartsWith(name, "time_embedding.");
-    if (absl::EndsWith(name, "modulation")) {
-      value.normal_(0.0, 1.0 / std::sqrt(static_cast<double>(value.size(-1))), generator);
-    } else if (absl::EndsWith(name, ".bias") || name == "head.head.weight") {
-      value.zero_();
-    } else if (value.dim() == 1) {
-      value.fill_(1.0);  // weights of norms
-    } else if (embedding) {
-      value.normal_(0.0, 0.02, generator);
-    } else {
-      const at::Tensor matrix = value.flatten(1);
-      const double bound = std::sqrt(6.0 / static_cast<double>(matrix.size(0) + matrix.size(1)));
-      value.uniform_(-bound, bound, generator);
-    }
+  TORCH_CHECK(value.is_floating_point() && !nn::IsHollow(value), "InitParameter: ", name, " is ",
+              nn::IsHollow(value) ? "hollow" : "no floating-point tensor");
+  const bool embedding =
+      absl::StartsWith(name, "text_embedding.") || absl::StartsWith(name, "time_embedding.");
+  if (absl::EndsWith(name, "modulation")) {
+    value.normal_(0.0, 1.0 / std::sqrt(static_cast<double>(value.size(-1))), generator);
+  } else if (absl::EndsWith(name, ".bias") || name == "head.head.weight") {
+    value.zero_();
+  } else if (value.dim() == 1) {
+    value.fill_(1.0);  // weights of norms
+  } else if (embedding) {
+    value.normal_(0.0, 0.02, generator);
+  } else {
+    const at::Tensor matrix = value.flatten(1);
+    const double bound = std::sqrt(6.0 / static_cast<double>(matrix.size(0) + matrix.size(1)));
+    value.uniform_(-bound, bound, generator);
   }
 }
 

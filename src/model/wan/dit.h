@@ -68,6 +68,9 @@ class Dit : public torch::nn::Module,
   // with zero biases, N(0, 0.02) text and time embeddings, a zero head. Equal seeds give equal
   // values.
   void InitParameters(uint64_t seed);
+  // The same of one parameter by its name.
+  static void InitParameter(const std::string& name, const at::Tensor& value,
+                            const at::Generator& generator);
 
   void Describe(TopologyBuilder& topology) const override;
   // In each block the affine norm before cross-attention, and values, which attention mixes channel

@@ -179,6 +179,10 @@ Architecture DitArchitecture() {
     WANLITE_ASSIGN_OR_RETURN(const DitConfig config, DitConfigOfShapes(shapes));
     return DitConfigJson(config);
   };
+  architecture.init_parameter = [](const std::string& name, const at::Tensor& parameter,
+                                   uint64_t seed) {
+    Dit::InitParameter(name, parameter, at::make_generator<at::CPUGeneratorImpl>(seed));
+  };
   architecture.exportable = Exportable;
   architecture.padded_config = PaddedConfig;
   architecture.pipeline_defaults = [](absl::string_view config_json,

@@ -4,13 +4,16 @@
 #include "src/model/wan/flow_scheduler.h"
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/core/json_fields.h"
 #include "src/core/libtorch.h"
+#include "src/core/noise_levels.h"
 #include "src/model/wan/euler.h"
+#include "src/model/wan/lcm.h"
 #include "src/model/wan/unipc.h"
 #include "wanlite/status.h"
 
@@ -81,9 +84,10 @@ absl::Status ParseUniPc(const JsonFields& json, FlowSchedulerConfig& config) {
 }
 
 absl::Status ParseEuler(const JsonFields& json, FlowSchedulerConfig& config) {
-  for (const char* field : {"invert_sigmas", "stochastic_sampling"}) {
-    WANLITE_RETURN_IF_ERROR(RequireFlag(json, field, false, false));
-  }
+  WANLITE_RETURN_IF_ERROR(RequireFlag(json, "invert_sigmas", false, false));
+  bool stochastic = false;
+  WANLITE_RETURN_IF_ERROR(json.Bool({"stochastic_sampling"}, stochastic));
+  if (stochastic) config.solver = SolverKind::kLcm;
   return json.Double({"shift"}, config.shift);
 }
 
@@ -98,7 +102,17 @@ absl::Status Validate(const FlowSchedulerConfig& config) {
   if (!std::isfinite(config.shift) || config.shift <= 0) {
     return wrong("the shift", config.shift, "positive and finite");
   }
-  if (config.solver == SolverKind::kEuler) return absl::OkStatus();
+  double before = std::numeric_limits<double>::infinity();
+  for (const double timestep : config.timesteps) {
+    if (!(timestep > 0 && timestep <= static_cast<double>(config.num_train_timesteps) &&
+          timestep < before)) {
+      return wrong(
+          "a timestep", timestep,
+          absl::StrCat("in (0, ", config.num_train_timesteps, "] and less than the one before it"));
+    }
+    before = timestep;
+  }
+  if (config.solver != SolverKind::kUniPc) return absl::OkStatus();
   if (config.solver_order < 1 || config.solver_order > 3) {
     return UnimplementedOption("solver_order", absl::StrCat(config.solver_order), "1 to 3");
   }
@@ -121,6 +135,12 @@ std::vector<double> Linspace(double start, double stop, int64_t n) {
 // Sigmas before the shift, without the final one.
 std::vector<double> BaseSigmas(const FlowSchedulerConfig& config, int64_t steps) {
   const double train = static_cast<double>(config.num_train_timesteps);
+  if (!config.timesteps.empty()) {
+    std::vector<double> sigmas = config.timesteps;
+    for (double& sigma : sigmas) sigma /= train;
+    return sigmas;
+  }
+  if (config.grid == SigmaGrid::kEven) return EvenSigmas(steps);
   if (config.grid == SigmaGrid::kOfficial) {
     // The reference keeps its largest sigma in fp32.
     std::vector<double> sigmas = Linspace(static_cast<float>(1.0 - 1.0 / train), 0.0, steps + 1);
@@ -163,21 +183,25 @@ absl::StatusOr<FlowSchedulerConfig> ParseFlowSchedulerConfig(absl::string_view t
                                                               : ParseEuler(json, config));
   std::string grid = "diffusers";
   WANLITE_RETURN_IF_ERROR(json.String({"wanlite_sigma_grid"}, grid));
-  if (grid != "diffusers" && grid != "official") {
+  if (grid != "diffusers" && grid != "official" && grid != "even") {
     return absl::InvalidArgumentError(absl::StrCat(kSchedulerWhat, ": wanlite_sigma_grid is ", grid,
-                                                   ", must be diffusers or official"));
+                                                   ", must be diffusers, official or even"));
   }
-  config.grid = grid == "official" ? SigmaGrid::kOfficial : SigmaGrid::kDiffusers;
+  config.grid = grid == "official" ? SigmaGrid::kOfficial
+                : grid == "even"   ? SigmaGrid::kEven
+                                   : SigmaGrid::kDiffusers;
+  WANLITE_RETURN_IF_ERROR(json.Doubles({"wanlite_timesteps"}, config.timesteps));
   WANLITE_RETURN_IF_ERROR(Validate(config));
   return config;
 }
 
 std::string FlowSchedulerConfigJson(const FlowSchedulerConfig& config) {
   nlohmann::ordered_json json;
-  if (config.solver == SolverKind::kEuler) {
+  if (config.solver != SolverKind::kUniPc) {
     json["_class_name"] = std::string(kEulerClass);
     json["num_train_timesteps"] = config.num_train_timesteps;
     json["shift"] = config.shift;
+    if (config.solver == SolverKind::kLcm) json["stochastic_sampling"] = true;
     json["use_dynamic_shifting"] = false;
   } else {
     json["_class_name"] = std::string(kUniPcClass);
@@ -193,6 +217,8 @@ std::string FlowSchedulerConfigJson(const FlowSchedulerConfig& config) {
     json["use_flow_sigmas"] = true;
   }
   if (config.grid == SigmaGrid::kOfficial) json["wanlite_sigma_grid"] = "official";
+  if (config.grid == SigmaGrid::kEven) json["wanlite_sigma_grid"] = "even";
+  if (!config.timesteps.empty()) json["wanlite_timesteps"] = config.timesteps;
   return json.dump(2) + "\n";
 }
 
@@ -210,14 +236,18 @@ at::Tensor FlowScheduler::Step(const at::Tensor& velocity, const at::Tensor& sam
 }
 
 absl::StatusOr<std::unique_ptr<FlowScheduler>> MakeFlowScheduler(const FlowSchedulerConfig& config,
-                                                                 int64_t num_steps) {
+                                                                 int64_t num_steps, uint64_t seed) {
   WANLITE_RETURN_IF_ERROR(Validate(config));
   if (num_steps < 1 || num_steps > kMaxSteps) {
     return absl::InvalidArgumentError(
         absl::StrCat("scheduler: ", num_steps, " steps, must be 1 to ", kMaxSteps));
   }
+  if (!config.timesteps.empty() && static_cast<int64_t>(config.timesteps.size()) != num_steps) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "scheduler: ", num_steps, " steps, but ", config.timesteps.size(), " timesteps are given"));
+  }
   std::vector<double> sigmas = BaseSigmas(config, num_steps);
-  for (double& sigma : sigmas) sigma = config.shift * sigma / (1 + (config.shift - 1) * sigma);
+  for (double& sigma : sigmas) sigma = ShiftSigma(sigma, config.shift);
   const bool unipc = config.solver == SolverKind::kUniPc;
   // UniPC takes log(1 - sigma).
   constexpr double kMargin = 1e-6;
@@ -229,6 +259,9 @@ absl::StatusOr<std::unique_ptr<FlowScheduler>> MakeFlowScheduler(const FlowSched
   if (!unipc) {
     at::Tensor timesteps = at::tensor(stored, at::kFloat) * train;
     stored.push_back(0.0f);
+    if (config.solver == SolverKind::kLcm) {
+      return std::make_unique<LcmScheduler>(std::move(stored), std::move(timesteps), seed);
+    }
     return std::make_unique<EulerScheduler>(std::move(stored), std::move(timesteps));
   }
   at::Tensor timesteps = at::empty({n}, at::kLong);

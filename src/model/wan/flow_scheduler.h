@@ -21,12 +21,14 @@ namespace wanlite::wan {
 enum class SolverKind {
   kUniPc,  // diffusers' UniPCMultistepScheduler
   kEuler,  // diffusers' FlowMatchEulerDiscreteScheduler
+  kLcm,    // the same with stochastic_sampling: of models with few steps
 };
 
 // Where the sigmas before the shift lie.
 enum class SigmaGrid {
   kDiffusers,  // as the scheduler class of diffusers spaces them, from 1 (less 1e-6 with UniPC)
   kOfficial,   // evenly from 1 - 1/num_train_timesteps down to, but without, 0 (Wan's own sampler)
+  kEven,       // evenly from 1 down to, but without, 0: 1, 0.75, 0.5, 0.25 (few-step models)
 };
 
 struct FlowSchedulerConfig {
@@ -35,6 +37,9 @@ struct FlowSchedulerConfig {
   int64_t num_train_timesteps = 1000;
   // sigma' = shift sigma / (1 + (shift - 1) sigma): more than 1 spends more steps at high noise.
   double shift = 1.0;
+  // Before the shift, descending, in place of the grid: a run of as many steps. {1000, 750, 500,
+  // 250}, say, for sigmas of 1, 0.75, 0.5, 0.25 that are shifted then.
+  std::vector<double> timesteps;
 
   // UniPC only.
   int64_t solver_order = 2;  // 1 to 3
@@ -46,7 +51,8 @@ struct FlowSchedulerConfig {
 
 // Reads scheduler_config.json of a diffusers folder. InvalidArgument names a field of a wrong type
 // or value; Unimplemented an option that is not built (Karras sigmas, epsilon prediction, ...). The
-// grid is kDiffusers unless "wanlite_sigma_grid" says "official".
+// grid is kDiffusers unless "wanlite_sigma_grid" says "official" or "even"; "wanlite_timesteps" are
+// the explicit ones.
 absl::StatusOr<FlowSchedulerConfig> ParseFlowSchedulerConfig(absl::string_view json);
 // The same in the diffusers form.
 std::string FlowSchedulerConfigJson(const FlowSchedulerConfig& config);
@@ -77,10 +83,11 @@ class FlowScheduler {
   int64_t step_index_ = 0;
 };
 
-// A solver at the start of a run. InvalidArgument for steps outside 1 to 10,000 or a config out of
-// range.
+// A solver at the start of a run. seed: of the noise that kLcm adds. InvalidArgument for steps
+// outside 1 to 10,000, for explicit timesteps of another number, or a config out of range.
 absl::StatusOr<std::unique_ptr<FlowScheduler>> MakeFlowScheduler(const FlowSchedulerConfig& config,
-                                                                 int64_t num_steps);
+                                                                 int64_t num_steps,
+                                                                 uint64_t seed = 0);
 
 }  // namespace wanlite::wan
 

@@ -128,7 +128,7 @@ absl::StatusOr<at::Tensor> Velocity(const Denoiser& denoiser, const SampleStep& 
 absl::StatusOr<std::vector<SampleStep>> PlanSampling(const SampleOptions& options) {
   WANLITE_RETURN_IF_ERROR(CheckOptions(options));
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<FlowScheduler> scheduler,
-                           MakeFlowScheduler(options.scheduler, options.num_steps));
+                           MakeFlowScheduler(options.scheduler, options.num_steps, options.seed));
   return StepsOf(options, *scheduler);
 }
 
@@ -138,7 +138,7 @@ absl::StatusOr<at::Tensor> Sample(const SampleOptions& options, const Denoiser& 
                                   const SampleCallback& callback) {
   WANLITE_RETURN_IF_ERROR(CheckOptions(options));
   WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<FlowScheduler> scheduler,
-                           MakeFlowScheduler(options.scheduler, options.num_steps));
+                           MakeFlowScheduler(options.scheduler, options.num_steps, options.seed));
   const std::vector<SampleStep> steps = StepsOf(options, *scheduler);
   WANLITE_RETURN_IF_ERROR(CheckInputs(steps, high, low, latents, text, negative));
   const at::NoGradGuard no_grad;

@@ -32,6 +32,7 @@ enum class Expert {
 struct SampleOptions {
   FlowSchedulerConfig scheduler;
   int64_t num_steps = 40;
+  uint64_t seed = 0;  // of the noise that SolverKind::kLcm adds between its steps
   // Velocity = uncond + guidance (cond - uncond). As in diffusers, `guidance` (of the high-noise
   // expert) decides for the whole run: 1 or less means no guidance and no negative prompt.
   double guidance = 4.0;

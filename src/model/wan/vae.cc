@@ -292,6 +292,10 @@ at::Tensor Vae::Decode(const at::Tensor& latents) const {
 
 at::Tensor Vae::DecodeWhole(const at::Tensor& latents) const { return Run({{"latents", latents}}); }
 
+at::Tensor Vae::DecodeLatents(const at::Tensor& latents) const {
+  return DecodeWhole(Denormalize(latents));
+}
+
 std::vector<BlockProgram::Step> Vae::Steps() const {
   std::vector<Step> steps;
   steps.push_back({"", {"x"}});

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/model/wan/vae_blocks.h"
+#include "wanlite/alignment.h"
 #include "wanlite/block_program.h"
 #include "wanlite/nn.h"
 #include "wanlite/wan/config.h"
@@ -38,7 +39,10 @@ struct LatentDistribution {
   at::Tensor Sample(const at::Tensor& noise) const;
 };
 
-class Vae : public torch::nn::Module, public nn::Describable, public BlockProgram {
+class Vae : public torch::nn::Module,
+            public nn::Describable,
+            public BlockProgram,
+            public LatentDecoder {
  public:
   // InvalidArgument naming the field for a config that describes no network. Parameters are not
   // initialised; under an nn::HollowGuard they take no memory.
@@ -62,6 +66,8 @@ class Vae : public torch::nn::Module, public nn::Describable, public BlockProgra
   // its clamp to [-1, 1], to Decode(). Every activation is kept for the backward pass.
   LatentDistribution EncodeWhole(const at::Tensor& video) const;
   at::Tensor DecodeWhole(const at::Tensor& latents) const;
+  // DecodeWhole(Denormalize(latents)).
+  at::Tensor DecodeLatents(const at::Tensor& latents) const override;
 
   // The diffusion model sees (latents - latents_mean) / latents_std, per channel. latents: [B, z,
   // ...]. Without statistics in the config both are the identity.

@@ -183,6 +183,106 @@ TEST_CASE("a boundary step switches the experts by index") {
   CHECK(PlanSampling(options).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("few steps lie where their timesteps say") {
+  FlowSchedulerConfig config;
+  config.solver = SolverKind::kEuler;
+  config.shift = 5;
+  config.grid = SigmaGrid::kEven;
+  // 1000, 750, 500, 250 under a shift of 5, as LightX2V's 4-step models run.
+  const std::vector<double> wanted{1, 5 * 0.75 / 4, 5 * 0.5 / 3, 5 * 0.25 / 2, 0};
+  ASSERT_OK_AND_ASSIGN(const auto even, MakeFlowScheduler(config, 4));
+  config.grid = SigmaGrid::kDiffusers;
+  config.timesteps = {1000, 750, 500, 250};
+  ASSERT_OK_AND_ASSIGN(const auto given, MakeFlowScheduler(config, 4));
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    CHECK(even->sigmas()[i] == static_cast<float>(wanted[i]));
+    CHECK(given->sigmas()[i] == static_cast<float>(wanted[i]));
+    if (i < 4) {
+      CHECK(given->timesteps()[static_cast<int64_t>(i)].item<float>() ==
+            Approx(1000 * wanted[i]).epsilon(1e-6));
+    }
+  }
+  CHECK(absl::StrContains(MakeFlowScheduler(config, 3).status().message(), "4 timesteps"));
+  // As diffusers 0.35's FlowMatchEulerDiscreteScheduler(shift=…).set_timesteps(sigmas=timesteps /
+  // 1000) has them, which computes in fp32.
+  struct Golden {
+    double shift;
+    std::vector<double> timesteps, sigmas;
+  };
+  for (const Golden& golden :
+       {Golden{5, {1000, 750, 500, 250}, {1.0, 0.9375, 0.8333333134651184, 0.625}},
+        Golden{7, {1000, 757, 522}, {1.0, 0.9561530351638794, 0.8843175172805786}},
+        Golden{12, {1000, 500}, {1.0, 0.9230769276618958}},
+        Golden{3, {1000, 900, 300}, {1.0, 0.964285671710968, 0.5625}}}) {
+    config.shift = golden.shift;
+    config.timesteps = golden.timesteps;
+    const auto steps = static_cast<int64_t>(golden.timesteps.size());
+    ASSERT_OK_AND_ASSIGN(const auto scheduler, MakeFlowScheduler(config, steps));
+    for (size_t i = 0; i < golden.sigmas.size(); ++i) {
+      CHECK(std::abs(scheduler->sigmas()[i] - golden.sigmas[i]) <= 6e-8);
+    }
+  }
+  for (const std::vector<double>& wrong :
+       {std::vector<double>{500, 750}, {1001.0, 500}, {500, 0}, {500, 500}}) {
+    config.timesteps = wrong;
+    CHECK(absl::IsInvalidArgument(MakeFlowScheduler(config, 2).status()));
+  }
+}
+
+TEST_CASE("configs of few steps come back as they were written") {
+  FlowSchedulerConfig config;
+  config.solver = SolverKind::kLcm;
+  config.shift = 7;
+  config.grid = SigmaGrid::kEven;
+  config.timesteps = {1000, 757, 522};
+  const std::string json = FlowSchedulerConfigJson(config);
+  // What diffusers reads of it.
+  CHECK(absl::StrContains(json, "FlowMatchEulerDiscreteScheduler"));
+  CHECK(absl::StrContains(json, "\"stochastic_sampling\": true"));
+  ASSERT_OK_AND_ASSIGN(const FlowSchedulerConfig back, ParseFlowSchedulerConfig(json));
+  CHECK(back.solver == SolverKind::kLcm);
+  CHECK(back.shift == 7);
+  CHECK(back.grid == SigmaGrid::kEven);
+  CHECK(back.timesteps == config.timesteps);
+}
+
+TEST_CASE("the few-step sampler puts each predicted clip under new noise of the seed") {
+  const at::Tensor noise = InitialLatents({1, 2, 1, 4, 4}, 5);
+  SampleOptions options;
+  options.scheduler.solver = SolverKind::kLcm;
+  options.scheduler.grid = SigmaGrid::kEven;
+  options.scheduler.shift = 5;
+  options.num_steps = 4;
+  options.guidance = 1;
+  options.seed = 3;
+  // A network that knows its clip, 0.25, whatever it sees: v = (x - clip) / sigma.
+  std::vector<at::Tensor> seen;
+  const Denoiser knows = [&](const at::Tensor& x, const at::Tensor& t,
+                             const at::Tensor&) -> absl::StatusOr<at::Tensor> {
+    seen.push_back(x.clone());
+    return (x - 0.25) / (t.reshape({-1, 1, 1, 1, 1}) / 1000);
+  };
+  const at::Tensor text = at::zeros({1, 2, 3});
+  ASSERT_OK_AND_ASSIGN(const at::Tensor clip,
+                       Sample(options, knows, {}, noise, text, std::nullopt));
+  CHECK((clip - 0.25).abs().max().item<double>() < 1e-5);
+  REQUIRE(seen.size() == 4);
+  // x = (1 - sigma) clip + sigma noise, with another noise each time.
+  const double sigma = 0.9375;
+  const at::Tensor second = (seen[1] - (1 - sigma) * 0.25) / sigma;
+  CHECK(std::abs(second.mean().item<double>()) < 0.6);
+  CHECK(second.std().item<double>() == Approx(1).margin(0.4));
+  CHECK((second - noise).abs().max().item<double>() > 0.5);
+  const std::vector<at::Tensor> first = seen;
+  seen.clear();
+  REQUIRE_OK(Sample(options, knows, {}, noise, text, std::nullopt));
+  CHECK(at::equal(seen[2], first[2]));
+  seen.clear();
+  options.seed = 4;
+  REQUIRE_OK(Sample(options, knows, {}, noise, text, std::nullopt));
+  CHECK_FALSE(at::equal(seen[2], first[2]));
+}
+
 TEST_CASE("a straight flow is solved exactly by every solver and step count") {
   const at::Tensor noise = InitialLatents({1, 2, 1, 4, 4}, 5);
   const at::Tensor text = at::zeros({1, 2, 3});
@@ -324,8 +424,9 @@ TEST_CASE("scheduler configs: what is not built is said, what is wrong is named"
         absl::StatusCode::kInvalidArgument);
   CHECK(status((unipc + R"(, "lower_order_final": false})").c_str()).code() ==
         absl::StatusCode::kInvalidArgument);
+  // New noise between steps.
   CHECK(status(R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": true})")
-            .code() == absl::StatusCode::kUnimplemented);
+            .ok());
   CHECK(MakeFlowScheduler(UniPc(3), 0).status().code() == absl::StatusCode::kInvalidArgument);
 
   FlowSchedulerConfig config = UniPc(7.5);

@@ -47,7 +47,19 @@ struct TrainedTensor {
   double rate_scale = 1;  // of the learning rate
   bool decay = true;      // takes part in weight decay: matrices do, biases and norms do not
   UpdateRule rule = UpdateRule::kAdamW;
+  // Two networks that are trained in turn: the tensor is updated in the steps s for which
+  // turns[s % turns.size()] is set, and left as it is, moments and average with it, in the others,
+  // in which the loss need not depend on it. Empty: updated in every step.
+  std::vector<bool> turns = {};
+  // A moving average of another trained tensor in place of updates by gradients: before each step
+  // it moves towards `follows` by 1 - follow_decay. For targets of consistency training.
+  at::Tensor follows = {};
+  double follow_decay = 0;
 };
+// Whether the tensor is updated by its gradient in this step, and how often it was when it has
+// been.
+bool TakesPart(const TrainedTensor& trained, int64_t step);
+int64_t UpdatesUntil(const TrainedTensor& trained, int64_t step);
 
 class Objective {
  public:
@@ -89,6 +101,11 @@ struct LoopOptions {
   bool bf16 = false;
   // Steps whose loss or gradient is not finite: so many in all are left out, one more is an error.
   int64_t max_skipped_steps = 0;
+  // A loss above so many times the median of the last 64 is treated like one that is not finite,
+  // when there were 16 before it. 0: none is.
+  double loss_spike = 0;
+  // The rate is multiplied by it after each step that is left out.
+  double rate_after_skip = 1;
 };
 
 // What one step did, for logs.
@@ -97,7 +114,7 @@ struct StepReport {
   double loss = 0;
   std::vector<std::pair<std::string, double>> terms;
   double rate = 0, gradient_norm = 0;  // the norm before it was limited
-  bool skipped = false;                // not finite: left out
+  bool skipped = false;                // left out: not finite, or a spike
 };
 
 struct TrainRun {
@@ -105,7 +122,7 @@ struct TrainRun {
   // Name for messages and progress: "vae".
   std::string what;
   // Folder of the durable state, made when needed: weights, optimizer, average, step. Continued
-  // from when a state is there.
+  // from when a state is there, by any number of processes. Those of a group share it.
   std::string state_dir;
   // Files of the state hold so many bytes at most, but a tensor is never divided.
   int64_t max_shard_bytes = int64_t{1} << 30;
@@ -113,7 +130,9 @@ struct TrainRun {
   // only by a run of the same identity. The loop's own options and the list of tensors are added by
   // Train().
   Identity identity;
-  ProcessGroup* group = nullptr;                   // alone when null
+  // Alone when null. Each process keeps the optimizer's state of its share of the tensors, and
+  // writes that share of the states.
+  ProcessGroup* group = nullptr;
   ProgressSink* progress = nullptr;                // SilentProgress() when null
   const CancellationToken* cancel = nullptr;       // never when null
   std::function<void(const StepReport&)> observe;  // after each step
@@ -124,6 +143,9 @@ struct TrainReport {
   int64_t steps = 0;       // steps taken in all
   int64_t skipped = 0;     // of these, left out
   double seconds = 0;      // of this call
+  // Gradients and weights that this process sent to others, in this call; what goes to several
+  // counts once for each.
+  int64_t bytes_sent = 0;
   // Means over the last 100 steps of this call; 0 and empty when it took none.
   double loss = 0;
   std::vector<std::pair<std::string, double>> terms;

@@ -38,6 +38,10 @@ PassEffect Pass::effect() const { return PassEffect::kNeutral; }
 
 bool Pass::needs_samples() const { return false; }
 
+absl::StatusOr<std::vector<std::string>> Pass::sampled_components(const ModelView& model) const {
+  return std::vector<std::string>();
+}
+
 void Pass::FinishMetrics(std::map<std::string, double>& metrics) const {}
 
 std::vector<std::string> Pass::Explain(const google::protobuf::Message* decision) const {
@@ -49,6 +53,8 @@ absl::StatusOr<std::unique_ptr<Pass>> Pass::AtRound(double from, double to) cons
 }
 
 bool BlockPass::Touches(const ModelView& model, absl::string_view block) const { return true; }
+
+bool BlockPass::blocks_are_independent() const { return false; }
 
 std::optional<StreamOptions> BlockPass::activations() const { return std::nullopt; }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/core/glob.h"
 #include "src/core/libtorch.h"
@@ -27,6 +28,69 @@ bool FitsAny(const ModelView& model, const std::string& pattern,
     }
   }
   return false;
+}
+
+// Values that the backward pass wants of an operation beside its input: of it and what it makes.
+double KeptBy(const ElementwiseInfo& info) {
+  switch (info.op) {
+    case ElementwiseOp::kLayerNorm:
+      // The residual stream that it reads, what it makes, and between the two what is scaled.
+      return info.of == ElementwiseInfo::Of::kInput ? 3 : 2;
+    case ElementwiseOp::kRmsNorm:
+      return 2;  // before and after its weight
+    case ElementwiseOp::kGelu:
+    case ElementwiseOp::kSilu:
+    case ElementwiseOp::kRotary:
+    case ElementwiseOp::kGate:
+      return 1;
+    case ElementwiseOp::kResidual:
+    case ElementwiseOp::kGatedResidual:
+      return 0;  // read by the next norm
+  }
+  return 0;
+}
+
+void AddTokens(TokenStream stream, double bytes, TokenBytes& tokens) {
+  if (stream == TokenStream::kVideo) tokens.video += bytes;
+  if (stream == TokenStream::kText) tokens.text += bytes;
+}
+
+double WidthOf(const ModelView& model, const ElementwiseInfo& info) {
+  if (info.of == ElementwiseInfo::Of::kTensor) {
+    const auto weight = model.FindTensor(info.path);
+    return weight.ok() ? static_cast<double>(weight->numel()) : 0;
+  }
+  const auto weight = model.Weight(info.path);
+  if (!weight.ok()) return 0;
+  return static_cast<double>(info.of == ElementwiseInfo::Of::kInput ? (*weight)->in_features()
+                                                                    : (*weight)->out_features());
+}
+
+// What a block keeps for the backward pass. product: bytes of a value that a matrix product reads
+// or makes.
+TokenBytes KeptInBlock(const ModelView& model, const std::string& block, double product) {
+  constexpr double kFloat = 4;
+  TokenBytes kept;
+  std::set<std::string> linears;
+  for (const LinearInfo& linear : model.linears()) {
+    if (linear.block != block) continue;
+    linears.insert(linear.path);
+    const auto weight = model.Weight(linear.path);
+    if (!weight.ok()) continue;
+    AddTokens(linear.stream,
+              product * linear.token_share * static_cast<double>((*weight)->out_features()), kept);
+  }
+  for (const ElementwiseInfo& info : model.elementwise()) {
+    if (!linears.contains(info.path) && !absl::StartsWith(info.path, block + ".")) continue;
+    AddTokens(info.stream, kFloat * KeptBy(info) * WidthOf(model, info), kept);
+  }
+  for (const AttentionInfo& attention : model.attentions()) {
+    if (!linears.contains(attention.query)) continue;
+    const auto weight = model.Weight(attention.query);
+    if (!weight.ok()) continue;
+    AddTokens(attention.queries, product * static_cast<double>((*weight)->out_features()), kept);
+  }
+  return kept;
 }
 
 }  // namespace
@@ -63,6 +127,37 @@ absl::Status LoadTeacher(ModelView& teacher) {
   return teacher.Cast(at::kFloat);
 }
 
+absl::StatusOr<std::vector<std::string>> TrainedComponents(
+    const ModelView& model, const std::vector<std::string>& patterns) {
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    const bool fits =
+        std::any_of(model.components().begin(), model.components().end(),
+                    [&](const Component& one) { return GlobMatch(patterns[i], one.name); });
+    if (fits) continue;
+    return OptionError(
+        absl::StrCat("components[", i, "]"),
+        absl::StrCat("the pattern \"", patterns[i], "\" fits no component of the model"));
+  }
+  std::vector<std::string> names;
+  for (const Component& component : model.components()) {
+    const bool wanted = patterns.empty() ? component.role == ComponentRole::kDenoiser
+                                         : std::any_of(patterns.begin(), patterns.end(),
+                                                       [&](const std::string& pattern) {
+                                                         return GlobMatch(pattern, component.name);
+                                                       });
+    if (!wanted) continue;
+    if (ProgramOf(component) == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("component '", component.name, "' of architecture ", component.architecture,
+                       " declares no block program, which training runs it by"));
+    }
+    names.push_back(component.name);
+  }
+  if (!names.empty()) return names;
+  return absl::InvalidArgumentError(
+      "the model has no denoiser; name what is trained by components");
+}
+
 absl::Status CheckTrainPatterns(const ModelView& model, const std::vector<std::string>& components,
                                 const std::vector<std::string>& patterns) {
   for (size_t i = 0; i < patterns.size(); ++i) {
@@ -84,8 +179,64 @@ std::vector<std::string> PatternsFor(const ModelView& model, absl::string_view c
   return fitting;
 }
 
+TrainingNote NoteTraining(const ModelView& model, const std::string& component,
+                          const TrainingPlan& plan) {
+  TrainingNote note;
+  note.component = component;
+  note.steps = plan.loop.steps;
+  note.batch = plan.loop.batch;
+  note.pieces = plan.loop.accumulate;
+  note.teacher = plan.teacher;
+  note.recompute = plan.recompute;
+  note.bf16 = plan.loop.bf16;
+  std::set<std::string> by_muon;
+  for (const LinearInfo& linear : model.linears()) {
+    if (plan.muon && !linear.sensitive) by_muon.insert(linear.path + ".weight");
+  }
+  for (const NamedTensor& named : model.Tensors()) {
+    if (model.ComponentOf(named.name).name != component) continue;
+    const int64_t values = named.tensor.numel();
+    note.values += values;
+    const bool trains =
+        plan.patterns.empty() ||
+        std::any_of(plan.patterns.begin(), plan.patterns.end(),
+                    [&](const std::string& pattern) { return GlobMatch(pattern, named.name); });
+    if (!trains) continue;
+    note.trained += values;
+    note.optimizer +=
+        values * ((by_muon.contains(named.name) ? 1 : 2) + (plan.loop.ema_decay > 0 ? 1 : 0));
+  }
+  if (plan.teacher != "input") note.teacher_values = plan.teacher.empty() ? 0 : note.values;
+  double largest = 0;
+  for (const BlockInfo& block : model.blocks()) {
+    if (model.ComponentOf(block.path).name != component || block.path == component) continue;
+    const TokenBytes kept = KeptInBlock(model, block.path, note.bf16 ? 2 : 4);
+    note.all_blocks.video += kept.video;
+    note.all_blocks.text += kept.text;
+    if (kept.video + kept.text > largest) {
+      largest = kept.video + kept.text;
+      note.largest_block = kept;
+    }
+    // The residual stream: as wide as what the block's first linear reads.
+    for (const LinearInfo& linear : model.linears()) {
+      if (linear.block != block.path || linear.stream != TokenStream::kVideo) continue;
+      const auto weight = model.Weight(linear.path);
+      if (weight.ok())
+        note.between_blocks.video += 4.0 * static_cast<double>((*weight)->in_features());
+      break;
+    }
+  }
+  return note;
+}
+
 int64_t TrainingBytesPerValue(const LoopOptions& loop, bool teacher) {
   return 16 + (loop.ema_decay > 0 ? 4 : 0) + (teacher ? 4 : 0);
+}
+
+int64_t MemoryOf(const TrainingNote& note) {
+  TrainingPlace alone;
+  alone.teacher_values = note.values;
+  return CostOf(note, alone).memory();
 }
 
 double OutputError(const Component& student, const Component* teacher, const Dataset& data) {

@@ -19,6 +19,7 @@
 #include "wanlite/model_view.h"
 #include "wanlite/pass.h"
 #include "wanlite/train.h"
+#include "wanlite/training_cost.h"
 
 namespace wanlite::train {
 
@@ -43,6 +44,12 @@ absl::StatusOr<ModelView> OpenTeacher(const PassContext& context, absl::string_v
 // The same in memory, in fp32.
 absl::Status LoadTeacher(ModelView& teacher);
 
+// Names of the components that are trained: those that fit these glob patterns, the denoisers
+// without any. OptionError of the field "components" for a pattern that fits none; InvalidArgument
+// for a model without denoisers, and for a component without a program.
+absl::StatusOr<std::vector<std::string>> TrainedComponents(
+    const ModelView& model, const std::vector<std::string>& patterns);
+
 // OptionError of the field "train" for a pattern over full paths of tensors that fits none of these
 // components'.
 absl::Status CheckTrainPatterns(const ModelView& model, const std::vector<std::string>& components,
@@ -52,7 +59,22 @@ std::vector<std::string> PatternsFor(const ModelView& model, absl::string_view c
                                      const std::vector<std::string>& patterns,
                                      absl::string_view block = "");
 
-// Memory of a training beside the tensors as they are stored: for each value fp32 weights,
+// How a pass will train a component.
+struct TrainingPlan {
+  LoopOptions loop;
+  bool muon = false;
+  bool recompute = false;
+  std::vector<std::string> patterns;  // of tensors that train; empty: all
+  std::string teacher;                // as ModelLibrary::Open() names it; empty: none
+};
+// For PassNotes::trainings. `model` may be hollow, and is as the pass will train it.
+TrainingNote NoteTraining(const ModelView& model, const std::string& component,
+                          const TrainingPlan& plan);
+// Of one process, beside the tensors as they are stored and without activations, which hang on the
+// sizes of samples. A teacher that the pass does not know counts as large as the component.
+int64_t MemoryOf(const TrainingNote& note);
+
+// Memory of training a block beside its tensors as they are stored: for each value fp32 weights,
 // gradients, two moments, the average if there is one, and the teacher's if there is one.
 int64_t TrainingBytesPerValue(const LoopOptions& loop, bool teacher);
 

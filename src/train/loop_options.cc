@@ -21,6 +21,8 @@ LoopOptions LoopOf(const TrainLoop& message) {
   if (message.workers() != 0) options.workers = message.workers();
   options.bf16 = message.bf16();
   options.max_skipped_steps = message.max_skipped_steps();
+  options.loss_spike = message.loss_spike();
+  if (message.rate_after_skip() != 0) options.rate_after_skip = message.rate_after_skip();
   return options;
 }
 

@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
 #include <vector>
 
 #include "wanlite/tensor_source.h"
@@ -20,17 +21,21 @@ class Optimizer {
   // there is no average.
   Optimizer(const LoopOptions& options, std::vector<TrainedTensor> tensors);
 
-  // One step with gradients of the tensors' shapes. step: 0-based, of the schedules.
-  void Update(int64_t step, const std::vector<at::Tensor>& gradients);
+  // One step with gradients of the tensors' shapes. step: 0-based, of the schedules. rate_factor:
+  // of the schedule's rate.
+  void Update(int64_t step, const std::vector<at::Tensor>& gradients, double rate_factor = 1);
   // The average becomes the weights, where there is one.
   void TakeAverage();
 
-  const std::vector<TrainedTensor>& tensors() const { return tensors_; }
   // All that a continued run needs, as live handles: "weight.NAME", "first_moment.NAME", ….
   std::vector<NamedTensor> State() const;
+  // Names of what State() would hold of a tensor beside its weight, for those that another process
+  // keeps.
+  static std::vector<std::string> StateNames(const LoopOptions& options,
+                                             const TrainedTensor& trained);
 
  private:
-  void UpdateByMuon(size_t i, double rate, const at::Tensor& gradient);
+  void UpdateByMuon(int64_t step, double rate, const std::vector<at::Tensor>& gradients);
   void UpdateByAdamW(int64_t step, double rate, const std::vector<at::Tensor>& gradients);
 
   LoopOptions options_;

@@ -17,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/train/exchanged_tensor.h"
 #include "wanlite/env.h"
 #include "wanlite/status.h"
 
@@ -29,7 +30,9 @@ class Alone : public ProcessGroup {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
+  bool Takes(c10::DeviceType) const override { return true; }
   absl::Status AllReduce(at::Tensor) override { return absl::OkStatus(); }
+  absl::Status Reduce(at::Tensor, int) override { return absl::OkStatus(); }
   absl::Status Broadcast(at::Tensor, int) override { return absl::OkStatus(); }
   absl::Status Barrier() override { return absl::OkStatus(); }
 };
@@ -106,33 +109,43 @@ class LocalGroup : public ProcessGroup {
   int size() const override { return size_; }
 
   absl::Status AllReduce(at::Tensor tensor) override {
-    const at::ScalarType dtype = tensor.scalar_type();
-    if (dtype != at::kFloat && dtype != at::kDouble && dtype != at::kLong) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "sums over a process group are of fp32, fp64 or int64, not of ", c10::toString(dtype)));
-    }
-    return Exchange(kReduce, tensor, [&](char* into, size_t bytes) {
-      std::memcpy(into, Slot(0), bytes);
-      for (int member = 1; member < size_; ++member) {
-        if (dtype == at::kFloat) AddTo<float>(into, Slot(member), bytes);
-        if (dtype == at::kDouble) AddTo<double>(into, Slot(member), bytes);
-        if (dtype == at::kLong) AddTo<int64_t>(into, Slot(member), bytes);
-      }
+    WANLITE_RETURN_IF_ERROR(CheckSummed(tensor));
+    return Exchange(kAllReduce, tensor,
+                    [&](char* into, size_t bytes) { SumSlots(tensor.scalar_type(), into, bytes); });
+  }
+
+  absl::Status Reduce(at::Tensor tensor, int root) override {
+    WANLITE_RETURN_IF_ERROR(CheckSummed(tensor));
+    WANLITE_RETURN_IF_ERROR(CheckRoot(*this, root));
+    return Exchange(kReduce + root, tensor, [&](char* into, size_t bytes) {
+      if (rank_ == root) SumSlots(tensor.scalar_type(), into, bytes);
     });
   }
 
   absl::Status Broadcast(at::Tensor tensor, int root) override {
-    if (root < 0 || root >= size_) {
-      return absl::InvalidArgumentError(absl::StrCat("no rank ", root, " in a group of ", size_));
-    }
+    WANLITE_RETURN_IF_ERROR(CheckRoot(*this, root));
     return Exchange(kBroadcast + root, tensor,
                     [&](char* into, size_t bytes) { std::memcpy(into, Slot(root), bytes); });
   }
 
-  absl::Status Barrier() override { return Meet({kBarrier, 0, 0}); }
+  // Nobody begins the next call before all have seen what the others asked for in this one.
+  absl::Status Barrier() override {
+    WANLITE_RETURN_IF_ERROR(Meet({kBarrier, 0, 0}));
+    return Arrive();
+  }
 
  private:
-  enum Kind : int64_t { kBarrier = 1, kReduce = 2, kBroadcast = 3 /* and the root */ };
+  // The last two with the root added.
+  enum Kind : int64_t { kBarrier = 1, kAllReduce = 2, kBroadcast = 1000, kReduce = 2000 };
+
+  void SumSlots(at::ScalarType dtype, char* into, size_t bytes) const {
+    std::memcpy(into, Slot(0), bytes);
+    for (int member = 1; member < size_; ++member) {
+      if (dtype == at::kFloat) AddTo<float>(into, Slot(member), bytes);
+      if (dtype == at::kDouble) AddTo<double>(into, Slot(member), bytes);
+      if (dtype == at::kLong) AddTo<int64_t>(into, Slot(member), bytes);
+    }
+  }
 
   size_t FileBytes() const { return kHeaderBytes + static_cast<size_t>(size_) * kSlotBytes; }
   char* Slot(int member) const {
@@ -269,10 +282,7 @@ class LocalGroup : public ProcessGroup {
   // Piece by piece: everybody's into its slot, meet, `take` from the slots, meet.
   template <typename Take>
   absl::Status Exchange(int64_t kind, const at::Tensor& tensor, const Take& take) {
-    if (!tensor.defined() || !tensor.device().is_cpu() || !tensor.is_contiguous()) {
-      return absl::InvalidArgumentError(
-          "what a process group exchanges must be contiguous and on the CPU");
-    }
+    WANLITE_RETURN_IF_ERROR(CheckExchanged(*this, tensor));
     const at::NoGradGuard no_grad;
     char* data = static_cast<char*>(tensor.detach().mutable_data_ptr());
     const size_t all = tensor.nbytes();

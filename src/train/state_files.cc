@@ -8,11 +8,14 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/core/strict_json.h"
+#include "src/train/tensor_exchange.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 
@@ -58,6 +61,15 @@ bool IsLeftOver(const std::string& name) {
 
 }  // namespace
 
+StateFiles::StateFiles(Env& env, std::string dir, int64_t max_shard_bytes, ProcessGroup* group,
+                       std::string what)
+    : env_(env),
+      dir_(std::move(dir)),
+      max_shard_bytes_(max_shard_bytes),
+      alone_(AloneGroup()),
+      group_(group != nullptr ? *group : *alone_),
+      what_(std::move(what)) {}
+
 absl::StatusOr<std::optional<StateRecord>> StateFiles::ReadRecord() {
   const std::string path = JoinPath(dir_, kRecordFile);
   if (!env_.FileExists(path)) return std::nullopt;
@@ -86,6 +98,13 @@ absl::StatusOr<std::optional<StateRecord>> StateFiles::ReadRecord() {
     if (!value.is_string()) return none();
     record.identity[name] = value.get<std::string>();
   }
+  if (json->contains("losses")) {
+    if (!(*json)["losses"].is_array()) return none();
+    for (const nlohmann::json& loss : (*json)["losses"]) {
+      if (!loss.is_number()) return none();
+      record.losses.push_back(loss.get<double>());
+    }
+  }
   shards_.clear();
   for (const nlohmann::json& entry : (*json)["shards"]) {
     Shard shard;
@@ -100,7 +119,8 @@ absl::StatusOr<std::optional<StateRecord>> StateFiles::ReadRecord() {
   return record;
 }
 
-absl::Status StateFiles::ReadTensors(const std::vector<NamedTensor>& into) {
+absl::Status StateFiles::ReadTensors(const std::vector<NamedTensor>& into,
+                                     const std::set<std::string>& others) {
   std::map<std::string, at::Tensor> wanted;
   for (const NamedTensor& named : into) wanted[named.name] = named.tensor;
   const auto other = [&](absl::string_view name, absl::string_view what) {
@@ -116,6 +136,11 @@ absl::Status StateFiles::ReadTensors(const std::vector<NamedTensor>& into) {
     };
     const auto source = OpenSafetensors(env_, path);
     if (!source.ok()) return damaged(source.status().message());
+    bool needed = others.empty();
+    for (const TensorInfo& info : (*source)->tensors()) {
+      needed = needed || !others.contains(info.name);
+    }
+    if (!needed) continue;
     std::vector<NamedTensor> found;
     for (const TensorInfo& info : (*source)->tensors()) {
       WANLITE_ASSIGN_OR_RETURN(at::Tensor value, (*source)->Read(info.name));
@@ -124,6 +149,7 @@ absl::Status StateFiles::ReadTensors(const std::vector<NamedTensor>& into) {
     if (ContentOf(found) != shard.content) return damaged("its tensors are not those written");
     for (const NamedTensor& named : found) {
       const auto target = wanted.find(named.name);
+      if (target == wanted.end() && others.contains(named.name)) continue;
       if (target == wanted.end()) return other(named.name, "is no tensor of this training");
       if (target->second.sizes() != named.tensor.sizes() ||
           target->second.scalar_type() != named.tensor.scalar_type()) {
@@ -157,7 +183,8 @@ absl::StatusOr<StateFiles::Shard> StateFiles::WriteShard(const std::vector<Named
   return shard;
 }
 
-absl::Status StateFiles::Write(const StateRecord& record, const std::vector<NamedTensor>& tensors) {
+absl::StatusOr<std::vector<StateFiles::Shard>> StateFiles::WriteShards(
+    const std::vector<NamedTensor>& tensors) {
   WANLITE_RETURN_IF_ERROR(env_.CreateFolders(dir_));
   // Sorted within a shard, as the reader lists them.
   std::vector<Shard> shards;
@@ -179,18 +206,51 @@ absl::Status StateFiles::Write(const StateRecord& record, const std::vector<Name
     bytes += size;
   }
   WANLITE_RETURN_IF_ERROR(flush());
+  return shards;
+}
 
+absl::StatusOr<std::vector<StateFiles::Shard>> StateFiles::GatherShards(std::vector<Shard> own) {
+  if (group_.size() == 1) return own;
+  std::string lines;
+  for (const Shard& shard : own) absl::StrAppend(&lines, shard.content, " ", shard.bytes, "\n");
+  WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> texts, GatherTexts(group_, lines));
+  std::vector<Shard> all;
+  for (const std::string& text : texts) {
+    for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+      const std::vector<std::string> fields = absl::StrSplit(line, ' ');
+      Shard shard;
+      if (fields.size() != 2 || !absl::SimpleAtoi(fields[1], &shard.bytes)) {
+        return absl::InternalError(
+            absl::StrCat(what_, ": another process tells of a shard '", std::string(line), "'"));
+      }
+      shard.content = fields[0];
+      shard.file = ShardFile(shard.content);
+      all.push_back(std::move(shard));
+    }
+  }
+  return all;
+}
+
+absl::Status StateFiles::Write(const StateRecord& record, const std::vector<NamedTensor>& tensors) {
+  absl::StatusOr<std::vector<Shard>> own = WriteShards(tensors);
+  WANLITE_RETURN_IF_ERROR(Agree(group_, own.status(), what_));
+  WANLITE_ASSIGN_OR_RETURN(shards_, GatherShards(*std::move(own)));
+  // The others wait: nothing of the next state is written while what is left over goes.
+  return Agree(group_, group_.rank() == 0 ? Publish(record) : absl::OkStatus(), what_);
+}
+
+absl::Status StateFiles::Publish(const StateRecord& record) {
   nlohmann::ordered_json json = {{"format", kFormat},
                                  {"step", record.step},
                                  {"skipped", record.skipped},
                                  {"identity", record.identity},
                                  {"shards", nlohmann::json::array()}};
-  for (const Shard& shard : shards) {
+  if (!record.losses.empty()) json["losses"] = record.losses;
+  for (const Shard& shard : shards_) {
     json["shards"].push_back({{"bytes", shard.bytes}, {"content", shard.content}});
   }
   WANLITE_RETURN_IF_ERROR(
       env_.WriteFileAtomically(JoinPath(dir_, kRecordFile), json.dump(1) + "\n"));
-  shards_ = std::move(shards);
   return RemoveOthers();
 }
 

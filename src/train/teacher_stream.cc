@@ -73,9 +73,12 @@ absl::StatusOr<std::vector<BlockPair>> PairBlocks(const ModelView& student,
                        ", the model has them the other way round"));
     }
     places.push_back(found->second);
-    pairs.push_back({block, taught[found->second], taught.back()});
+    pairs.push_back({block, taught[found->second], taught.front(), taught.back()});
   }
-  for (size_t i = 0; i + 1 < pairs.size(); ++i) pairs[i].last = taught[places[i + 1] - 1];
+  for (size_t i = 0; i + 1 < pairs.size(); ++i) {
+    pairs[i].last = taught[places[i + 1] - 1];
+    pairs[i + 1].first = taught[places[i + 1]];
+  }
   return pairs;
 }
 
@@ -90,7 +93,8 @@ absl::StatusOr<BlockPair> PairOf(const std::vector<BlockPair>& pairs, absl::stri
 absl::StatusOr<std::unique_ptr<TeacherStream>> TeacherStream::Open(const PassContext& context,
                                                                    absl::string_view pass,
                                                                    absl::string_view ref,
-                                                                   const std::string& component) {
+                                                                   const std::string& component,
+                                                                   absl::string_view folder) {
   if (context.samples == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat(pass, ": needs recorded inputs of the model"));
@@ -101,7 +105,7 @@ absl::StatusOr<std::unique_ptr<TeacherStream>> TeacherStream::Open(const PassCon
   WANLITE_ASSIGN_OR_RETURN(std::vector<std::string> blocks, RunBlocks(*model, component));
   // What comes behind the last block belongs to the rest, too; nobody asks for what it makes.
   if (blocks.size() > 1 && blocks.back() == RestBlock(component)) blocks.pop_back();
-  const std::string dir = JoinPath(scratch, absl::StrCat("teacher-", RestBlock(component)));
+  const std::string dir = JoinPath(scratch, absl::StrCat(folder, "-", RestBlock(component)));
   WANLITE_ASSIGN_OR_RETURN(
       std::unique_ptr<ActivationStream> stream,
       ActivationStream::Open(*context.env, dir, *model, *context.samples, component));

@@ -22,6 +22,8 @@ namespace wanlite::train {
 struct BlockPair {
   std::string student;  // full path
   std::string same;     // the teacher's block of the same origin
+  // The teacher's blocks that it stands for begin behind those of the student's block before it.
+  std::string first;
   // The teacher's last block before the next one that the student has: `same` where the student
   // lost none there.
   std::string last;
@@ -41,12 +43,14 @@ absl::StatusOr<BlockPair> PairOf(const std::vector<BlockPair>& pairs, absl::stri
 // on from there. It moves forward alone.
 class TeacherStream {
  public:
-  // pass: for messages. ref: of ModelLibrary::Open(). FailedPrecondition in a run without other
-  // models or samples; else errors of both.
+  // pass: for messages. ref: of ModelLibrary::Open(). folder: of the scratch folder, for each
+  // stream of a component another one. FailedPrecondition in a run without other models or samples;
+  // else errors of both.
   static absl::StatusOr<std::unique_ptr<TeacherStream>> Open(const PassContext& context,
                                                              absl::string_view pass,
                                                              absl::string_view ref,
-                                                             const std::string& component);
+                                                             const std::string& component,
+                                                             absl::string_view folder = "teacher");
 
   ModelView& model() { return *model_; }
   const ActivationStream& activations() const { return *stream_; }

@@ -14,12 +14,14 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/core/catch_torch.h"
+#include "src/core/durable_step.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
 #include "src/core/threads.h"
 #include "src/train/bf16_products.h"
 #include "src/train/optimizer.h"
 #include "src/train/state_files.h"
+#include "src/train/tensor_exchange.h"
 #include "wanlite/status.h"
 
 namespace wanlite::train {
@@ -27,6 +29,8 @@ namespace {
 
 using NamedValues = std::vector<std::pair<std::string, double>>;
 constexpr size_t kLossWindow = 100;
+// Losses that a spike is measured against: of the last steps, when there are enough of them.
+constexpr size_t kSpikeWindow = 64, kSpikeLeast = 16;
 
 // What must not change between a run and its continuation. `steps` may.
 Identity IdentityOf(const LoopOptions& options, const TrainRun& run,
@@ -48,10 +52,18 @@ Identity IdentityOf(const LoopOptions& options, const TrainRun& run,
   add("workers", options.workers);
   add("bf16", options.bf16);
   add("max_skipped_steps", options.max_skipped_steps);
+  if (options.loss_spike > 0) add("loss_spike", options.loss_spike);
+  if (options.rate_after_skip != 1) add("rate_after_skip", options.rate_after_skip);
+  // Other devices draw other noise and round elsewhere.
+  const at::Device device = tensors.front().tensor.device();
+  if (!device.is_cpu())
+    identity["device"] = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
   Sha256 list;
   for (const TrainedTensor& trained : tensors) {
     list.Update(absl::StrCat(trained.name, " ", trained.rate_scale, " ", trained.decay, " ",
                              trained.rule == UpdateRule::kMuon ? "muon" : "adamw", "\n"));
+    for (const bool turn : trained.turns) list.Update(turn ? "1" : "0");
+    if (trained.follows.defined()) list.Update(absl::StrCat("follows ", trained.follow_decay));
   }
   identity["tensors"] =
       absl::StrCat(tensors.size(), ", their names and updates ", list.Finish().substr(0, 16));
@@ -77,6 +89,40 @@ std::string Differences(const Identity& saved, const Identity& wanted) {
     lines.resize(kShown + 1);
   }
   return absl::StrJoin(lines, "; ");
+}
+
+double Median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+std::vector<int> OwnersOf(const std::vector<TrainedTensor>& tensors, int ranks) {
+  std::vector<int64_t> bytes;
+  for (const TrainedTensor& trained : tensors) {
+    bytes.push_back(static_cast<int64_t>(trained.tensor.nbytes()) *
+                    (trained.rule == UpdateRule::kMuon ? 1 : 2));
+  }
+  return BalancedOwners(bytes, ranks);
+}
+
+// Those of a rank, where every tensor has an owner.
+std::vector<TrainedTensor> OwnedBy(const std::vector<TrainedTensor>& tensors,
+                                   const TensorExchange& exchange) {
+  std::vector<TrainedTensor> owned;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (exchange.owns(i)) owned.push_back(tensors[i]);
+  }
+  return owned;
+}
+
+// A gradient to add to: itself where nothing else holds its memory, for there is one as large as
+// the weights.
+at::Tensor ToAddTo(at::Tensor gradient) {
+  const bool alone = gradient.is_contiguous() && gradient.use_count() == 1 &&
+                     gradient.storage().use_count() == 1 &&
+                     gradient.storage().nbytes() == gradient.nbytes();
+  return alone ? gradient : gradient.clone(at::MemoryFormat::Contiguous);
 }
 
 // While it lives, LibTorch's operations use one thread where workers divide the batch among the
@@ -120,12 +166,12 @@ class Loop {
         objective_(objective),
         run_(run),
         group_(group),
-        optimizer_(options, std::move(tensors)),
-        files_(*run.env, run.state_dir, run.max_shard_bytes) {
-    for (const TrainedTensor& trained : optimizer_.tensors()) {
-      parameters_.push_back(trained.tensor);
-    }
-    record_.identity = IdentityOf(options, run, optimizer_.tensors());
+        tensors_(std::move(tensors)),
+        exchange_(group, OwnersOf(tensors_, group.size())),
+        optimizer_(options, OwnedBy(tensors_, exchange_)),
+        files_(*run.env, run.state_dir, run.max_shard_bytes, &group, who()) {
+    for (const TrainedTensor& trained : tensors_) parameters_.push_back(trained.tensor);
+    record_.identity = IdentityOf(options, run, tensors_);
   }
 
   absl::StatusOr<TrainReport> Run() {
@@ -136,6 +182,8 @@ class Loop {
     progress().End();
     WANLITE_RETURN_IF_ERROR(status);
     optimizer_.TakeAverage();
+    if (options_.ema_decay > 0) WANLITE_RETURN_IF_ERROR(exchange_.SpreadFromOwners(parameters_));
+    report_.bytes_sent = exchange_.bytes_sent();
     report_.seconds = time.Seconds();
     report_.steps = record_.step;
     report_.skipped = record_.skipped;
@@ -147,36 +195,31 @@ class Loop {
     return run_.progress != nullptr ? *run_.progress : SilentProgress();
   }
   bool alone() const { return group_.size() == 1; }
+  std::string who() const { return absl::StrCat("training of ", run_.what); }
 
-  // One result for all: an error of one is an error of each.
-  absl::Status Agree(const absl::Status& status) {
-    if (alone()) return status;
-    at::Tensor failed = at::scalar_tensor(status.ok() ? 0.0 : 1.0, at::kDouble);
-    const absl::Status reached = group_.AllReduce(failed);
-    WANLITE_RETURN_IF_ERROR(status);
-    WANLITE_RETURN_IF_ERROR(reached);
-    if (failed.item<double>() == 0) return absl::OkStatus();
-    return absl::AbortedError(
-        absl::StrCat("training of ", run_.what, ": another process of the group failed"));
-  }
-
-  // From the state that is there, if any. Rank 0 alone looks at the disk.
+  // From the state that is there, if any.
   absl::Status Continue() {
-    WANLITE_RETURN_IF_ERROR(Agree(group_.rank() == 0 ? Load() : absl::OkStatus()));
+    WANLITE_RETURN_IF_ERROR(Agree(group_, Load(), who()));
     if (alone()) return absl::OkStatus();
-    at::NoGradGuard no_grad;
-    at::Tensor numbers = at::tensor({record_.step, record_.skipped}, at::kLong);
-    WANLITE_RETURN_IF_ERROR(group_.Broadcast(numbers, 0));
-    record_.step = numbers[0].item<int64_t>();
-    record_.skipped = numbers[1].item<int64_t>();
-    for (const NamedTensor& named : optimizer_.State()) {
-      at::Tensor host = named.tensor.cpu();
-      WANLITE_RETURN_IF_ERROR(group_.Broadcast(host, 0));
-      if (!host.is_same(named.tensor)) named.tensor.copy_(host);
-    }
-    return absl::OkStatus();
+    const at::NoGradGuard no_grad;
+    const at::Tensor own = at::tensor({record_.step, record_.skipped}, at::kLong);
+    const at::Tensor first = own.clone();
+    WANLITE_RETURN_IF_ERROR(group_.Broadcast(first, 0));
+    const absl::Status same =
+        at::equal(own, first)
+            ? absl::OkStatus()
+            : absl::FailedPreconditionError(
+                  absl::StrCat(who(), ": rank ", group_.rank(), " finds step ", record_.step,
+                               " in ", run_.state_dir, ", rank 0 step ", first[0].item<int64_t>(),
+                               "; the processes of a group must see the same files"));
+    WANLITE_RETURN_IF_ERROR(Agree(group_, same, who()));
+    if (record_.step > 0) return absl::OkStatus();
+    // All begin with the weights of rank 0.
+    return TensorExchange(group_, std::vector<int>(parameters_.size(), 0))
+        .SpreadFromOwners(parameters_);
   }
 
+  // Each process reads all weights, and what else it owns.
   absl::Status Load() {
     WANLITE_ASSIGN_OR_RETURN(const std::optional<StateRecord> saved, files_.ReadRecord());
     if (!saved.has_value()) return absl::OkStatus();
@@ -190,13 +233,18 @@ class Loop {
       return absl::FailedPreconditionError(absl::StrCat(
           run_.state_dir, " is at step ", saved->step, ", beyond the ", options_.steps, " wanted"));
     }
-    WANLITE_RETURN_IF_ERROR(files_.ReadTensors(optimizer_.State()));
+    std::vector<NamedTensor> wanted = optimizer_.State();
+    std::set<std::string> others;
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      if (exchange_.owns(i)) continue;
+      wanted.push_back({absl::StrCat("weight.", tensors_[i].name), tensors_[i].tensor.detach()});
+      for (std::string& name : Optimizer::StateNames(options_, tensors_[i])) {
+        others.insert(std::move(name));
+      }
+    }
+    WANLITE_RETURN_IF_ERROR(files_.ReadTensors(wanted, others));
     record_ = *saved;
     return absl::OkStatus();
-  }
-
-  absl::Status Save() {
-    return group_.rank() == 0 ? files_.Write(record_, optimizer_.State()) : absl::OkStatus();
   }
 
   absl::Status Steps() {
@@ -205,10 +253,14 @@ class Loop {
                          ? absl::StrCat("train ", run_.what)
                          : absl::StrCat("train ", run_.what, " from step ", record_.step),
                      options_.steps - record_.step);
+    // A step may take longer than whoever cancels waits, and the state is written after it.
+    const DurableStep durable;
     while (record_.step < options_.steps) {
       WANLITE_ASSIGN_OR_RETURN(const bool cancelled, TakeStep());
       const bool due = options_.state_every > 0 && record_.step % options_.state_every == 0;
-      if (due || cancelled || record_.step == options_.steps) WANLITE_RETURN_IF_ERROR(Save());
+      if (due || cancelled || record_.step == options_.steps) {
+        WANLITE_RETURN_IF_ERROR(files_.Write(record_, optimizer_.State()));
+      }
       if (!cancelled) continue;
       return absl::CancelledError(absl::StrCat("training of ", run_.what, " was cancelled at step ",
                                                record_.step, "; the same command continues it"));
@@ -218,31 +270,84 @@ class Loop {
 
   // Whether the run is to end after it.
   absl::StatusOr<bool> TakeStep() {
+    // The same for all processes: it hangs on what they agreed on.
+    const double rate_factor = std::pow(options_.rate_after_skip, record_.skipped);
     StepReport step;
     step.step = record_.step;
-    step.rate = LearningRate(options_, record_.step);
+    step.rate = LearningRate(options_, record_.step) * rate_factor;
     WANLITE_ASSIGN_OR_RETURN(BatchResult batch, RunBatch());
     at::NoGradGuard no_grad;
     step.loss = batch.loss;
     step.terms = batch.terms;
-    absl::string_view broken = batch.finite ? "" : "loss";
-    if (batch.finite) {
-      step.gradient_norm = at::stack(at::_foreach_norm(batch.gradients)).norm().item<double>();
-      if (!std::isfinite(step.gradient_norm)) broken = "gradient";
+    std::string broken = BrokenBy(batch);
+    if (broken.empty()) {
+      WANLITE_ASSIGN_OR_RETURN(step.gradient_norm, GradientNorm(batch.gradients));
+      if (!std::isfinite(step.gradient_norm)) broken = "the gradient is not finite";
     }
     if (!broken.empty()) {
-      if (record_.skipped >= options_.max_skipped_steps) return NotFinite(broken);
+      if (record_.skipped >= options_.max_skipped_steps) return Broken(broken);
       ++record_.skipped;
       step.skipped = true;
     } else {
-      if (options_.max_gradient_norm > 0 && step.gradient_norm > options_.max_gradient_norm) {
-        at::_foreach_mul_(batch.gradients, options_.max_gradient_norm / step.gradient_norm);
-      }
-      optimizer_.Update(record_.step, batch.gradients);
+      WANLITE_RETURN_IF_ERROR(Update(batch.gradients, step.gradient_norm, rate_factor));
+      if (options_.loss_spike > 0) Remember(batch.loss);
     }
     ++record_.step;
     Tell(step);
     return batch.cancelled;
+  }
+
+  // gradients: of the tensors that this process owns; undefined for the others.
+  absl::Status Update(const std::vector<at::Tensor>& gradients, double norm, double rate_factor) {
+    const std::vector<at::Tensor> owned = Owned(gradients);
+    if (!owned.empty()) {
+      if (options_.max_gradient_norm > 0 && norm > options_.max_gradient_norm) {
+        at::_foreach_mul_(owned, options_.max_gradient_norm / norm);
+      }
+      optimizer_.Update(record_.step, owned, rate_factor);
+    }
+    return exchange_.SpreadFromOwners(parameters_);
+  }
+
+  static std::vector<at::Tensor> Owned(const std::vector<at::Tensor>& gradients) {
+    std::vector<at::Tensor> owned;
+    for (const at::Tensor& gradient : gradients) {
+      if (gradient.defined()) owned.push_back(gradient);
+    }
+    return owned;
+  }
+
+  // Of all tensors together, from the norms of each, so that it does not hang on who owns what.
+  absl::StatusOr<double> GradientNorm(const std::vector<at::Tensor>& gradients) {
+    const at::Tensor norms =
+        at::zeros({static_cast<int64_t>(gradients.size())}, parameters_.front().scalar_type());
+    const std::vector<at::Tensor> owned = Owned(gradients);
+    if (!owned.empty()) {
+      std::vector<int64_t> places;
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        if (gradients[i].defined()) places.push_back(static_cast<int64_t>(i));
+      }
+      norms.index_copy_(0, at::tensor(places, at::kLong),
+                        at::stack(at::_foreach_norm(owned)).cpu().to(norms.scalar_type()));
+    }
+    WANLITE_RETURN_IF_ERROR(group_.AllReduce(norms));
+    return norms.norm().item<double>();
+  }
+
+  // Why the step must be left out, as far as the loss tells; empty: it need not.
+  std::string BrokenBy(const BatchResult& batch) const {
+    if (!batch.finite) return "the loss is not finite";
+    if (options_.loss_spike == 0 || record_.losses.size() < kSpikeLeast) return "";
+    const double median = Median(record_.losses);
+    // The same for losses above zero; those of learned weights may be below.
+    if (batch.loss - median <= (options_.loss_spike - 1) * std::abs(median)) return "";
+    return absl::StrFormat("the loss, %g, is more than %g times the median of the last %d, %g",
+                           batch.loss, options_.loss_spike, record_.losses.size(), median);
+  }
+
+  void Remember(double loss) {
+    record_.losses.push_back(loss);
+    if (record_.losses.size() > kSpikeWindow) record_.losses.erase(record_.losses.begin());
   }
 
   void Tell(const StepReport& step) {
@@ -269,11 +374,12 @@ class Loop {
     progress().Update(record_.step - report_.first_step, note);
   }
 
-  absl::Status NotFinite(absl::string_view what) const {
+  absl::Status Broken(absl::string_view why) const {
     return absl::AbortedError(absl::StrFormat(
-        "training of %s stopped at step %d: the %s is not finite%s. The last state is kept in %s. "
-        "Lower learning_rate (now %g) or max_gradient_norm (now %g).",
-        run_.what, record_.step, std::string(what),
+        "%s stopped at step %d: %s%s. The last state is kept in %s. Lower learning_rate (now %g) "
+        "or "
+        "max_gradient_norm (now %g).",
+        who(), record_.step, std::string(why),
         options_.max_skipped_steps > 0
             ? absl::StrCat(", and ", record_.skipped, " steps were left out already")
             : "",
@@ -316,7 +422,7 @@ class Loop {
         return results[worker].status();
       }));
       at::NoGradGuard no_grad;
-      for (const absl::StatusOr<PartResult>& result : results) {
+      for (absl::StatusOr<PartResult>& result : results) {
         batch.loss += result->loss / parts;
         const bool begin = batch.terms.empty();
         if (begin) batch.terms = result->terms;
@@ -332,11 +438,10 @@ class Loop {
         batch.finite = batch.finite && std::isfinite(result->loss);
         if (!batch.finite) continue;
         for (size_t i = 0; i < parameters_.size(); ++i) {
-          const at::Tensor& gradient = result->gradients[i];
+          at::Tensor gradient = std::move(result->gradients[i]);
           if (!gradient.defined()) continue;
-          batch.gradients[i] = batch.gradients[i].defined()
-                                   ? batch.gradients[i].add_(gradient)
-                                   : gradient.clone(at::MemoryFormat::Contiguous);
+          at::Tensor& sum = batch.gradients[i];
+          sum = sum.defined() ? sum.add_(gradient) : ToAddTo(std::move(gradient));
         }
       }
     }
@@ -348,19 +453,17 @@ class Loop {
     BatchResult batch;
     const absl::Status ran = RunPieces(parts, batch);
     batch.cancelled = run_.cancel != nullptr && run_.cancel->cancelled();
-    WANLITE_RETURN_IF_ERROR(Agree(ran));
+    WANLITE_RETURN_IF_ERROR(Agree(group_, ran, who()));
     at::NoGradGuard no_grad;
     WANLITE_RETURN_IF_ERROR(SumNumbers(batch));
     if (!batch.finite) return batch;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       at::Tensor& gradient = batch.gradients[i];
       if (!gradient.defined()) gradient = at::zeros_like(parameters_[i]);
-      if (alone()) continue;
-      at::Tensor host = gradient.cpu().contiguous();
-      WANLITE_RETURN_IF_ERROR(group_.AllReduce(host));
-      gradient = host.to(gradient.device());
     }
-    if (parts > 1) at::_foreach_mul_(batch.gradients, 1.0 / parts);
+    WANLITE_RETURN_IF_ERROR(exchange_.ReduceToOwners(batch.gradients));
+    const std::vector<at::Tensor> owned = Owned(batch.gradients);
+    if (parts > 1 && !owned.empty()) at::_foreach_mul_(owned, 1.0 / parts);
     return batch;
   }
 
@@ -383,7 +486,9 @@ class Loop {
   Objective& objective_;
   const TrainRun& run_;
   ProcessGroup& group_;
-  Optimizer optimizer_;
+  const std::vector<TrainedTensor> tensors_;
+  TensorExchange exchange_;
+  Optimizer optimizer_;  // of the tensors that this process owns
   StateFiles files_;
   std::vector<at::Tensor> parameters_;
   StateRecord record_;
@@ -406,6 +511,12 @@ absl::Status CheckTensors(const std::vector<TrainedTensor>& tensors, const std::
     if (!(trained.rate_scale >= 0 && std::isfinite(trained.rate_scale))) {
       return absl::InvalidArgumentError(absl::StrCat("parameter ", trained.name, " of ", what,
                                                      " has the rate_scale ", trained.rate_scale));
+    }
+    if (trained.follows.defined() && (trained.follows.sizes() != trained.tensor.sizes() ||
+                                      !(trained.follow_decay >= 0 && trained.follow_decay < 1))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parameter ", trained.name, " of ", what,
+                       " follows a tensor of another shape, or by a decay outside of [0, 1)"));
     }
     if (trained.rule == UpdateRule::kMuon && trained.tensor.dim() != 2) {
       return absl::InvalidArgumentError(absl::StrCat("parameter ", trained.name, " of ", what,
@@ -453,6 +564,12 @@ absl::Status CheckLoopOptions(const LoopOptions& options, absl::string_view name
   if (options.state_every < 0) return bad("state_every", number(options.state_every), "at least 0");
   if (options.max_skipped_steps < 0) {
     return bad("max_skipped_steps", number(options.max_skipped_steps), "at least 0");
+  }
+  if (!(options.loss_spike == 0 || options.loss_spike > 1)) {
+    return bad("loss_spike", options.loss_spike, "above 1, or 0");
+  }
+  if (!(options.rate_after_skip > 0 && options.rate_after_skip <= 1)) {
+    return bad("rate_after_skip", options.rate_after_skip, "in (0, 1]");
   }
   return absl::OkStatus();
 }

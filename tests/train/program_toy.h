@@ -47,7 +47,8 @@ inline ModelView ToyView(uint64_t seed) {
 // Points and a linear map of them; `uneven`: every other sample has two rows.
 class LineData : public Dataset {
  public:
-  explicit LineData(int64_t size, bool uneven = false) : size_(size), uneven_(uneven) {}
+  explicit LineData(int64_t size, bool uneven = false, std::string fingerprint = "line")
+      : size_(size), uneven_(uneven), fingerprint_(std::move(fingerprint)) {}
   int64_t size() const override { return size_; }
   absl::StatusOr<Values> Read(int64_t i, uint64_t seed) const override {
     {
@@ -64,7 +65,7 @@ class LineData : public Dataset {
  private:
   const int64_t size_;
   const bool uneven_;
-  const std::string fingerprint_ = "line";
+  const std::string fingerprint_;
   mutable std::mutex mutex_;
   mutable std::vector<int64_t> read_;
 };

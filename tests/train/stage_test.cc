@@ -41,6 +41,17 @@ std::atomic<int>& StepsTaken() {
   return steps;
 }
 
+// What is not in the pass's options.
+struct DistillScene {
+  std::string teacher = "input";
+  std::string data = "line";
+  bool recompute = false, bf16 = false;
+};
+DistillScene& Scene() {
+  static DistillScene& scene = *new DistillScene;
+  return scene;
+}
+
 // Leaves the first half of the hidden channels.
 class HalvePass : public BlockPass {
  public:
@@ -78,13 +89,15 @@ class DistillPass : public ModelPass {
   }
   absl::Status RunModel(ModelView& model, const Message*, PassContext& context) const override {
     WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
-    WANLITE_ASSIGN_OR_RETURN(ModelView teacher, context.models->Open("input", {"toy"}));
+    WANLITE_ASSIGN_OR_RETURN(ModelView teacher, context.models->Open(Scene().teacher, {"toy"}));
     WANLITE_RETURN_IF_ERROR(teacher.LoadAll());
-    WANLITE_ASSIGN_OR_RETURN(const std::string taught_by, context.models->Fingerprint("input"));
-    const LineData data(12);
+    WANLITE_ASSIGN_OR_RETURN(const std::string taught_by,
+                             context.models->Fingerprint(Scene().teacher));
+    const LineData data(12, /*uneven=*/false, Scene().data);
     train::VelocityOptions velocity;
     velocity.batch = 6;
     velocity.seed = context.seed;
+    velocity.recompute = Scene().recompute;
     velocity.mix.data = 0;
     velocity.mix.teacher = 1;
     velocity.mix.features = {{"x", 1, 1, 0.5}, {"x", 2, 2, 0.5}};
@@ -104,6 +117,7 @@ class DistillPass : public ModelPass {
     loop.learning_rate = 0.01;
     loop.ema_decay = 0.9;
     loop.state_every = 2;
+    loop.bf16 = Scene().bf16;
     train::TrainRun run;
     run.env = context.env;
     run.what = "toy";
@@ -257,7 +271,48 @@ absl::Status Assist(Env& env, const ParsedRecipe& recipe, ProcessGroup& group) {
   return AssistFolder(env, recipe, folder, Architectures(), options);
 }
 
+void SaveTeacher(Env& env, uint64_t seed) {
+  auto toy = std::make_shared<ProgramToy>();
+  toy->Randomize(seed);
+  std::vector<Component> components{
+      {"toy", ComponentRole::kDenoiser, "ProgramToy", UniformToyConfig("ProgramToy", 12), toy}};
+  ASSERT_OK_AND_ASSIGN(ModelView view, ModelView::Create(std::move(components)));
+  if (env.FolderExists("/teacher")) REQUIRE_OK(env.RemoveAll("/teacher"));
+  REQUIRE_OK(SaveCheckpoint(env, "/teacher", view));
+}
+
+TEST_CASE("A teacher or data that changed under an unfinished run are refused by name") {
+  const bool of_teacher = GENERATE(true, false);
+  const std::unique_ptr<Env> disk = Disk();
+  Scene() = DistillScene();
+  Scene().teacher = "/teacher";
+  SaveTeacher(*disk, 1);
+  bool has_state = false;
+  for (int64_t fail_at = 10; !has_state; fail_at += 2) {
+    const auto failing = NewFaultEnv(*disk, fail_at);
+    REQUIRE_FALSE(Compress(*failing, 6).ok());
+    if (!disk->FolderExists("/out.run")) continue;
+    for (const auto& [name, bytes] : FilesOf(*disk, "/out.run")) {
+      has_state = has_state || Basename(name) == "state.json";
+    }
+  }
+  if (of_teacher) {
+    SaveTeacher(*disk, 2);
+  } else {
+    Scene().data = "other";
+  }
+  const absl::Status status = Compress(*disk, 6);
+  Scene() = DistillScene();
+  INFO(status.ToString());
+  CHECK(absl::IsFailedPrecondition(status));
+  const std::string message(status.message());
+  CHECK(message.find("belongs to another training of toy") != std::string::npos);
+  CHECK(message.find(of_teacher ? "teacher: " : "data: line -> other") != std::string::npos);
+}
+
 TEST_CASE("Two and three processes train inside the recipe as one does") {
+  Scene() = DistillScene();
+  Scene().recompute = Scene().bf16 = GENERATE(false, true);
   constexpr int kSteps = 5;
   const std::unique_ptr<Env> alone = Disk();
   REQUIRE_OK(Compress(*alone, kSteps));
@@ -294,6 +349,7 @@ TEST_CASE("Two and three processes train inside the recipe as one does") {
 }
 
 TEST_CASE("Rank 0 runs the recipe; when it fails, those who assist end too") {
+  Scene() = DistillScene();
   const testing::TempFolder temp;
   const ParsedRecipe recipe = Recipe(4);
   const std::unique_ptr<Env> disk = Disk();

@@ -56,13 +56,14 @@ class Regression : public Objective {
     const at::Tensor target = at::tensor({1.0f, -2.0f, 0.5f, 3.0f, 0.0f, -1.0f}).reshape({2, 3});
     const at::Tensor loss =
         at::mse_loss(at::linear(x, weight, bias), at::linear(x, target, at::tensor({0.5f, -0.5f})));
+    if (spikes.contains(step)) return {loss * 1e6, {{"half", 0}}};
     return {loss, {{"half", loss.item<double>() / 2}}};
   }
   at::Tensor weight, bias;
   UpdateRule rule = UpdateRule::kAdamW;
   std::atomic<int> parts{0};  // as the loop last asked for
   int64_t poisoned_step = -1;
-  std::set<int64_t> poisoned_steps;
+  std::set<int64_t> poisoned_steps, spikes;
   int64_t cancel_at = -1;
   CancellationToken* cancel = nullptr;
 };
@@ -314,6 +315,70 @@ TEST_CASE("Steps that are not finite are left out as long as the bound allows, o
   CHECK(std::string(status.message()).find("2 steps were left out") != std::string::npos);
 }
 
+TEST_CASE("Each step that is left out lowers the rate of those that follow, over a kill too") {
+  LoopOptions options = Options(20);
+  options.max_skipped_steps = 4;
+  options.rate_after_skip = 0.5;
+  const auto env = NewMemEnv();
+  Regression whole;
+  whole.poisoned_steps = {3, 8};
+  TrainRun run = Run(*env);
+  run.observe = [&](const StepReport& step) {
+    const double factor = step.step <= 3 ? 1 : step.step <= 8 ? 0.5 : 0.25;
+    CHECK(step.rate == Approx(factor * LearningRate(options, step.step)));
+  };
+  REQUIRE_OK(Train(options, whole, run));
+  const auto broken_env = NewMemEnv();
+  Regression first;
+  first.poisoned_steps = {3, 8};
+  CancellationToken cancel;
+  first.cancel = &cancel;
+  first.cancel_at = 6;
+  TrainRun other = Run(*broken_env);
+  other.cancel = &cancel;
+  REQUIRE(absl::IsCancelled(Train(options, first, other).status()));
+  Regression second;
+  second.poisoned_steps = {8};
+  other = Run(*broken_env);
+  other.observe = run.observe;
+  REQUIRE_OK(Train(options, second, other));
+  CHECK(at::equal(second.weight, whole.weight));
+  CHECK(FilesOf(*env, "state") == FilesOf(*broken_env, "state"));
+}
+
+TEST_CASE("A loss far above the last ones is left out as one that is not finite, over a kill too") {
+  LoopOptions options = Options(40);
+  options.max_skipped_steps = 1;
+  options.loss_spike = 50;
+  const auto env = NewMemEnv();
+  Regression whole;
+  whole.spikes = {5, 30};  // before the fifth there are too few to tell
+  ASSERT_OK_AND_ASSIGN(const TrainReport report, Train(options, whole, Run(*env)));
+  CHECK(report.skipped == 1);
+  // The losses before it are part of the state.
+  const auto broken_env = NewMemEnv();
+  CancellationToken cancel;
+  Regression first;
+  first.spikes = {5, 30};
+  first.cancel = &cancel;
+  first.cancel_at = 28;
+  TrainRun run = Run(*broken_env);
+  run.cancel = &cancel;
+  REQUIRE(absl::IsCancelled(Train(options, first, run).status()));
+  Regression second;
+  second.spikes = {5, 30};
+  REQUIRE_OK(Train(options, second, Run(*broken_env)));
+  CHECK(at::equal(second.weight, whole.weight));
+  CHECK(FilesOf(*env, "state") == FilesOf(*broken_env, "state"));
+  // One more is an error that says so.
+  Regression more;
+  more.spikes = {50};
+  options.steps = 60;
+  const absl::Status status = Train(options, more, Run(*broken_env)).status();
+  CHECK(absl::IsAborted(status));
+  CHECK(std::string(status.message()).find("times the median of the last") != std::string::npos);
+}
+
 TEST_CASE("With bf16 products the weights stay fp32 and the answer is found") {
   const auto env = NewMemEnv(), other = NewMemEnv();
   LoopOptions options = Options(400);
@@ -355,10 +420,10 @@ TEST_CASE("A shard whose tensors did not change is not written again") {
   const auto env = NewMemEnv();
   const at::Tensor a = at::ones({8}), b = at::ones({8});
   StateFiles files(*env, "state", 32);
-  REQUIRE_OK(files.Write({1, 0, {}}, {{"a", a}, {"b", b}}));
+  REQUIRE_OK(files.Write({1, 0, {}, {}}, {{"a", a}, {"b", b}}));
   REQUIRE(files.shards_written() == 2);
   b.fill_(2);
-  REQUIRE_OK(files.Write({2, 0, {}}, {{"a", a}, {"b", b}}));
+  REQUIRE_OK(files.Write({2, 0, {}, {}}, {{"a", a}, {"b", b}}));
   CHECK(files.shards_written() == 3);
   CHECK(FilesOf(*env, "state").size() == 3);  // two shards and the record
   StateFiles again(*env, "state", 32);
@@ -368,7 +433,7 @@ TEST_CASE("A shard whose tensors did not change is not written again") {
   const at::Tensor into_a = at::zeros({8}), into_b = at::zeros({8});
   REQUIRE_OK(again.ReadTensors({{"a", into_a}, {"b", into_b}}));
   CHECK((at::equal(into_a, a) && at::equal(into_b, b)));
-  REQUIRE_OK(again.Write({3, 0, {}}, {{"a", a}, {"b", b}}));
+  REQUIRE_OK(again.Write({3, 0, {}, {}}, {{"a", a}, {"b", b}}));
   CHECK(again.shards_written() == 0);
 }
 
@@ -511,6 +576,8 @@ TEST_CASE("Options that cannot be meant are refused by name") {
       },
       "workers");
   refused([](LoopOptions& o) { o.max_skipped_steps = -1; }, "max_skipped_steps");
+  refused([](LoopOptions& o) { o.loss_spike = 0.5; }, "loss_spike");
+  refused([](LoopOptions& o) { o.rate_after_skip = 0; }, "rate_after_skip");
 }
 
 }  // namespace

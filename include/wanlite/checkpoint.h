@@ -123,9 +123,9 @@ class CheckpointWriter {
   // its own for the block. DataLoss when the file has not the size that the manifest says.
   virtual absl::StatusOr<bool> AdoptBlock(absl::string_view component, absl::string_view block,
                                           const ModelFolder& source) = 0;
-  // Copies what is not tensors (model_index.json, scheduler, tokenizer) from the source folder,
-  // writes configs and the manifest. `view` gives formats and configs; `lineage` is appended to the
-  // source's.
+  // Writes configs and the manifest, model_index.json and the scheduler as ModelView::pipeline()
+  // has them, and copies the tokenizer from the source folder. `view` gives formats and configs;
+  // `lineage` is appended to the source's.
   virtual absl::Status Finish(const ModelView& view, const ModelFolder* source,
                               const Manifest& lineage) = 0;
 };

@@ -31,6 +31,7 @@
 #include "wanlite/env.h"
 #include "wanlite/model_view.h"
 #include "wanlite/progress.h"
+#include "wanlite/training_cost.h"
 
 namespace google::protobuf {
 class Message;
@@ -39,6 +40,7 @@ namespace wanlite {
 
 class ModelLibrary;
 class ProcessGroup;
+class VideoTextEncoder;
 
 // What a pass says of itself before it runs. Bytes, parameters and new shapes are not among it:
 // they are found by comparing the hollow model before and after ApplyPlan().
@@ -53,6 +55,8 @@ struct PassNotes {
   // What only changes values, which no comparison of shapes shows: "29 of 96 weights to zero" by
   // path of the tensor, linear or group, in forward order.
   std::vector<std::pair<std::string, std::string>> value_changes;
+  // Components that it trains, one after the other.
+  std::vector<TrainingNote> trainings;
   // False when shapes or formats hang on what Decide() finds. ApplyPlan() without a decision is
   // then an estimate, and plans say so; else it must give what it gives with one.
   bool exact = true;
@@ -89,6 +93,11 @@ struct PassContext {
   // that was given none.
   ModelLibrary* models = nullptr;
   ProcessGroup* group = nullptr;  // the processes of this run; null when it is one
+  // Embeds videos and captions, for losses of alignment. Null in a run that was given none.
+  const VideoTextEncoder* alignment = nullptr;
+  // A folder, made by whoever writes there, for what people read of long work: curves of trainings.
+  // Outlives the run. Empty: nobody wants it.
+  std::string logs;
   // Numbers for the lineage record. Counts and sums, never ratios: Decide() and every RunBlock()
   // start with an empty map, the pipeline keeps each block's numbers beside the block, adds them up
   // in block order and hands the sums to Pass::FinishMetrics(). RunModel() writes sums too.
@@ -136,6 +145,10 @@ class Pass {
   // Whether the pass needs context.samples. A run without them is then refused before anything is
   // written, and their fingerprint belongs to the run and to the lineage.
   virtual bool needs_samples() const;
+  // Names of the components whose recorded inputs it needs, as far as shapes and options tell: a
+  // run, or a plan, with samples that have none of one is refused at its start. `model`: before the
+  // pass. Empty by default: whatever the samples have.
+  virtual absl::StatusOr<std::vector<std::string>> sampled_components(const ModelView& model) const;
   // Turns the sums of context.metrics into what the lineage records ("zero_weights" and "weights"
   // into "zero_fraction", say). The default keeps them as they are.
   virtual void FinishMetrics(std::map<std::string, double>& metrics) const;
@@ -158,6 +171,10 @@ class BlockPass : public Pass {
   // What of activations RunBlock() wants in context.activations; no value, the default: nothing.
   virtual std::optional<StreamOptions> activations() const;
   bool needs_samples() const override { return activations().has_value(); }
+  // Whether RunBlock() changes values alone (no shapes, no formats), and needs nothing that it has
+  // done to another block, so that the processes of a group may share the blocks. Not of a pass
+  // that wants activations. False by default.
+  virtual bool blocks_are_independent() const;
   // The block is leased. Edits it through `model`. May throw c10::Error; the pipeline turns it into
   // a Status.
   virtual absl::Status RunBlock(ModelView& model, const BlockLease& block,

@@ -47,6 +47,7 @@ struct PassPlan {
   // As of PlanOptions::count_operations; empty without it.
   std::map<std::string, double> operations_before, operations_after;
   int64_t peak_memory_bytes = 0;
+  std::vector<TrainingNote> trainings;  // of the pass, for CostOf()
   std::vector<std::string> notes;
   // What is wrong with the pass where it stands in the recipe, and why. The recipe runs all the
   // same.
@@ -57,6 +58,9 @@ struct PlanOptions {
   // Operations of one forward, by component or whatever else one wants to see: asked of the hollow
   // model before the first pass and after each.
   std::function<absl::StatusOr<std::map<std::string, double>>(const ModelView&)> count_operations;
+  // What the recipe would run with; samples that a pass cannot do with are FailedPrecondition. Not
+  // asked about when null.
+  const SampleSet* samples = nullptr;
 };
 
 // What the recipe would do to the folder, from shapes alone.
@@ -118,6 +122,7 @@ struct RunOptions {
   const SampleSet* samples = nullptr;
   ModelLibrary* models = nullptr;  // null over a folder: NewModelLibrary() of each stage
   ProcessGroup* group = nullptr;   // whose rank 0 this is; others call AssistFolder()
+  const VideoTextEncoder* alignment = nullptr;
 };
 
 struct CompressOptions : RunOptions {
@@ -125,6 +130,9 @@ struct CompressOptions : RunOptions {
   // Where stages and the run state live until the run is complete; "<out_dir>.run" when empty. The
   // same command run again continues there.
   std::string run_dir;
+  // Where trainings log their steps: "LOG_DIR/stage-1-distill/transformer.jsonl". Stays when the
+  // run is complete. Empty: nowhere.
+  std::string log_dir;
   // Discard an unfinished run instead of continuing it.
   bool restart = false;
   // For floors of repeats, beside those above. Not owned.
@@ -154,8 +162,9 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
 
 // What the ranks above 0 of options.group do, in processes of their own, while rank 0 runs
 // CompressFolder() with the same recipe and folder on the same disk: they take part in the model
-// passes, which train together. Files are rank 0's. Returns when rank 0 is done; Unavailable when
-// it ended before.
+// passes, which train together, and take their share of the blocks of passes whose blocks are
+// independent (BlockPass::blocks_are_independent()). The output is rank 0's. Returns when rank 0 is
+// done; Unavailable when it ended before.
 absl::Status AssistFolder(Env& env, const ParsedRecipe& recipe, const ModelFolder& folder,
                           const ArchitectureRegistry& architectures, const RunOptions& options);
 

@@ -16,6 +16,7 @@
 #include "src/checkpoint/safetensors_reader.h"
 #include "src/core/libtorch.h"
 #include "src/core/sha256.h"
+#include "src/core/strict_json.h"
 #include "src/model/tensor_text.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/nn.h"
@@ -23,6 +24,29 @@
 
 namespace wanlite {
 namespace {
+
+// model_index.json of what is left of the source's components: those that were taken out are null,
+// as diffusers has what a pipeline does without, and a lone denoiser takes all timesteps.
+absl::StatusOr<std::string> IndexFor(const ModelView& view, const ModelFolder* source,
+                                     const std::string& text) {
+  std::vector<std::string> gone;
+  if (source != nullptr) {
+    for (const std::string& name : source->component_names()) {
+      if (view.FindComponent(name) == nullptr) gone.push_back(name);
+    }
+  }
+  if (gone.empty()) return text;
+  WANLITE_ASSIGN_OR_RETURN(nlohmann::json index, ParseStrictJson(text, kModelIndexFile));
+  for (const std::string& name : gone) {
+    if (index.contains(name)) index[name] = {nullptr, nullptr};
+  }
+  int denoisers = 0;
+  for (const Component& component : view.components()) {
+    if (component.role == ComponentRole::kDenoiser) ++denoisers;
+  }
+  if (denoisers == 1 && index.contains("boundary_ratio")) index["boundary_ratio"] = nullptr;
+  return index.dump(2) + "\n";
+}
 
 // The folder while it is written: block files, each published atomically, and the journal, which is
 // the manifest so far. A block counts when the journal lists it. Finish() completes the journal and
@@ -122,12 +146,17 @@ class BlockCheckpointWriter final : public CheckpointWriter {
       WANLITE_RETURN_IF_ERROR(FinishComponent(view, component, source, manifest.add_components()));
     }
     WANLITE_RETURN_IF_ERROR(RemoveStrayFiles(manifest));
+    PipelineFiles pipeline = view.pipeline();
+    if (pipeline.model_index.empty() && source != nullptr) {
+      pipeline = {source->model_index_json(), source->scheduler_config_json()};
+    }
+    if (!pipeline.model_index.empty()) {
+      WANLITE_ASSIGN_OR_RETURN(const std::string index,
+                               IndexFor(view, source, pipeline.model_index));
+      WANLITE_RETURN_IF_ERROR(env_.WriteFileAtomically(JoinPath(dir_, kModelIndexFile), index));
+    }
+    WANLITE_RETURN_IF_ERROR(WriteScheduler(env_, pipeline.scheduler_config, dir_));
     if (source != nullptr) {
-      if (!source->model_index_json().empty()) {
-        WANLITE_RETURN_IF_ERROR(
-            env_.WriteFileAtomically(JoinPath(dir_, kModelIndexFile), source->model_index_json()));
-      }
-      WANLITE_RETURN_IF_ERROR(CopyScheduler(env_, *source, dir_));
       WANLITE_RETURN_IF_ERROR(CopyTokenizer(env_, *source, JoinPath(dir_, "tokenizer")));
       if (source->manifest() != nullptr) {
         *manifest.mutable_lineage() = source->manifest()->lineage();

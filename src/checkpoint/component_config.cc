@@ -46,11 +46,11 @@ std::string WeightIndexJson(const std::map<std::string, std::string>& file_of,
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-absl::Status CopyScheduler(Env& env, const ModelFolder& source, const std::string& out_dir) {
-  if (source.scheduler_config_json().empty()) return absl::OkStatus();
+absl::Status WriteScheduler(Env& env, const std::string& config_json, const std::string& out_dir) {
+  if (config_json.empty()) return absl::OkStatus();
   const std::string path = JoinPath(out_dir, kSchedulerConfig);
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(path)));
-  return env.WriteFileAtomically(path, source.scheduler_config_json());
+  return env.WriteFileAtomically(path, config_json);
 }
 
 absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::string& tokenizer_dir) {

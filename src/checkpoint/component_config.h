@@ -24,7 +24,7 @@ std::string WeightIndexJson(const std::map<std::string, std::string>& file_of, i
 
 // Copies the scheduler's config and the tokenizer's files of `source` into `out_dir`. Nothing to do
 // for what the source does not have.
-absl::Status CopyScheduler(Env& env, const ModelFolder& source, const std::string& out_dir);
+absl::Status WriteScheduler(Env& env, const std::string& config_json, const std::string& out_dir);
 absl::Status CopyTokenizer(Env& env, const ModelFolder& source, const std::string& tokenizer_dir);
 
 // Adds what lies in a checkpoint beside its components (index, scheduler, tokenizer) to its

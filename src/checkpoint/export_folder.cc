@@ -403,7 +403,8 @@ absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
   }
   if (const auto own = json.find("wanlite_defaults"); own != json.end() && own->is_object()) {
     std::vector<std::string> settings;
-    for (const char* key : {"num_inference_steps", "guidance_scale", "guidance_scale_2"}) {
+    for (const char* key :
+         {"num_inference_steps", "guidance_scale", "guidance_scale_2", "boundary_step"}) {
       if (own->contains(key)) settings.push_back(absl::StrCat(key, " ", (*own)[key].dump()));
     }
     if (!settings.empty()) {
@@ -425,6 +426,16 @@ absl::Status Exporter::WriteModelIndex(const std::string& out_dir) {
   if (!folder_.tokenizer_dir().empty()) add("tokenizer", "transformers", "T5TokenizerFast");
   const auto scheduler =
       nlohmann::json::parse(folder_.scheduler_config_json(), nullptr, /*allow_exceptions=*/false);
+  if (scheduler.is_object() && (scheduler.value("wanlite_sigma_grid", nlohmann::json()) == "even" ||
+                                scheduler.contains("wanlite_timesteps"))) {
+    const nlohmann::json timesteps = scheduler.value("wanlite_timesteps", nlohmann::json());
+    Note(absl::StrCat(
+        "diffusers spaces the steps in its own way: give its scheduler the sigmas that the model "
+        "was distilled for, before the shift, set_timesteps(sigmas=[",
+        timesteps.is_array() ? absl::StrCat("t / 1000 for t in ", timesteps.dump())
+                             : std::string("1 - i / steps for i in range(steps)"),
+        "])"));
+  }
   if (scheduler.is_object() && scheduler.contains("_class_name") &&
       scheduler["_class_name"].is_string()) {
     add("scheduler", "diffusers", scheduler["_class_name"].get<std::string>());
@@ -460,7 +471,7 @@ absl::Status Exporter::WriteForeign(const std::string& out_dir) {
   const bool diffusers = options_.layout == FolderLayout::kDiffusers;
   WANLITE_RETURN_IF_ERROR(WriteModelIndex(out_dir));
   WANLITE_RETURN_IF_ERROR(CopyOthers(out_dir));
-  WANLITE_RETURN_IF_ERROR(CopyScheduler(env_, folder_, out_dir));
+  WANLITE_RETURN_IF_ERROR(WriteScheduler(env_, folder_.scheduler_config_json(), out_dir));
   WANLITE_RETURN_IF_ERROR(
       CopyTokenizer(env_, folder_, JoinPath(out_dir, diffusers ? "tokenizer" : "google/umt5-xxl")));
   WANLITE_RETURN_IF_ERROR(env_.RemoveFile(marker));

@@ -184,6 +184,7 @@ absl::StatusOr<ModelView> ModelFolder::BuildView(const std::vector<std::string>&
   WANLITE_ASSIGN_OR_RETURN(std::shared_ptr<const DerivedSource> source,
                            DerivedSource::Create(std::move(entries)));
   view.AttachSource(std::move(source));
+  view.SetPipeline({rep_->model_index_json, rep_->scheduler_config_json});
   return view;
 }
 

@@ -78,6 +78,45 @@ class TorchScriptEncoder : public TextVideoEncoder {
   mutable std::atomic<int64_t> dim_{0};
 };
 
+class TorchScriptTrainingEncoder : public VideoTextEncoder {
+ public:
+  TorchScriptTrainingEncoder(TorchScriptFile file, std::unique_ptr<TextVideoEncoder> scores)
+      : module_(std::move(file.module)),
+        fingerprint_(std::move(file.digest)),
+        scores_(std::move(scores)) {
+    for (const at::Tensor& parameter : module_.parameters()) parameter.set_requires_grad(false);
+  }
+
+  const std::string& name() const override { return scores_->name(); }
+  const std::string& fingerprint() const override { return fingerprint_; }
+
+  at::Tensor EmbedVideo(const at::Tensor& video) const override {
+    const torch::jit::GraphOptimizerEnabledGuard no_fusion(false);
+    torch::jit::Method encode = module_.get_method("encode_video");
+    std::vector<at::Tensor> rows;
+    for (int64_t i = 0; i < video.size(0); ++i) {
+      const at::Tensor one = video.narrow(0, i, 1).to(at::kCPU, at::kFloat);
+      const at::Tensor row = encode({one}).toTensor().to(at::kFloat).reshape({1, -1});
+      TORCH_CHECK_VALUE(!video.requires_grad() || row.requires_grad(), name(),
+                        ": encode_video passes no gradients");
+      rows.push_back(row / row.norm().clamp_min(1e-12));
+    }
+    return at::cat(rows).to(video.device());
+  }
+  absl::StatusOr<at::Tensor> EmbedText(const std::vector<std::string>& prompts) const override {
+    std::vector<at::Tensor> rows;
+    for (const std::string& prompt : prompts) {
+      WANLITE_ASSIGN_OR_RETURN(rows.emplace_back(), scores_->EmbedText(prompt));
+    }
+    return at::stack(rows);
+  }
+
+ private:
+  torch::jit::Module module_;
+  const std::string fingerprint_;
+  const std::unique_ptr<TextVideoEncoder> scores_;
+};
+
 absl::Status CheckMethod(const TorchScriptFile& file, absl::string_view path, const char* method,
                          c10::TypeKind argument, const char* wanted) {
   const auto found = file.module.find_method(method);
@@ -105,6 +144,14 @@ absl::StatusOr<std::unique_ptr<TextVideoEncoder>> OpenTextVideoEncoder(Env& env,
   WANLITE_RETURN_IF_ERROR(CheckMethod(file, path, "encode_video", c10::TypeKind::TensorType,
                                       "encode_video(video: Tensor) -> Tensor"));
   return std::make_unique<TorchScriptEncoder>(std::move(file), std::string(path));
+}
+
+absl::StatusOr<std::unique_ptr<VideoTextEncoder>> OpenTrainingEncoder(Env& env,
+                                                                      absl::string_view path) {
+  WANLITE_ASSIGN_OR_RETURN(std::unique_ptr<TextVideoEncoder> scores,
+                           OpenTextVideoEncoder(env, path));
+  WANLITE_ASSIGN_OR_RETURN(TorchScriptFile file, LoadTorchScript(env, path));
+  return std::make_unique<TorchScriptTrainingEncoder>(std::move(file), std::move(scores));
 }
 
 }  // namespace wanlite

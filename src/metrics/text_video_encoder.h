@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "wanlite/alignment.h"
 #include "wanlite/env.h"
 
 namespace wanlite {
@@ -37,6 +38,11 @@ class TextVideoEncoder {
 // vectors, not finite, zero, or of different widths.
 absl::StatusOr<std::unique_ptr<TextVideoEncoder>> OpenTextVideoEncoder(Env& env,
                                                                        absl::string_view path);
+
+// The same file for training: videos go through it one by one, with gradients, on the CPU.
+// `encode_video` must let them pass. Errors as above, at the first call.
+absl::StatusOr<std::unique_ptr<VideoTextEncoder>> OpenTrainingEncoder(Env& env,
+                                                                      absl::string_view path);
 
 }  // namespace wanlite
 

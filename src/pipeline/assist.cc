@@ -2,11 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/pipeline/assist.h"
 
-#include <algorithm>
-#include <vector>
-
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/train/tensor_exchange.h"
 #include "wanlite/status.h"
 
 namespace wanlite {
@@ -24,20 +22,14 @@ absl::StatusOr<int64_t> HearNumber(ProcessGroup& group) {
   return number.item<int64_t>();
 }
 
-absl::Status TellText(ProcessGroup& group, const std::string& text) {
-  const auto size = static_cast<int64_t>(text.size());
-  WANLITE_RETURN_IF_ERROR(TellNumber(group, size));
-  const at::Tensor bytes = at::empty({size}, at::kByte);
-  std::copy(text.begin(), text.end(), bytes.mutable_data_ptr<uint8_t>());
-  return group.Broadcast(bytes, 0);
+absl::Status TellText(ProcessGroup& group, std::string text) {
+  return train::BroadcastText(group, 0, text);
 }
 
 absl::StatusOr<std::string> HearText(ProcessGroup& group) {
-  WANLITE_ASSIGN_OR_RETURN(const int64_t size, HearNumber(group));
-  const at::Tensor bytes = at::empty({size}, at::kByte);
-  WANLITE_RETURN_IF_ERROR(group.Broadcast(bytes, 0));
-  const auto* data = bytes.const_data_ptr<uint8_t>();
-  return std::string(data, data + size);
+  std::string text;
+  WANLITE_RETURN_IF_ERROR(train::BroadcastText(group, 0, text));
+  return text;
 }
 
 }  // namespace

@@ -29,20 +29,33 @@ absl::Status CheckSamplesFor(absl::string_view who, const ModelView& hollow,
   return Annotate(samples->CheckFits(hollow), who);
 }
 
+absl::Status CheckSamplesOf(const Pass& pass, const ModelView& hollow, const SampleSet* samples) {
+  if (!pass.needs_samples()) return absl::OkStatus();
+  WANLITE_RETURN_IF_ERROR(CheckSamplesFor(pass.name(), hollow, samples));
+  const absl::StatusOr<std::vector<std::string>> wanted = pass.sampled_components(hollow);
+  if (!wanted.ok()) return Annotate(wanted.status(), pass.name());
+  for (const std::string& component : *wanted) {
+    if (samples->size(component) > 0) continue;
+    return absl::FailedPreconditionError(absl::StrCat(pass.name(), ": needs recorded inputs of '",
+                                                      component,
+                                                      "', and the sample set has none of it"));
+  }
+  const auto* block_pass = dynamic_cast<const BlockPass*>(&pass);
+  if (block_pass == nullptr || !block_pass->activations().has_value()) return absl::OkStatus();
+  for (const BlockInfo& block : hollow.blocks()) {
+    const std::string& component = hollow.ComponentOf(block.path).name;
+    if (samples->size(component) > 0 || !block_pass->Touches(hollow, block.path)) continue;
+    return absl::FailedPreconditionError(absl::StrCat(pass.name(), ": changes ", block.path,
+                                                      ", and the sample set has none of '",
+                                                      component, "'"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSamples(const std::vector<const Pass*>& passes, const ModelView& hollow,
                           const SampleSet* samples) {
   for (const Pass* pass : passes) {
-    if (!pass->needs_samples()) continue;
-    WANLITE_RETURN_IF_ERROR(CheckSamplesFor(pass->name(), hollow, samples));
-    const auto* block_pass = dynamic_cast<const BlockPass*>(pass);
-    if (block_pass == nullptr || !block_pass->activations().has_value()) continue;
-    for (const BlockInfo& block : hollow.blocks()) {
-      const std::string& component = hollow.ComponentOf(block.path).name;
-      if (samples->size(component) > 0 || !block_pass->Touches(hollow, block.path)) continue;
-      return absl::FailedPreconditionError(absl::StrCat(pass->name(), ": changes ", block.path,
-                                                        ", and the sample set has none of '",
-                                                        component, "'"));
-    }
+    WANLITE_RETURN_IF_ERROR(CheckSamplesOf(*pass, hollow, samples));
   }
   return absl::OkStatus();
 }

@@ -21,9 +21,11 @@ namespace wanlite {
 // FailedPrecondition when there are no samples or they do not fit the model; `who` needs them.
 absl::Status CheckSamplesFor(absl::string_view who, const ModelView& hollow,
                              const SampleSet* samples);
-// FailedPrecondition when a pass of these needs samples and there are none, when the samples do not
-// fit the model, or when a pass that wants activations changes a component that has no samples.
-// `hollow`: the model before the first pass.
+// FailedPrecondition when the pass needs samples and there are none, when they do not fit the
+// model, or when they have none of a component that the pass needs them of. `hollow`: the model
+// before the pass.
+absl::Status CheckSamplesOf(const Pass& pass, const ModelView& hollow, const SampleSet* samples);
+// The same of all these, as far as the model before the first pass tells.
 absl::Status CheckSamples(const std::vector<const Pass*>& passes, const ModelView& hollow,
                           const SampleSet* samples);
 // Whether any of the passes needs them.

@@ -18,6 +18,7 @@
 #include "src/pipeline/block_streams.h"
 #include "src/pipeline/invariants.h"
 #include "src/pipeline/plan.h"
+#include "src/pipeline/share_blocks.h"
 #include "wanlite/pipeline.h"
 #include "wanlite/status.h"
 
@@ -121,11 +122,10 @@ class PassRunner {
   absl::Status Restructure(ModelView& model, const google::protobuf::Message* decision) {
     const std::vector<Component> before = model.components();
     WANLITE_RETURN_IF_ERROR(Named(CatchTorch([&] { return pass_.Restructure(model, decision); })));
-    for (size_t i = 0; i < before.size(); ++i) {
-      const Component& now = model.components()[i];
-      if (now.module != before[i].module || now.resized != before[i].resized) {
-        restructured_.insert(now.name);
-      }
+    for (const Component& was : before) {
+      const Component* now = model.FindComponent(was.name);
+      if (now == nullptr) continue;  // taken out
+      if (now->module != was.module || now->resized != was.resized) restructured_.insert(was.name);
     }
     return absl::OkStatus();
   }
@@ -152,12 +152,24 @@ class PassRunner {
     absl::StatusOr<BlockStreams> streams =
         BlockStreams::Open(pass, *model, NewContext(), touched, done);
     if (!streams.ok()) return Named(streams.status());
+    std::optional<SharedBlocks> shared;
+    if (stage_.assisted() && SharesBlocks(pass, context_.group)) {
+      std::vector<size_t> left;
+      for (size_t i = 0; i < blocks.size(); ++i) {
+        if (touched[i] && !done[i]) left.push_back(i);
+      }
+      WANLITE_RETURN_IF_ERROR(TellDecision(context_.group, decision));
+      WANLITE_ASSIGN_OR_RETURN(shared, SharedBlocks::Begin(*context_.env, *context_.group,
+                                                           context_.scratch, std::move(left)));
+    }
     progress_.Begin(label_, static_cast<int64_t>(blocks.size()));
     for (size_t i = 0; i < blocks.size(); ++i) {
       WANLITE_RETURN_IF_ERROR(CheckCancelled(context_.cancel));
       const std::string& block = blocks[i].path;
       absl::StatusOr<Metrics> metrics = Metrics();
-      if (done[i] && !streams->Streams(i)) {
+      if (shared.has_value() && touched[i] && !done[i]) {
+        metrics = RunShared(pass, decision, *model, outcome.planned, *streams, *shared, i);
+      } else if (done[i] && !streams->Streams(i)) {
         resumed_ = true;
         metrics = *std::move(published[i]);
       } else if (touched[i]) {
@@ -229,6 +241,29 @@ class PassRunner {
       WANLITE_RETURN_IF_ERROR(streams.Published(number));
     }
     return std::move(context.metrics);
+  }
+
+  // A block that is this process's or another one's to work on.
+  absl::StatusOr<Metrics> RunShared(const BlockPass& pass,
+                                    const google::protobuf::Message* decision, ModelView& model,
+                                    const ModelView& planned, BlockStreams& streams,
+                                    SharedBlocks& shared, size_t number) {
+    const std::string& block = model.blocks()[number].path;
+    if (!shared.IsOthers(number)) {
+      WANLITE_ASSIGN_OR_RETURN(Metrics metrics,
+                               RunBlock(pass, decision, model, planned, streams, number, block));
+      WANLITE_RETURN_IF_ERROR(shared.Meet());
+      return metrics;
+    }
+    WANLITE_ASSIGN_OR_RETURN(const SharedBlocks::Made made, shared.Take(model, number));
+    WANLITE_RETURN_IF_ERROR(CheckInvariants(model, made.tensors));
+    WANLITE_RETURN_IF_ERROR(CheckPlanKept(model, planned, block, made.tensors));
+    WANLITE_RETURN_IF_ERROR(CheckMetrics(made.metrics));
+    WANLITE_RETURN_IF_ERROR(
+        Publish(number, model.ComponentOf(block).name, block, made.tensors, &made.metrics));
+    WANLITE_RETURN_IF_ERROR(Flush());
+    WANLITE_RETURN_IF_ERROR(shared.Remove(number));
+    return made.metrics;
   }
 
   // Activations go through a block that the pass does not touch.

@@ -54,6 +54,8 @@ class Stage {
   virtual absl::Status Publish(size_t number, const std::string& component,
                                const std::string& block, const std::vector<NamedTensor>& tensors,
                                const Metrics* metrics) = 0;
+  // Whether the other processes of a group assist (AssistFolder()).
+  virtual bool assisted() const = 0;
   // Waits until all that was handed to Publish() is published.
   virtual absl::Status Flush() = 0;
 };

@@ -21,12 +21,14 @@
 #include "src/pipeline/pass_runner.h"
 #include "src/pipeline/plan.h"
 #include "src/pipeline/run_dir.h"
+#include "src/pipeline/share_blocks.h"
 #include "src/pipeline/stages.h"
 #include "src/proto/manifest.pb.h"
 #include "wanlite/model_library.h"
 #include "wanlite/process_group.h"
 #include "wanlite/select_linears.h"
 #include "wanlite/status.h"
+#include "wanlite/training_cost.h"
 
 namespace wanlite {
 namespace {
@@ -41,6 +43,7 @@ PassContext ContextOf(Env& env, const RecipeStage& stage, const RunOptions& opti
   context.samples = options.samples;
   context.models = options.models;
   context.group = options.group;
+  context.alignment = options.alignment;
   return context;
 }
 
@@ -229,10 +232,14 @@ class FolderRun {
     FolderStage stage(input, run_, number, *writer);
     PassContext context = ContextOf(env_, recipe_stage, options_);
     context.scratch = run_.ScratchPath(number);
+    if (!options_.log_dir.empty()) {
+      context.logs =
+          JoinPath(options_.log_dir, absl::StrCat("stage-", number + 1, "-", pass.name()));
+    }
     const std::unique_ptr<ModelLibrary> models =
         NewModelLibrary(env_, architectures_, original_, input);
     if (context.models == nullptr) context.models = models.get();
-    if (dynamic_cast<const ModelPass*>(&pass) != nullptr) {
+    if (dynamic_cast<const ModelPass*>(&pass) != nullptr || SharesBlocks(pass, context.group)) {
       WANLITE_RETURN_IF_ERROR(TellStage(context.group, {number, input.dir(), context.scratch}));
     }
     WANLITE_ASSIGN_OR_RETURN(PassOutcome outcome, RunPass(recipe_stage, context, stage));
@@ -326,6 +333,20 @@ absl::Status CheckPlaces(Env& env, const std::string& out_dir, const std::string
   return absl::OkStatus();
 }
 
+// Logs of trainings stay when the run folder goes, and must not be where the result will appear.
+absl::Status CheckLogPlace(Env& env, const std::string& log_dir, const std::string& out_dir,
+                           const std::string& run_dir) {
+  if (log_dir.empty()) return absl::OkStatus();
+  WANLITE_ASSIGN_OR_RETURN(const std::string log, env.ResolvePath(WithoutTrailingSlashes(log_dir)));
+  for (const std::string& dir : {out_dir, run_dir}) {
+    WANLITE_ASSIGN_OR_RETURN(const std::string place, env.ResolvePath(dir));
+    if (log != place && !IsInside(log, place)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("log_dir ", log_dir, " cannot be in ", dir, ": give it a place of its own"));
+  }
+  return absl::OkStatus();
+}
+
 // What would otherwise be known after all the work: the last step is a rename.
 absl::Status CheckPublishable(Env& env, const std::string& out_dir, const std::string& run_dir) {
   WANLITE_RETURN_IF_ERROR(env.CreateFolders(Dirname(run_dir)));
@@ -361,6 +382,11 @@ absl::StatusOr<std::vector<PassPlan>> PlanRecipe(const ParsedRecipe& recipe, Mod
   bool estimated = false;
   OrderWatch order;
   for (const RecipeStage& stage : recipe.stages()) {
+    // What the plan refuses is said before what the samples lack.
+    if (options.samples != nullptr && stage.pass->needs_samples() &&
+        stage.pass->Plan(hollow).ok()) {
+      WANLITE_RETURN_IF_ERROR(CheckSamplesOf(*stage.pass, hollow, options.samples));
+    }
     WANLITE_ASSIGN_OR_RETURN(PassPlan plan, PlanOnto(*stage.pass, nullptr, hollow));
     plan.label = stage.label;
     plan.warnings = order.Next(stage);
@@ -395,6 +421,7 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   const std::string run_dir = options.run_dir.empty() ? absl::StrCat(out_dir, ".run")
                                                       : WithoutTrailingSlashes(options.run_dir);
   WANLITE_RETURN_IF_ERROR(CheckPlaces(env, out_dir, run_dir));
+  WANLITE_RETURN_IF_ERROR(CheckLogPlace(env, options.log_dir, out_dir, run_dir));
   const absl::Status free = env.CheckAbsent(out_dir);
   const bool published = absl::IsAlreadyExists(free);
   if (!published) WANLITE_RETURN_IF_ERROR(free);
@@ -404,8 +431,19 @@ absl::StatusOr<RunReport> CompressFolder(Env& env, const ParsedRecipe& recipe,
   WANLITE_RETURN_IF_ERROR(CheckPassNames(recipe));
   WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, folder.BuildView());
   WANLITE_ASSIGN_OR_RETURN(const bool gauges_need_samples, CheckGauges(recipe, hollow, options));
-  WANLITE_RETURN_IF_ERROR(PlanRecipe(recipe, folder).status());
-  WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), hollow, options.samples));
+  PlanOptions plan_options;
+  plan_options.samples = options.samples;
+  WANLITE_ASSIGN_OR_RETURN(const auto plans, PlanRecipe(recipe, folder, plan_options));
+  if (options.group != nullptr) {
+    for (const auto& plan : plans) {
+      for (const TrainingNote& training : plan.trainings) {
+        WANLITE_RETURN_IF_ERROR(CheckProcesses(training, options.group->size()));
+      }
+    }
+  }
+  if (options.samples == nullptr) {
+    WANLITE_RETURN_IF_ERROR(CheckSamples(PassesOf(recipe), hollow, nullptr));
+  }
   if (!published) WANLITE_RETURN_IF_ERROR(CheckPublishable(env, out_dir, run_dir));
   RunIdentity identity{recipe.Fingerprint(), folder.fingerprint(), {}, ""};
   if (gauges_need_samples || NeedSamples(PassesOf(recipe))) {
@@ -467,31 +505,40 @@ absl::Status AssistFolder(Env& env, const ParsedRecipe& recipe, const ModelFolde
     WANLITE_ASSIGN_OR_RETURN(const AssistedStage told, HearStage(*options.group));
     if (told.number < 0) return absl::OkStatus();
     const auto stages = static_cast<int>(recipe.stages().size());
-    const ModelPass* pass =
-        told.number < stages
-            ? dynamic_cast<const ModelPass*>(recipe.stages()[told.number].pass.get())
-            : nullptr;
-    if (pass == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("rank 0 is at stage ", told.number + 1,
-                                                     ", which is no model pass of this recipe"));
+    const Pass* const given =
+        told.number < stages ? recipe.stages()[told.number].pass.get() : nullptr;
+    const auto* pass = dynamic_cast<const ModelPass*>(given);
+    if (pass == nullptr && (given == nullptr || !SharesBlocks(*given, options.group))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("rank 0 is at stage ", told.number + 1,
+                       ", which is no pass of this recipe that processes run together"));
     }
     ModelFolder input = folder;
     if (told.input != folder.dir()) {
       WANLITE_ASSIGN_OR_RETURN(input,
                                ModelFolder::Open(env, told.input, OpenOptions(), architectures));
     }
-    WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, input.BuildView());
-    WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, pass->components(hollow));
+    std::vector<std::string> wanted;
+    if (pass != nullptr) {
+      WANLITE_ASSIGN_OR_RETURN(const ModelView hollow, input.BuildView());
+      WANLITE_ASSIGN_OR_RETURN(wanted, pass->components(hollow));
+    }
     WANLITE_ASSIGN_OR_RETURN(ModelView model, input.BuildView(wanted));
-    WANLITE_RETURN_IF_ERROR(model.LoadAll());
+    if (pass != nullptr) WANLITE_RETURN_IF_ERROR(model.LoadAll());
     WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<google::protobuf::Message> decision,
                              HearDecision(*options.group));
     WANLITE_RETURN_IF_ERROR(Annotate(
-        CatchTorch([&] { return pass->Restructure(model, decision.get()); }), pass->name()));
+        CatchTorch([&] { return given->Restructure(model, decision.get()); }), given->name()));
     PassContext context = ContextOf(env, recipe.stages()[told.number], options);
     context.scratch = told.scratch;
     const std::unique_ptr<ModelLibrary> models = NewModelLibrary(env, architectures, folder, input);
     if (context.models == nullptr) context.models = models.get();
+    if (pass == nullptr) {
+      WANLITE_RETURN_IF_ERROR(Annotate(
+          AssistWithBlocks(dynamic_cast<const BlockPass&>(*given), decision.get(), model, context),
+          given->name()));
+      continue;
+    }
     WANLITE_RETURN_IF_ERROR(Annotate(
         CatchTorch([&] { return pass->RunModel(model, decision.get(), context); }), pass->name()));
   }

@@ -192,6 +192,7 @@ absl::StatusOr<PassPlan> PlanOnto(const Pass& pass, const google::protobuf::Mess
                    PeakOfBlocks(block_bytes, hollow, notes.block_scratch_bytes,
                                 /*writes_behind=*/!blocks->activations().has_value()));
     }
+    plan.trainings = std::move(notes.trainings);
     plan.notes = std::move(notes.notes);
     return plan;
   };

@@ -34,6 +34,7 @@ class FolderStage : public Stage {
   absl::StatusOr<bool> Adopt(const std::string& component, const std::string& block) override;
   absl::Status Publish(size_t number, const std::string& component, const std::string& block,
                        const std::vector<NamedTensor>& tensors, const Metrics* metrics) override;
+  bool assisted() const override { return true; }
   absl::Status Flush() override { return writing_.Wait(); }
 
  private:
@@ -68,6 +69,7 @@ class MemoryStage : public Stage {
                        const std::vector<NamedTensor>&, const Metrics*) override {
     return absl::OkStatus();
   }
+  bool assisted() const override { return false; }
   absl::Status Flush() override { return absl::OkStatus(); }
 
  private:

@@ -101,6 +101,16 @@ class DropBlocks : public BlockPass {
   PassEffect effect() const override { return PassEffect::kPrunes; }
   bool needs_samples() const override { return !by_name() && ScoresFromSamples(options_.score()); }
 
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(const DropSelection selection, Select(model));
+    std::vector<std::string> names;
+    for (size_t i = 0; i < selection.components.size(); ++i) {
+      if (selection.counts[i] > 0) names.push_back(selection.components[i].component);
+    }
+    return names;
+  }
+
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const DropSelection selection, Select(model));
     PassNotes plan;

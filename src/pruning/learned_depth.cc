@@ -8,15 +8,19 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/calibration/activation_files.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
 #include "src/model/float32_block.h"
+#include "src/model/rest_block.h"
 #include "wanlite/block_program.h"
 #include "wanlite/dataset.h"
 #include "wanlite/sample_set.h"
@@ -31,6 +35,7 @@ enum DepthStream : uint64_t { kDepthSample = 1, kDepthGumbel = 2, kDepthUpdate =
 constexpr double kLogitScale = 100;
 // Samples whose error is told in the end.
 constexpr int64_t kComparedPasses = 32;
+constexpr int64_t kOutputPackBytes = int64_t{64} << 20;
 
 // One number for each choice, [choices], and which blocks each keeps, [choices, blocks].
 struct GroupChoice {
@@ -102,14 +107,40 @@ class LoadedComponent {
   std::vector<std::pair<std::string, std::unique_ptr<LinearWeight>>> originals_;
 };
 
-// The recorded inputs, in fp32, and what the original makes of them.
-struct Recorded {
-  const SampleSet& samples;
-  const std::string& component;
-  std::vector<at::Tensor> outputs;
+// The recorded inputs, in fp32, and what the original makes of them, which lies in files.
+// Thread-safe.
+class Recorded {
+ public:
+  Recorded(const SampleSet& samples, const std::string& component)
+      : samples_(samples), component_(component) {}
 
+  int64_t size() const { return samples_.size(component_); }
+  // Runs the original once on all samples. Before Wanted().
+  absl::Status WriteOutputs(const Component& network, const PassContext& context,
+                            const std::string& dir) {
+    const at::NoGradGuard no_grad;
+    WANLITE_RETURN_IF_ERROR(context.env->RemoveAll(dir));
+    WANLITE_RETURN_IF_ERROR(context.env->CreateFolders(dir));
+    ActivationWriter writer(*context.env, dir, kOutputPackBytes, /*dtype=*/std::nullopt,
+                            /*share=*/false);
+    for (int64_t i = 0; i < size(); ++i) {
+      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
+      const at::Tensor output = ProgramOf(network)->Run(Read(i)).to(at::kFloat).detach();
+      WANLITE_RETURN_IF_ERROR(writer.Add({{"output", output}}));
+    }
+    WANLITE_RETURN_IF_ERROR(writer.Finish());
+    WANLITE_ASSIGN_OR_RETURN(outputs_, ActivationReader::Open(*context.env, dir));
+    return absl::OkStatus();
+  }
+  at::Tensor Wanted(int64_t i) const {
+    Values values;
+    const std::lock_guard lock(mutex_);
+    const absl::Status read = outputs_->Read(i, values);
+    TORCH_CHECK(read.ok(), std::string(read.message()));
+    return ValueOf(values, "output");
+  }
   Values Read(int64_t i) const {
-    absl::StatusOr<Values> values = samples.Read(component, i);
+    absl::StatusOr<Values> values = samples_.Read(component_, i);
     TORCH_CHECK(values.ok(), std::string(values.status().message()));
     values->erase(kTargetValue);
     for (auto& [name, value] : *values) {
@@ -117,6 +148,12 @@ struct Recorded {
     }
     return *std::move(values);
   }
+
+ private:
+  const SampleSet& samples_;
+  const std::string& component_;
+  mutable std::mutex mutex_;
+  std::unique_ptr<ActivationReader> outputs_;
 };
 
 class DepthObjective : public train::Objective {
@@ -147,9 +184,9 @@ class DepthObjective : public train::Objective {
     int64_t count = 0;
     for (int64_t i = part; i < options_.loop.batch; i += parts) {
       const auto position = static_cast<uint64_t>(step * options_.loop.batch + i);
-      const int64_t sample = Random(MixSeed(seed_, {kDepthSample, position}))
-                                 .Below(static_cast<int64_t>(recorded_.outputs.size()));
-      const at::Tensor wanted = recorded_.outputs[static_cast<size_t>(sample)];
+      const int64_t sample =
+          Random(MixSeed(seed_, {kDepthSample, position})).Below(recorded_.size());
+      const at::Tensor wanted = recorded_.Wanted(sample);
       const at::Tensor loss = at::mse_loss(Run(recorded_.Read(sample), gates), wanted) /
                               wanted.square().mean().clamp_min(1e-12);
       total = total.defined() ? total + loss : loss;
@@ -306,14 +343,11 @@ absl::StatusOr<LearnedDepth> LearnDepth(ModelView& model, const std::string& com
   WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<LoadedComponent> loaded,
                            LoadedComponent::Load(model, component));
 
-  Recorded recorded{*context.samples, component, {}};
-  WANLITE_RETURN_IF_ERROR(CatchTorch([&]() -> absl::Status {
-    const at::NoGradGuard no_grad;
-    for (int64_t i = 0; i < context.samples->size(component); ++i) {
-      WANLITE_RETURN_IF_ERROR(CheckCancelled(context.cancel));
-      recorded.outputs.push_back(ProgramOf(network)->Run(recorded.Read(i)).to(at::kFloat).detach());
-    }
-    return absl::OkStatus();
+  Recorded recorded(*context.samples, component);
+  WANLITE_RETURN_IF_ERROR(CatchTorch([&] {
+    return recorded.WriteOutputs(
+        network, context,
+        JoinPath(scratch, absl::StrCat("learned-outputs-", RestBlock(component))));
   }));
 
   std::vector<train::TrainedTensor> trained;
@@ -379,11 +413,11 @@ absl::StatusOr<LearnedDepth> LearnDepth(ModelView& model, const std::string& com
       }
     }
     const std::vector<at::Tensor> chosen = objective.ChosenGates();
-    const auto count = static_cast<int64_t>(recorded.outputs.size());
+    const int64_t count = recorded.size();
     double error = 0, size = 0;
     for (int64_t i = 0; i < std::min(count, kComparedPasses); ++i) {
       const int64_t sample = i * count / std::min(count, kComparedPasses);
-      const at::Tensor& wanted = recorded.outputs[static_cast<size_t>(sample)];
+      const at::Tensor wanted = recorded.Wanted(sample);
       const at::Tensor found = objective.Run(recorded.Read(sample), chosen);
       error += (found - wanted).square().sum().item<double>();
       size += wanted.square().sum().item<double>();

@@ -16,7 +16,6 @@
 #include "src/core/glob.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
-#include "src/core/sha256.h"
 #include "src/proto/pruning.pb.h"
 #include "src/pruning/mask_units.h"
 #include "src/pruning/prune_auto_problem.h"
@@ -55,13 +54,6 @@ std::vector<int64_t> CheapestUnits(const UnitOrder& order, size_t group, int64_t
   return removed;
 }
 
-// Says which units are gone, so that scores of another order are others.
-std::string WidthKey(int64_t kept, const std::vector<int64_t>& removed) {
-  Sha256 hash;
-  for (const int64_t unit : removed) hash.Update(absl::StrCat(unit, " "));
-  return absl::StrCat("keep ", kept, ", without ", hash.Finish().substr(0, 12));
-}
-
 class PruneAuto : public BlockPass {
  public:
   explicit PruneAuto(PruneAutoOptions options) : options_(std::move(options)) {}
@@ -70,6 +62,13 @@ class PruneAuto : public BlockPass {
   const google::protobuf::Message& options() const override { return options_; }
   PassEffect effect() const override { return PassEffect::kPrunes; }
   bool needs_samples() const override { return true; }
+
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(const AutoModel found, FindAutoModel(model, options_));
+    const std::set<std::string> names = found.components();
+    return std::vector<std::string>(names.begin(), names.end());
+  }
 
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const AutoModel found, FindAutoModel(model, options_));

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/core/sha256.h"
 #include "src/pruning/choose_units.h"
 #include "src/pruning/select_units.h"
 #include "wanlite/block_program.h"
@@ -76,6 +77,12 @@ std::set<std::string> AutoModel::components() const {
   std::set<std::string> names;
   for (const AutoBlock& block : blocks) names.insert(block.component);
   return names;
+}
+
+std::string WidthKey(int64_t kept, const std::vector<int64_t>& removed) {
+  Sha256 hash;
+  for (const int64_t unit : removed) hash.Update(absl::StrCat(unit, " "));
+  return absl::StrCat("keep ", kept, ", without ", hash.Finish().substr(0, 12));
 }
 
 int64_t KeptAtRatio(int64_t units, double ratio, int64_t multiple) {

@@ -53,6 +53,9 @@ struct AutoModel {
 // Units that are left of `units` when the part `ratio` in [0, 1) of them goes, as UnitsToKeep().
 int64_t KeptAtRatio(int64_t units, double ratio, int64_t multiple);
 
+// Names a width in scans. Says which units are gone, so that scores of another order are others.
+std::string WidthKey(int64_t kept, const std::vector<int64_t>& removed);
+
 // The groups that the options (resolved) select, by shapes alone. As OptionError(): groups that
 // span blocks, that no linear layer reads or that share a layer; layers that are not dense; too
 // many combinations of a block.

@@ -157,6 +157,12 @@ double ShareOf(const at::Tensor& cost, const at::Tensor& removed) {
   return all > 0 ? 100 * cost.index_select(0, removed).sum().item<double>() / all : 0;
 }
 
+// Whether whole networks run in fp32 to score units.
+bool ScoresNetworks(const UnitCriterion& criterion) {
+  return criterion.score() == UnitCriterion::TAYLOR || criterion.score() == UnitCriterion::OBD ||
+         criterion.score() == UnitCriterion::OUTPUT_ERROR;
+}
+
 class PruneUnits : public BlockPass {
  public:
   PruneUnits(UnitRequest request, std::unique_ptr<google::protobuf::Message> options)
@@ -172,6 +178,18 @@ class PruneUnits : public BlockPass {
     return request_.mean_to_bias || NeedsSamples(request_.criterion);
   }
 
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    std::set<std::string> names;
+    if (NeedsSamples(request_.criterion)) {
+      WANLITE_ASSIGN_OR_RETURN(const std::vector<CutTogether> cuts, Cuts(model));
+      for (const CutTogether& cut : cuts) {
+        for (const AxisGroup& group : cut.groups) names.insert(ComponentOfGroup(model, group).name);
+      }
+    }
+    return std::vector<std::string>(names.begin(), names.end());
+  }
+
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const std::vector<CutTogether> cuts, Cuts(model));
     PassNotes notes;
@@ -183,6 +201,17 @@ class PruneUnits : public BlockPass {
         WANLITE_ASSIGN_OR_RETURN(const int64_t bytes, CutBytes(model, group));
         notes.block_scratch_bytes = std::max(notes.block_scratch_bytes, bytes);
       }
+    }
+    if (ScoresNetworks(request_.criterion)) {
+      for (const CutTogether& cut : cuts) {
+        for (const AxisGroup& group : cut.groups) {
+          notes.peak_memory_bytes = std::max(
+              notes.peak_memory_bytes, ScoringBytes(model, ComponentOfGroup(model, group).name));
+        }
+      }
+      notes.notes.push_back(
+          "scoring holds one block, widened to fp32; what flows through it in a forward and a "
+          "backward pass comes on top");
     }
     AddNotes(model, cuts, notes.notes);
     return notes;
@@ -406,6 +435,24 @@ class PruneUnits : public BlockPass {
                                     static_cast<int64_t>(sizeof(float)));
     }
     return bytes + (request_.mean_to_bias ? 2 * matrix : 0);
+  }
+
+  // Of a component's largest block or rest as it is stored, and its narrow values in fp32 beside
+  // it.
+  static int64_t ScoringBytes(const ModelView& model, const std::string& component) {
+    int64_t peak = 0;
+    for (const BlockInfo& block : model.blocks()) {
+      if (model.ComponentOf(block.path).name != component) continue;
+      int64_t bytes = 0;
+      for (const NamedTensor& named : model.BlockTensors(block.path)) {
+        bytes += static_cast<int64_t>(named.tensor.nbytes());
+        if (named.tensor.is_floating_point() && named.tensor.element_size() < 4) {
+          bytes += 4 * named.tensor.numel();
+        }
+      }
+      peak = std::max(peak, bytes);
+    }
+    return peak;
   }
 
   void AddNotes(const ModelView& model, const std::vector<CutTogether>& cuts,

@@ -10,7 +10,6 @@
 #include "src/pruning/prune_sparsegpt.h"
 #include "src/pruning/prune_units.h"
 #include "src/pruning/prune_wanda.h"
-#include "src/pruning/recover.h"
 #include "src/pruning/reduce_time_path.h"
 #include "wanlite/status.h"
 
@@ -27,7 +26,6 @@ absl::Status RegisterPruningPasses(PassRegistry& registry) {
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneVaeOptions>(registry, MakePruneVae));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWandaOptions>(registry, MakePruneWanda));
   WANLITE_RETURN_IF_ERROR(RegisterPass<PruneWidthOptions>(registry, MakePruneWidth));
-  WANLITE_RETURN_IF_ERROR(RegisterPass<RecoverOptions>(registry, MakeRecover));
   WANLITE_RETURN_IF_ERROR(RegisterPass<ReduceTimePathOptions>(registry, MakeReduceTimePath));
   return absl::OkStatus();
 }

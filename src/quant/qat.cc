@@ -63,6 +63,11 @@ class QatPass : public ModelPass {
     return names;
   }
 
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    return components(model);
+  }
+
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const LinearSelection selection, SelectLinears(model, linears_));
     PassNotes plan;
@@ -80,11 +85,6 @@ class QatPass : public ModelPass {
     for (std::string& note : quantizer_->Notes(shapes)) plan.notes.push_back(std::move(note));
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, components(model));
     WANLITE_RETURN_IF_ERROR(train::CheckTrainPatterns(model, wanted, TrainPatterns()));
-    const int64_t per_value =
-        options_.has_loop()
-            ? train::TrainingBytesPerValue(train::LoopOf(options_.loop()),
-                                           options_.teacher() != QatOptions::NO_TEACHER)
-            : 4;  // fp32 weights alone
     int64_t stored = 0;
     for (const std::string& name : wanted) {
       int64_t values = 0;
@@ -93,7 +93,18 @@ class QatPass : public ModelPass {
         values += named.tensor.numel();
         stored += named.tensor.nbytes();
       }
-      plan.peak_memory_bytes = std::max(plan.peak_memory_bytes, per_value * values);
+      int64_t memory = 4 * values;  // fp32 weights alone
+      if (options_.has_loop()) {
+        train::TrainingPlan training;
+        training.loop = train::LoopOf(options_.loop());
+        training.muon = options_.loop().muon();
+        training.recompute = options_.recompute();
+        training.patterns = train::PatternsFor(model, name, TrainPatterns());
+        training.teacher = TeacherRef();
+        plan.trainings.push_back(train::NoteTraining(model, name, training));
+        memory = train::MemoryOf(plan.trainings.back());
+      }
+      plan.peak_memory_bytes = std::max(plan.peak_memory_bytes, memory);
     }
     plan.peak_memory_bytes += stored;
     return plan;
@@ -203,6 +214,13 @@ class QatPass : public ModelPass {
     return absl::OkStatus();
   }
 
+  // Empty without a teacher.
+  std::string TeacherRef() const {
+    if (options_.teacher() == QatOptions::NO_TEACHER) return "";
+    if (!options_.teacher_path().empty()) return options_.teacher_path();
+    return options_.teacher() == QatOptions::BEFORE ? "before" : "input";
+  }
+
   std::vector<std::string> TrainPatterns() const {
     return {options_.train().begin(), options_.train().end()};
   }
@@ -219,9 +237,7 @@ class QatPass : public ModelPass {
     train::Identity identity = {{"format", quantizer_->name()}};
     std::optional<ModelView> teacher;
     if (options_.teacher() != QatOptions::NO_TEACHER) {
-      const std::string ref = !options_.teacher_path().empty()           ? options_.teacher_path()
-                              : options_.teacher() == QatOptions::BEFORE ? "before"
-                                                                         : "input";
+      const std::string ref = TeacherRef();
       WANLITE_ASSIGN_OR_RETURN(teacher, train::OpenTeacher(context, name(), ref, component));
       WANLITE_RETURN_IF_ERROR(CheckTeacher(*teacher));
       WANLITE_RETURN_IF_ERROR(train::LoadTeacher(*teacher));

@@ -88,6 +88,16 @@ class QuantizeAuto : public BlockPass {
   const google::protobuf::Message& options() const override { return options_; }
   bool needs_samples() const override { return true; }
 
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(const AutoLayers found, Layers(model));
+    std::set<std::string> names;
+    for (const AutoLayer& layer : found.layers) {
+      names.insert(model.ComponentOf(layer.linear.path).name);
+    }
+    return std::vector<std::string>(names.begin(), names.end());
+  }
+
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(AutoLayers found, Layers(model));
     PassNotes plan;

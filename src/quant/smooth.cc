@@ -128,6 +128,16 @@ class Smooth : public BlockPass {
   const google::protobuf::Message& options() const override { return options_; }
   bool needs_samples() const override { return true; }
 
+  absl::StatusOr<std::vector<std::string>> sampled_components(
+      const ModelView& model) const override {
+    WANLITE_ASSIGN_OR_RETURN(const Chosen chosen, Choose(model));
+    std::set<std::string> names;
+    for (const InputScaling& input : chosen.inputs) {
+      names.insert(model.ComponentOf(input.readers.front()).name);
+    }
+    return std::vector<std::string>(names.begin(), names.end());
+  }
+
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const Chosen chosen, Choose(model));
     PassNotes plan;

@@ -178,11 +178,12 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
       {"passes { QuantizeInt8Options { } }",
        "r.textproto:1:10: passes[0].QuantizeInt8Options: unknown field, did you mean "
        "'quantize_int8'?"},
-      {"passes { distill { } }",
-       "r.textproto:1:10: passes[0].distill: unknown field, use one of prune_magnitude, "
+      {"passes { merge_all { } }",
+       "r.textproto:1:10: passes[0].merge_all: unknown field, use one of prune_magnitude, "
        "quantize_int8, cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, "
        "convert, prune_ffn, prune_heads, prune_width, prune_vae, drop_blocks, reduce_time_path, "
-       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, repeat, custom"},
+       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, distill, distill_blocks, "
+       "student, distill_guidance, distill_steps, load_lora, merge_lora, add_lora, repeat, custom"},
       // Types and values.
       {"passes { quantize_int8 { rotation: CONVROTT } }",
        "r.textproto:1:36: passes[0].quantize_int8.rotation: unknown value 'CONVROTT', did you mean "
@@ -225,7 +226,8 @@ TEST_CASE("an error names file, line, column and field, and what would be right"
        "r.textproto:2:8: passes[1]: names no pass, use one of prune_magnitude, quantize_int8, "
        "cast, quantize_fp8, quantize_int4, smooth, gptq, qat, quantize_auto, convert, "
        "prune_ffn, prune_heads, prune_width, prune_vae, drop_blocks, reduce_time_path, "
-       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, repeat, custom"},
+       "prune_wanda, prune_sparsegpt, prune_nm, recover, prune_auto, distill, distill_blocks, "
+       "student, distill_guidance, distill_steps, load_lora, merge_lora, add_lora, repeat, custom"},
       // Repeats.
       {"passes { repeat { passes { quantize_int8 {} } } }",
        "r.textproto:1:10: passes[0].repeat.rounds: is missing; wanted the number of rounds, 1 or "

@@ -51,6 +51,28 @@ TEST_CASE("a TorchScript encoder gives unit vectors of text and clips") {
   CHECK_FALSE(encoder->EmbedClip(at::zeros({5, 8, 8}, at::kByte)).ok());
 }
 
+TEST_CASE("an encoder for training passes gradients to the videos, one by one") {
+  const TempFile file;
+  file.Save(std::string(kText) +
+            "def encode_video(self, video):\n"
+            "  return torch.stack([video.mean(), video.square().mean()]).reshape(1, 2)\n");
+  ASSERT_OK_AND_ASSIGN(const auto encoder, OpenTrainingEncoder(PosixEnv(), file.path()));
+  CHECK(encoder->fingerprint().size() == 64);
+  ASSERT_OK_AND_ASSIGN(const at::Tensor text, encoder->EmbedText({"abc", "abcdefgh"}));
+  CHECK(at::allclose(text.norm(2, {1}), at::ones({2})));
+  at::Tensor video = (0.1 + at::rand({2, 3, 5, 8, 8})).set_requires_grad(true);
+  const at::Tensor seen = encoder->EmbedVideo(video);
+  CHECK(at::allclose(seen.norm(2, {1}), at::ones({2})));
+  CHECK(at::allclose(seen.narrow(0, 1, 1), encoder->EmbedVideo(video.narrow(0, 1, 1))));
+  const at::Tensor gradient = torch::autograd::grad({(seen * text).sum()}, {video})[0];
+  CHECK(gradient.norm().item<double>() > 0);
+  const TempFile constant;
+  constant.Save(std::string(kText) +
+                "def encode_video(self, video):\n  return torch.ones([1, 2])\n");
+  ASSERT_OK_AND_ASSIGN(const auto blind, OpenTrainingEncoder(PosixEnv(), constant.path()));
+  CHECK_THROWS_AS(blind->EmbedVideo(video), c10::Error);
+}
+
 TEST_CASE("encoders of another signature or with other results are refused with what is wanted") {
   CHECK(Refused(kText).find("has no method encode_video; wanted encode_video(video: Tensor)") !=
         std::string::npos);

@@ -634,8 +634,8 @@ TEST_CASE("a run that wants recorded inputs of a component without any is refuse
           .status();
   CHECK(absl::IsFailedPrecondition(unscored));
   CHECK_THAT(std::string(unscored.message()),
-             Contains("transformer_2.blocks.0.ffn.channels: there are no recorded inputs of "
-                      "transformer_2"));
+             Contains("prune-ffn: needs recorded inputs of 'transformer_2'"));
+  CHECK_FALSE(env->FolderExists("/out.run"));
 }
 
 TEST_CASE("a structured run killed at any write continues to the same bytes") {

@@ -13,11 +13,11 @@
 #include "src/checkpoint/file_tools.h"
 #include "src/core/catch_torch.h"
 #include "src/core/libtorch.h"
+#include "src/core/noise_levels.h"
 #include "src/core/proto_text.h"
 #include "src/core/random.h"
 #include "src/core/sha256.h"
 #include "src/metrics/extractors.h"
-#include "src/train/noise_levels.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/status.h"
 #include "wanlite/wan/config.h"
@@ -213,9 +213,9 @@ NoiseLevels LevelsOf(const std::string& component, double boundary, double shift
 }
 
 double SigmaAt(const NoiseLevels& levels, double place) {
-  const double low = train::UnshiftSigma(levels.low, levels.shift);
-  const double high = train::UnshiftSigma(levels.high, levels.shift);
-  return train::ShiftSigma(std::max(1e-3, low + (high - low) * place), levels.shift);
+  const double low = UnshiftSigma(levels.low, levels.shift);
+  const double high = UnshiftSigma(levels.high, levels.shift);
+  return ShiftSigma(std::max(1e-3, low + (high - low) * place), levels.shift);
 }
 
 Values NoisyLatents(const at::Tensor& latents, const at::Tensor& text, double sigma,

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/glob.h"
@@ -13,8 +14,11 @@
 #include "src/core/proto_text.h"
 #include "src/core/random.h"
 #include "src/finetune/captioned_clips.h"
+#include "src/lora/add_lora.h"
+#include "src/proto/distillation.pb.h"
 #include "src/train/loop_options.h"
 #include "wanlite/pipeline.h"
+#include "wanlite/process_group.h"
 #include "wanlite/recipe.h"
 #include "wanlite/registry.h"
 #include "wanlite/runner.h"
@@ -76,12 +80,16 @@ class FinetunePass : public ModelPass {
     }
     // fp32 weights, gradients, two moments, and the average.
     const int64_t per_value = options_.loop().ema_decay() > 0 ? 20 : 16;
+    const std::vector<std::string> include(options_.include().begin(), options_.include().end());
     for (const std::string& name : wanted) {
-      int64_t values = 0;
+      int64_t bytes = 0;
       for (const NamedTensor& named : model.Tensors()) {
-        if (model.ComponentOf(named.name).name == name) values += named.tensor.numel();
+        if (model.ComponentOf(named.name).name != name) continue;
+        const bool trained = include.empty() || AnyGlobMatches(include, named.name);
+        bytes += trained ? per_value * named.tensor.numel()
+                         : static_cast<int64_t>(named.tensor.nbytes());
       }
-      notes.peak_memory_bytes = std::max(notes.peak_memory_bytes, per_value * values);
+      notes.peak_memory_bytes = std::max(notes.peak_memory_bytes, bytes);
     }
     return notes;
   }
@@ -90,8 +98,12 @@ class FinetunePass : public ModelPass {
     WANLITE_ASSIGN_OR_RETURN(const std::string scratch, ScratchOf(context, name()));
     const std::string data = JoinPath(scratch, "clips");
     const ClipSize size{options_.frames(), options_.height(), options_.width()};
-    WANLITE_RETURN_IF_ERROR(EncodeClips(*context.env, data, *sources_.runner, *sources_.clips, size,
-                                        *context.progress, context.cancel));
+    const bool alone = context.group == nullptr;
+    if (alone || context.group->rank() == 0) {
+      WANLITE_RETURN_IF_ERROR(EncodeClips(*context.env, data, *sources_.runner, *sources_.clips,
+                                          size, *context.progress, context.cancel));
+    }
+    if (!alone) WANLITE_RETURN_IF_ERROR(context.group->Barrier());
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, components(model));
     for (const std::string& component : wanted) {
       WANLITE_RETURN_IF_ERROR(
@@ -166,6 +178,18 @@ class FinetunePass : public ModelPass {
   const Sources sources_;
 };
 
+// The pass before the training, as text of a recipe; empty when the model itself is trained.
+std::string AdapterPass(const FinetuneRun& run, const FinetuneOptions& options) {
+  if (run.lora_rank == 0) return "";
+  AddLoraOptions add;
+  add.set_rank(run.lora_rank);
+  if (run.lora_alpha != 0) add.set_alpha(run.lora_alpha);
+  for (const std::string& component : options.components()) {
+    add.mutable_linears()->add_components(component);
+  }
+  return absl::StrCat("\npasses { add_lora {\n", ResolvedText(add), "} }");
+}
+
 absl::Status CheckOptions(const FinetuneOptions& options) {
   WANLITE_RETURN_IF_ERROR(CheckLoopOptions(train::LoopOf(options.loop()), "loop"));
   const auto bad = [](absl::string_view field, double found, absl::string_view wanted) {
@@ -190,6 +214,17 @@ absl::Status CheckOptions(const FinetuneOptions& options) {
 
 absl::StatusOr<std::vector<FinetuneReport>> Finetune(const FinetuneRun& run) {
   FinetuneOptions options = run.options;
+  if (run.lora_rank == 0 && run.lora_alpha != 0) {
+    return absl::InvalidArgumentError("a LoRA alpha is given without a LoRA rank");
+  }
+  for (const std::string& pattern : options.include()) {
+    if (run.lora_rank == 0 || absl::StrContains(pattern, "lora_")) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "include \"", pattern,
+        "\" takes more than adapters, which alone are trained with a LoRA rank: end it "
+        "in .lora_*, as in *.self_attn.*.lora_*"));
+  }
+  if (run.lora_rank != 0 && options.include().empty()) options.add_include("*.lora_*");
   WANLITE_RETURN_IF_ERROR(CheckOptions(options));
   OpenOptions open;
   open.config_path = run.config;
@@ -223,8 +258,9 @@ absl::StatusOr<std::vector<FinetuneReport>> Finetune(const FinetuneRun& run) {
                         return std::make_unique<FinetunePass>(
                             static_cast<const FinetuneOptions&>(message), sources);
                       }));
+  WANLITE_RETURN_IF_ERROR(RegisterPass<AddLoraOptions>(passes, MakeAddLora));
   const std::string text =
-      absl::StrCat("name: \"finetune\"\nseed: ", run.seed,
+      absl::StrCat("name: \"finetune\"\nseed: ", run.seed, AdapterPass(run, options),
                    "\npasses {\n  custom {\n    [type.googleapis.com/wanlite.FinetuneOptions] {\n",
                    ResolvedText(options), "    }\n  }\n}\n");
   WANLITE_ASSIGN_OR_RETURN(const ParsedRecipe recipe,
@@ -235,6 +271,11 @@ absl::StatusOr<std::vector<FinetuneReport>> Finetune(const FinetuneRun& run) {
   compress.restart = run.restart;
   compress.progress = run.progress;
   compress.cancel = run.cancel;
+  compress.group = run.group;
+  if (run.group != nullptr && run.group->rank() > 0) {
+    WANLITE_RETURN_IF_ERROR(AssistFolder(*run.env, recipe, folder, *run.architectures, compress));
+    return reports;
+  }
   WANLITE_RETURN_IF_ERROR(
       CompressFolder(*run.env, recipe, folder, *run.architectures, compress).status());
   return reports;

@@ -6,7 +6,7 @@
 #ifndef WANLITE_SRC_FINETUNE_FINETUNE_H_
 #define WANLITE_SRC_FINETUNE_FINETUNE_H_
 
-#include <functional>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,8 +32,16 @@ struct FinetuneRun {
   uint64_t seed = 0;
   // Without data_fingerprint. Sizes and shift of 0 are the clips' and the model's own.
   FinetuneOptions options;
+  // Adapters of this rank beside the linear layers inside the denoisers' blocks, trained in place
+  // of the model and left unmerged; 0: none, the model itself is trained. With it, options.include
+  // is the adapters unless it says something else.
+  int64_t lora_rank = 0;
+  double lora_alpha = 0;                      // the rank when 0
   ProgressSink* progress = nullptr;           // SilentProgress() when null
   const CancellationToken* cancel = nullptr;  // never when null
+  // Processes that train together, each of which calls Finetune() with the same options; alone when
+  // null. Those above rank 0 report nothing.
+  ProcessGroup* group = nullptr;
 };
 
 // What one component's training came to. Nothing for what an earlier run had finished.

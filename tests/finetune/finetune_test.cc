@@ -8,6 +8,8 @@
 #include "tests/finetune/clips.h"
 #include "tests/testing/files_of.h"
 #include "wanlite/checkpoint.h"
+#include "wanlite/lora.h"
+#include "wanlite/runner.h"
 
 namespace wanlite::finetune {
 namespace {
@@ -79,6 +81,60 @@ TEST_CASE("A model is trained on clips, each expert on its own, and the rest sta
     if (trained) CHECK_FALSE(at::equal(value, before.at(name)));
     if (name.find(".self_attn.") == std::string::npos) CHECK(at::equal(value, before.at(name)));
   }
+}
+
+TEST_CASE("With adapters these alone are trained, and stay unmerged") {
+  const std::unique_ptr<Env> env = DiskWithClips();
+  FinetuneRun run = Run(*env);
+  run.lora_rank = 2;
+  run.lora_alpha = 4;
+  run.options.add_components("transformer_2");
+  REQUIRE_OK(Finetune(run));
+  const std::map<std::string, at::Tensor> before = TensorsOf(*env, "/model");
+  int64_t adapters = 0;
+  for (const auto& [name, value] : TensorsOf(*env, "/out")) {
+    INFO(name);
+    if (name.find(".lora_") == std::string::npos) {
+      REQUIRE(before.contains(name));
+      CHECK(at::equal(value, before.at(name)));
+      CHECK(value.scalar_type() == before.at(name).scalar_type());
+      continue;
+    }
+    CHECK(name.rfind("transformer_2.", 0) == 0);
+    // B began as zero.
+    CHECK(at::count_nonzero(value).item<int64_t>() > 0);
+    ++adapters;
+  }
+  // Ten layers in each of two blocks.
+  CHECK(adapters == 2 * 2 * 10);
+
+  // What it learnt is in a file that does the same.
+  ASSERT_OK_AND_ASSIGN(const ModelFolder folder,
+                       ModelFolder::Open(*env, "/out", {}, BuiltinArchitectures()));
+  ASSERT_OK_AND_ASSIGN(ModelView tuned, folder.BuildView());
+  ASSERT_OK_AND_ASSIGN(const int64_t layers,
+                       ExportLora(*env, tuned, "/adapter.safetensors", {LoraNaming::kKohya}));
+  CHECK(layers == 20);
+  const auto latents = [&](const std::string& model, const std::vector<LoraSpec>& loras) {
+    RunnerOptions options;
+    options.loras = loras;
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Runner> runner,
+                         Runner::Open(*env, model, BuiltinArchitectures(), options));
+    GenerateRequest request;
+    request.prompt = "a red digit moves right";
+    request.decode = false;
+    ASSERT_OK_AND_ASSIGN(const GenerateResult result, runner->Generate(request));
+    return result.latents;
+  };
+  const at::Tensor adapted = latents("/out", {});
+  CHECK(at::equal(latents("/model", {{"/adapter.safetensors"}}), adapted));
+  CHECK_FALSE(at::equal(latents("/model", {}), adapted));
+  CHECK(at::equal(latents("/model", {{"/adapter.safetensors", "", 0}}), latents("/model", {})));
+  CHECK_FALSE(at::equal(latents("/model", {{"/adapter.safetensors", "", 0.5}}), adapted));
+  RunnerOptions wrong;
+  wrong.loras = {{"/adapter.safetensors", "vae"}};
+  CHECK(absl::IsInvalidArgument(
+      Runner::Open(*env, "/model", BuiltinArchitectures(), wrong).status()));
 }
 
 TEST_CASE("Fine-tuning that was killed goes on to the same bytes") {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <set>
 
 #include "absl/strings/numbers.h"
@@ -22,12 +23,10 @@ constexpr int kScanSide = 8;
 constexpr int kHeldOutEvery = 6;
 constexpr size_t kMaxCsvBytes = 16u << 20;
 
-struct Rgb {
-  float r, g, b;
-};
-// In [0, 1]. Blue and red are lightened a little so that all colours are about equally visible.
-constexpr Rgb kPalette[kColours] = {{1.0f, 0.15f, 0.1f}, {0.1f, 0.9f, 0.2f}, {0.15f, 0.35f, 1.0f},
-                                    {1.0f, 0.9f, 0.1f},  {1.0f, 1.0f, 1.0f}, {0.75f, 0.2f, 0.95f}};
+// Blue and red are lightened a little so that all colours are about equally visible.
+constexpr std::array<float, 3> kPalette[kColours] = {{1.0f, 0.15f, 0.1f},  {0.1f, 0.9f, 0.2f},
+                                                     {0.15f, 0.35f, 1.0f}, {1.0f, 0.9f, 0.1f},
+                                                     {1.0f, 1.0f, 1.0f},   {0.75f, 0.2f, 0.95f}};
 
 absl::StatusOr<std::string> Inflate(absl::string_view packed) {
   z_stream stream{};
@@ -216,11 +215,23 @@ std::pair<double, double> PositionAt(const ClipSpec& spec, double progress) {
   return {spec.x, spec.y};
 }
 
+ScanWarp SampleWarp(double strength, uint64_t seed) {
+  constexpr double kTurn = 15 * std::numbers::pi / 180, kStretch = 0.2, kSlant = 0.2;
+  Random random(seed);
+  const auto draw = [&](double most) { return strength * most * (2 * random.Uniform() - 1); };
+  const double turn = draw(kTurn), width = std::exp(draw(kStretch)),
+               height = std::exp(draw(kStretch)), slant = draw(kSlant);
+  const double c = std::cos(turn), s = std::sin(turn);
+  return {(c + slant * s) / width, (s - slant * c) / width, -s / height, c / height};
+}
+
+std::array<float, 3> ColourValues(Colour colour) { return kPalette[static_cast<int>(colour)]; }
+
 void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const ClipSpec& spec,
                 const ClipWindow& window, float* out) {
   const DigitScan& scan = scans.scans()[spec.scan];
-  const Rgb rgb = kPalette[static_cast<int>(spec.colour)];
-  const float colour[3] = {rgb.r, rgb.g, rgb.b};
+  const std::array<float, 3> colour = ColourValues(spec.colour);
+  const ScanWarp& warp = spec.warp;
   const size_t plane = static_cast<size_t>(window.height) * window.width;
   const size_t channel = plane * window.frames;
   std::fill(out, out + 3 * channel, -1.0f);
@@ -230,8 +241,9 @@ void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const Cli
         geometry.frames > 1 ? static_cast<double>(window.first_frame + f) / (geometry.frames - 1)
                             : 0;
     const auto [x, y] = PositionAt(spec, progress);
-    // One scan pixel of margin: bilinear ink fades out just beyond the scan.
-    const int margin = static_cast<int>(std::ceil(1 / scale));
+    // One scan pixel of margin: bilinear ink fades out just beyond the scan. A warped one may reach
+    // further.
+    const int margin = static_cast<int>(std::ceil((warp.none() ? 1 : kScanSide) / scale));
     const int row0 = std::max(0, static_cast<int>(std::floor(y)) - margin - window.top);
     const int row1 = std::min(
         window.height, static_cast<int>(std::ceil(y)) + geometry.digit_size + margin - window.top);
@@ -240,8 +252,14 @@ void RenderClip(const DigitScans& scans, const ClipGeometry& geometry, const Cli
         window.width, static_cast<int>(std::ceil(x)) + geometry.digit_size + margin - window.left);
     for (int row = row0; row < row1; ++row) {
       for (int column = col0; column < col1; ++column) {
-        const float u = static_cast<float>((column + window.left + 0.5 - x) * scale - 0.5);
-        const float v = static_cast<float>((row + window.top + 0.5 - y) * scale - 0.5);
+        float u = static_cast<float>((column + window.left + 0.5 - x) * scale - 0.5);
+        float v = static_cast<float>((row + window.top + 0.5 - y) * scale - 0.5);
+        if (!warp.none()) {
+          constexpr double kCentre = (kScanSide - 1) / 2.0;
+          const double du = u - kCentre, dv = v - kCentre;
+          u = static_cast<float>(kCentre + warp.uu * du + warp.uv * dv);
+          v = static_cast<float>(kCentre + warp.vu * du + warp.vv * dv);
+        }
         // Scans are soft; more contrast makes strokes of about the width of a pen.
         const float ink = std::clamp(1.6f * Ink(scan, u, v) - 0.2f, 0.0f, 1.0f);
         if (ink <= 0) continue;

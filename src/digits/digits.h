@@ -68,6 +68,15 @@ struct ClipGeometry {
   double max_travel = 34;
 };
 
+// Turns, stretches and slants a scan about its centre: where a pixel of the clip, (du, dv) scan
+// pixels right of and below the centre, looks for its ink: (uu du + uv dv, vu du + vv dv).
+struct ScanWarp {
+  double uu = 1, uv = 0, vu = 0, vv = 1;
+  bool none() const { return uu == 1 && uv == 0 && vu == 0 && vv == 1; }
+};
+// Up to 15 degrees of turn, 20 % of height and width each and a slant of 0.2, at strength 1.
+ScanWarp SampleWarp(double strength, uint64_t seed);
+
 struct ClipSpec {
   int scan = 0;  // index into DigitScans::scans()
   int digit = 0;
@@ -75,6 +84,7 @@ struct ClipSpec {
   Colour colour = Colour::kRed;
   double x = 0, y = 0;  // left upper corner in the first frame, pixels
   double travel = 0;    // pixels over the whole clip
+  ScanWarp warp = {};   // of what networks that read clips are trained on
 };
 
 // One sixth of the combinations of digit, direction and colour are never trained on: a prompt for
@@ -91,6 +101,9 @@ ClipSpec SampleClip(const DigitScans& scans, const ClipGeometry& geometry, Split
 // Left upper corner (x, y) of the digit in pixels, `progress` of the way from the first frame (0)
 // to the last (1).
 std::pair<double, double> PositionAt(const ClipSpec& spec, double progress);
+
+// Of the ink, in [0, 1].
+std::array<float, 3> ColourValues(Colour colour);
 
 // Writes the window of frames [first_frame, first_frame + frames) and pixels [top, top + height) x
 // [left, left + width) of the clip into out, laid out [3, frames, height, width], values in [-1,

@@ -79,31 +79,37 @@ absl::StatusOr<std::shared_ptr<DigitsClassifier>> DigitsClassifier::Load(Env& en
 
 ClassifierObjective::ClassifierObjective(DigitsClassifier& classifier, const DigitScans& scans,
                                          const ClipGeometry& geometry, int64_t batch, uint64_t seed,
-                                         bool muon, double third_weight)
+                                         bool muon, double third_weight, double warp)
     : classifier_(classifier),
       scans_(scans),
       geometry_(geometry),
       batch_(batch),
       seed_(seed),
       muon_(muon),
-      third_weight_(third_weight) {}
+      third_weight_(third_weight),
+      warp_(warp) {}
 
 std::vector<train::TrainedTensor> ClassifierObjective::Parameters() {
   return NetworkParameters(classifier_, "", muon_);
 }
 
 train::Objective::Terms ClassifierObjective::Loss(int64_t step, int part, int parts) {
-  const ClipBatch batch = NoisyClips(scans_, geometry_, batch_, step, part, parts, seed_);
+  const at::Device device = classifier_.parameters().front().device();
+  const ClipBatch batch =
+      NoisyClips(scans_, geometry_, batch_, step, part, parts, seed_, warp_, device);
   std::vector<int64_t> digits, directions, colours;
   for (const ClipSpec& spec : batch.specs) {
     digits.push_back(spec.digit);
     directions.push_back(static_cast<int64_t>(spec.direction));
     colours.push_back(static_cast<int64_t>(spec.colour));
   }
+  const auto loss = [&](const at::Tensor& logits, const std::vector<int64_t>& right) {
+    return at::cross_entropy_loss(logits, at::tensor(right).to(device));
+  };
   const DigitsLogits logits = classifier_.forward(batch.video);
-  const at::Tensor digit = at::cross_entropy_loss(logits.digit, at::tensor(digits));
-  const at::Tensor direction = at::cross_entropy_loss(logits.direction, at::tensor(directions));
-  const at::Tensor colour = at::cross_entropy_loss(logits.colour, at::tensor(colours));
+  const at::Tensor digit = loss(logits.digit, digits);
+  const at::Tensor direction = loss(logits.direction, directions);
+  const at::Tensor colour = loss(logits.colour, colours);
   Terms terms{digit + direction + colour,
               {{"digit", digit.item<double>()},
                {"direction", direction.item<double>()},
@@ -113,8 +119,7 @@ train::Objective::Terms ClassifierObjective::Loss(int64_t step, int part, int pa
     Random random(MixSeed(
         seed_, {kReaderWindow, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
     const at::Tensor window = batch.video.narrow(2, random.Below(frames - third + 1), third);
-    const at::Tensor of_third =
-        at::cross_entropy_loss(classifier_.forward(window).digit, at::tensor(digits));
+    const at::Tensor of_third = loss(classifier_.forward(window).digit, digits);
     terms.total = terms.total + third_weight_ * of_third;
     terms.named.push_back({"digit of a third", of_third.item<double>()});
   }

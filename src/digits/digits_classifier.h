@@ -45,14 +45,14 @@ class DigitsClassifier : public VideoTrunk {
   std::shared_ptr<nn::Linear> digit_, direction_, colour_;
 };
 
-// Sum of the three cross-entropies on NoisyClips(), and third_weight times the digit's on a third
-// of each clip from a random place, so that thirds can be read too.
+// Sum of the three cross-entropies on NoisyClips() of this `warp`, and third_weight times the
+// digit's on a third of each clip from a random place, so that thirds can be read too.
 class ClassifierObjective : public train::Objective {
  public:
   // `classifier` and `scans` must outlive it.
   ClassifierObjective(DigitsClassifier& classifier, const DigitScans& scans,
                       const ClipGeometry& geometry, int64_t batch, uint64_t seed, bool muon = false,
-                      double third_weight = 0);
+                      double third_weight = 0, double warp = 0);
   std::vector<train::TrainedTensor> Parameters() override;
   Terms Loss(int64_t step, int part, int parts) override;
 
@@ -63,7 +63,7 @@ class ClassifierObjective : public train::Objective {
   int64_t batch_;
   uint64_t seed_;
   bool muon_;
-  double third_weight_;
+  double third_weight_, warp_;
 };
 
 struct ReadingAccuracy {

@@ -12,6 +12,7 @@
 #include "src/core/input_limits.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
+#include "src/core/sha256.h"
 #include "src/core/strict_json.h"
 #include "src/digits/network_parameters.h"
 #include "src/train/parameters.h"
@@ -71,7 +72,8 @@ at::Tensor DigitsClip::EmbedVideo(const at::Tensor& video) const {
 
 at::Tensor DigitsClip::EmbedText(const at::Tensor& ids, const at::Tensor& mask) const {
   const at::Tensor tokens = EncodeCaptions(*text_, ids, mask);  // padding is zero
-  const at::Tensor count = mask.to(at::kFloat).sum(1, /*keepdim=*/true).clamp_min(1);
+  const at::Tensor count =
+      mask.to(tokens.device(), at::kFloat).sum(1, /*keepdim=*/true).clamp_min(1);
   return Unit(text_projection_->forward(tokens.sum(1) / count));
 }
 
@@ -141,21 +143,24 @@ absl::StatusOr<at::Tensor> DigitsClip::Loaded::EmbedCaptions(
 
 ClipObjective::ClipObjective(DigitsClip& network, const DigitScans& scans,
                              const ClipGeometry& geometry, const CaptionTable& captions,
-                             int64_t batch, uint64_t seed, bool muon)
+                             int64_t batch, uint64_t seed, bool muon, double warp)
     : network_(network),
       scans_(scans),
       geometry_(geometry),
       captions_(captions),
       batch_(batch),
       seed_(seed),
-      muon_(muon) {}
+      muon_(muon),
+      warp_(warp) {}
 
 std::vector<train::TrainedTensor> ClipObjective::Parameters() {
   return NetworkParameters(network_, "", muon_);
 }
 
 train::Objective::Terms ClipObjective::Loss(int64_t step, int part, int parts) {
-  const ClipBatch batch = NoisyClips(scans_, geometry_, batch_, step, part, parts, seed_);
+  const at::Device device = network_.parameters().front().device();
+  const ClipBatch batch =
+      NoisyClips(scans_, geometry_, batch_, step, part, parts, seed_, warp_, device);
   Random random(MixSeed(
       seed_, {kClipCaption, static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(part)}));
   const auto language = static_cast<Language>(random.Below(kLanguages));
@@ -178,7 +183,7 @@ train::Objective::Terms ClipObjective::Loss(int64_t step, int part, int parts) {
   const at::Tensor text = network_.EmbedText(captions_.ids.index_select(0, index),
                                              captions_.mask.index_select(0, index));
   const at::Tensor logits = network_.Scale() * video.matmul(text.t());  // [clips, candidates]
-  const at::Tensor target = at::tensor(right);
+  const at::Tensor target = at::tensor(right).to(device);
   const at::Tensor by_caption = -logits.log_softmax(1).gather(1, target.unsqueeze(1)).mean();
 
   // The other way for the captions that are true of a clip of the batch, of some more than one.
@@ -217,6 +222,46 @@ absl::StatusOr<ZeroShotAccuracy> ReadByCaptions(const DigitsClip::Loaded& clip,
     }
     return result;
   });
+}
+
+namespace {
+
+class DigitsAlignment : public VideoTextEncoder {
+ public:
+  DigitsAlignment(DigitsClip::Loaded clip, std::string name, std::string fingerprint)
+      : clip_(std::move(clip)), name_(std::move(name)), fingerprint_(std::move(fingerprint)) {
+    for (const at::Tensor& parameter : clip_.network->parameters()) {
+      parameter.set_requires_grad(false);
+    }
+  }
+  const std::string& name() const override { return name_; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  // The network is small, and stays on the CPU.
+  at::Tensor EmbedVideo(const at::Tensor& video) const override {
+    return clip_.network->EmbedVideo(video.to(at::kCPU, at::kFloat)).to(video.device());
+  }
+  absl::StatusOr<at::Tensor> EmbedText(const std::vector<std::string>& prompts) const override {
+    return clip_.EmbedCaptions(prompts);
+  }
+
+ private:
+  const DigitsClip::Loaded clip_;
+  const std::string name_, fingerprint_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<VideoTextEncoder>> OpenDigitsAlignment(Env& env,
+                                                                      absl::string_view dir) {
+  WANLITE_ASSIGN_OR_RETURN(DigitsClip::Loaded clip, DigitsClip::Load(env, dir));
+  Sha256 hash;
+  for (const char* file : {"config.json", "model.safetensors", "spiece.model"}) {
+    WANLITE_ASSIGN_OR_RETURN(const std::string bytes, env.ReadFile(JoinPath(dir, file)));
+    hash.Update(absl::StrCat(bytes.size(), "\n"));
+    hash.Update(bytes);
+  }
+  return std::make_unique<DigitsAlignment>(std::move(clip), absl::StrCat("Digits-CLIP of ", dir),
+                                           hash.Finish());
 }
 
 }  // namespace wanlite::digits

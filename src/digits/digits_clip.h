@@ -22,6 +22,7 @@
 #include "src/digits/video_trunk.h"
 #include "src/model/wan/tokenizer.h"
 #include "src/model/wan/umt5.h"
+#include "wanlite/alignment.h"
 #include "wanlite/env.h"
 #include "wanlite/nn.h"
 #include "wanlite/train.h"
@@ -80,7 +81,8 @@ class ClipObjective : public train::Objective {
  public:
   // What is pointed to must outlive it.
   ClipObjective(DigitsClip& network, const DigitScans& scans, const ClipGeometry& geometry,
-                const CaptionTable& captions, int64_t batch, uint64_t seed, bool muon = false);
+                const CaptionTable& captions, int64_t batch, uint64_t seed, bool muon = false,
+                double warp = 0);
   std::vector<train::TrainedTensor> Parameters() override;
   // Parts of a batch are compared within themselves.
   Terms Loss(int64_t step, int part, int parts) override;
@@ -93,6 +95,7 @@ class ClipObjective : public train::Objective {
   int64_t batch_;
   uint64_t seed_;
   bool muon_;
+  double warp_;
 };
 
 // Share of clips whose digit, direction and colour are those of the best matching of the 240
@@ -106,6 +109,10 @@ absl::StatusOr<ZeroShotAccuracy> ReadByCaptions(const DigitsClip::Loaded& clip,
                                                 const at::Tensor& video,
                                                 const std::vector<ClipSpec>& specs,
                                                 Language language);
+
+// The network in a folder of DigitsClip::Save(), for training other networks by it.
+absl::StatusOr<std::unique_ptr<VideoTextEncoder>> OpenDigitsAlignment(Env& env,
+                                                                      absl::string_view dir);
 
 }  // namespace wanlite::digits
 

@@ -10,6 +10,7 @@
 #include "src/digits/digits_classifier.h"
 #include "src/digits/digits_clip.h"
 #include "src/digits/digits_training.h"
+#include "src/digits/render_clips.h"
 #include "src/digits/vae_training.h"
 #include "src/metrics/extractors.h"
 #include "wanlite/status.h"

@@ -21,6 +21,7 @@
 #include "src/digits/digits_clip.h"
 #include "src/digits/digits_model.h"
 #include "src/digits/dit_training.h"
+#include "src/digits/render_clips.h"
 #include "src/digits/train_options.h"
 #include "src/digits/vae_training.h"
 #include "src/model/wan/tokenizer.h"
@@ -53,7 +54,7 @@ enum StageSeed : uint64_t {
   kClipEvaluation,
 };
 
-constexpr int64_t kEncodeBatch = 4;
+constexpr int64_t kEncodeBatch = 4, kEncodeBatchOnDevice = 128;
 constexpr int64_t kCheckBatch = 8;
 
 std::string TextTowerName(const std::string& name) { return absl::StrCat("text.", name); }
@@ -79,11 +80,10 @@ std::string ToText(const ReadingAccuracy& accuracy) {
       100 * accuracy.digit_in_all_thirds, 100 * accuracy.digit_consistency);
 }
 
-// Calls task(i) for 0 <= i < count on as many threads as there are cores.
-absl::Status ForEachInParallel(int64_t count, const CancellationToken* cancel,
+// Calls task(i) for 0 <= i < count on so many threads.
+absl::Status ForEachInParallel(int threads, int64_t count, const CancellationToken* cancel,
                                const std::function<absl::Status(int64_t)>& task) {
   std::atomic<int64_t> next{0};
-  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
   return RunOnThreads(threads, [&](int) -> absl::Status {
     for (int64_t i = next++; i < count; i = next++) {
       absl::Status result = cancel != nullptr ? cancel->Check() : absl::OkStatus();
@@ -122,10 +122,12 @@ class Trainer {
     const VaeTrainingOptions& options = run_.options.vae();
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(options));
     InitVae(*vae, Seed(kVaeInit));
+    vae->to(run_.device);
     VaeObjective objective(*vae, scans_, geometry_, options, Seed(kVaeData));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainRun loop, LoopRun("vae"));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report,
                              train::Train(train::LoopOf(options.loop()), objective, loop));
+    vae->to(at::kCPU);
     const double psnr =
         ReconstructionPsnr(*vae, scans_, geometry_, Split::kHeldOut, 16, Seed(kVaeEvaluation));
     Report(absl::StrFormat("vae: %d steps, %.0f s, loss %.5f, held-out PSNR %.2f dB", report.steps,
@@ -139,17 +141,25 @@ class Trainer {
     WANLITE_ASSIGN_OR_RETURN(const auto vae, MakeVae(run_.options.vae()));
     WANLITE_RETURN_IF_ERROR(train::LoadParameters(env_, Path("vae.safetensors"), *vae));
     const std::vector<ClipSpec> specs = TrainingSpecs();
-    const int64_t batches = (static_cast<int64_t>(specs.size()) + kEncodeBatch - 1) / kEncodeBatch;
+    vae->to(run_.device);
+    const int64_t size = run_.device.is_cpu() ? kEncodeBatch : kEncodeBatchOnDevice;
+    const int64_t batches = (static_cast<int64_t>(specs.size()) + size - 1) / size;
     std::vector<at::Tensor> parts(batches);
     ProgressSink& progress = run_.progress != nullptr ? *run_.progress : SilentProgress();
     progress.Begin("encode clips", batches);
     std::mutex mutex;
     int64_t done = 0;
+    const int cores = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 8u));
+    const int threads = run_.device.is_cpu() ? cores : 1;
     const absl::Status status =
-        ForEachInParallel(batches, run_.cancel, [&](int64_t i) -> absl::Status {
-          const auto first = specs.begin() + i * kEncodeBatch;
-          const auto last = std::min(first + kEncodeBatch, specs.end());
-          parts[i] = vae->Encode(RenderClips(scans_, geometry_, {first, last})).mean.contiguous();
+        ForEachInParallel(threads, batches, run_.cancel, [&](int64_t i) -> absl::Status {
+          const at::NoGradGuard no_grad;
+          const auto first = specs.begin() + i * size;
+          const auto last =
+              first + std::min<int64_t>(size, static_cast<int64_t>(specs.size()) - i * size);
+          const at::Tensor clips =
+              RenderClips(scans_, geometry_, {first, last}, /*windows=*/{}, run_.device);
+          parts[i] = vae->Encode(clips).mean.contiguous().cpu();
           const std::lock_guard lock(mutex);
           progress.Update(++done, "");
           return absl::OkStatus();
@@ -178,12 +188,14 @@ class Trainer {
     auto network = DigitsClip::Create(config);
     if (!network.ok()) return Annotate(network.status(), "clip");
     (*network)->InitParameters(Seed(kClipInit));
+    (*network)->to(run_.device);
     ClipObjective objective(**network, scans_, geometry_, captions, options.loop().batch(),
-                            Seed(kClipData), options.loop().muon());
+                            Seed(kClipData), options.loop().muon(), options.warp());
     WANLITE_ASSIGN_OR_RETURN(const train::TrainRun loop,
                              LoopRun("clip", {"tokenizer/spiece.model"}));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report,
                              train::Train(train::LoopOf(options.loop()), objective, loop));
+    (*network)->to(at::kCPU);
     WANLITE_RETURN_IF_ERROR((*network)->Save(env_, Path("clip"), spiece_));
     Report(absl::StrFormat("clip: %d steps, %.0f s, loss %.4f", report.steps, report.seconds,
                            report.loss));
@@ -219,6 +231,8 @@ class Trainer {
     // minutes.
     WANLITE_RETURN_IF_ERROR(
         train::LoadParameters(env_, Path("clip/model.safetensors"), *text, TextTowerName));
+    dit.to(run_.device);
+    text->to(run_.device);
     DitObjective objective(dit, text.get(), {}, std::move(data), dit_options_,
                            dit_options_.loop().batch(), NoiseRange::kAll, Seed(kDitData),
                            dit_options_.loop().muon());
@@ -227,6 +241,8 @@ class Trainer {
         LoopRun("dit", {"vae.safetensors", "tokenizer/spiece.model", "clip/model.safetensors"}));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report,
                              train::Train(train::LoopOf(dit_options_.loop()), objective, loop));
+    dit.to(at::kCPU);
+    text->to(at::kCPU);
     Report(absl::StrFormat("dit: %d steps, %.0f s, loss %.5f", report.steps, report.seconds,
                            report.loss));
     WANLITE_RETURN_IF_ERROR(
@@ -248,8 +264,9 @@ class Trainer {
     at::Tensor embeddings;
     {
       at::NoGradGuard no_grad;
-      embeddings = EncodeCaptions(*text, captions.ids, captions.mask);
+      embeddings = EncodeCaptions(*text, captions.ids, captions.mask).to(run_.device);
     }
+    dit.to(run_.device);
     DitObjective objective(dit, nullptr, embeddings, std::move(data), dit_options_,
                            dit_options_.expert_loop().batch(), range,
                            Seed(range == NoiseRange::kHigh ? kHighData : kLowData),
@@ -260,6 +277,7 @@ class Trainer {
     WANLITE_ASSIGN_OR_RETURN(
         const train::TrainReport report,
         train::Train(train::LoopOf(dit_options_.expert_loop()), objective, loop));
+    dit.to(at::kCPU);
     Report(absl::StrFormat("%s: %d steps, %.0f s, loss %.5f", name, report.steps, report.seconds,
                            report.loss));
     return WriteSafetensors(env_, Path(absl::StrCat(name, ".safetensors")),
@@ -271,12 +289,14 @@ class Trainer {
     const ClassifierTrainingOptions& options = run_.options.classifier();
     DigitsClassifier classifier(options.width());
     classifier.InitParameters(Seed(kClassifierInit));
+    classifier.to(run_.device);
     ClassifierObjective objective(classifier, scans_, geometry_, options.loop().batch(),
                                   Seed(kClassifierData), options.loop().muon(),
-                                  options.third_weight());
+                                  options.third_weight(), options.warp());
     WANLITE_ASSIGN_OR_RETURN(const train::TrainRun loop, LoopRun("classifier"));
     WANLITE_ASSIGN_OR_RETURN(const train::TrainReport report,
                              train::Train(train::LoopOf(options.loop()), objective, loop));
+    classifier.to(at::kCPU);
     std::vector<ReadingAccuracy> parts;
     for (uint64_t i = 0; i < 30; ++i) {
       std::vector<ClipSpec> specs;
@@ -485,7 +505,8 @@ class Trainer {
           Path("latents.safetensors"), " holds ", latents.size(0), " clips, dit.clips asks for ",
           data.specs.size(), "; run the stage latents"));
     }
-    data.latents = (latents - mean.reshape({1, -1, 1, 1, 1})) / std.reshape({1, -1, 1, 1, 1});
+    data.latents = ((latents - mean.reshape({1, -1, 1, 1, 1})) / std.reshape({1, -1, 1, 1, 1}))
+                       .to(run_.device);
     data.captions = &captions;
     return data;
   }
@@ -555,6 +576,11 @@ absl::Status TrainDigits(const DigitsTrainingRun& run) {
     WANLITE_ASSIGN_OR_RETURN(stages.emplace_back(), FindStage(name));
   }
   return CatchTorch([&]() -> absl::Status {
+    if (!run.device.is_cpu()) {
+      // Products as tensor cores make them, convolutions by the quickest of their kernels.
+      at::globalContext().setFloat32MatmulPrecision("high");
+      at::globalContext().setBenchmarkCuDNN(true);
+    }
     Trainer trainer(run);
     WANLITE_RETURN_IF_ERROR(trainer.Prepare(names));
     for (const Stage* stage : stages) {

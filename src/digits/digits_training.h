@@ -6,6 +6,8 @@
 #ifndef WANLITE_SRC_DIGITS_DIGITS_TRAINING_H_
 #define WANLITE_SRC_DIGITS_DIGITS_TRAINING_H_
 
+#include <c10/core/Device.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -36,7 +38,10 @@ struct DigitsTrainingRun {
   DigitsTrainOptions options;
   std::string scans_path;
   std::string out_dir;
-  std::vector<std::string> stages;            // empty: all
+  std::vector<std::string> stages;  // empty: all
+  // Where networks are trained and clips encoded; evaluations and the check run on the CPU. Bits
+  // are those of an unbroken run on the CPU alone: kernels of GPUs add in any order.
+  at::Device device = at::kCPU;
   ProgressSink* progress = nullptr;           // SilentProgress() when null
   const CancellationToken* cancel = nullptr;  // never when null
   // Told a line after each stage: what it took and reached.

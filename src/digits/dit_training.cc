@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/digits/dit_training.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
+#include "src/core/noise_levels.h"
 #include "src/core/random.h"
 #include "src/digits/network_parameters.h"
-#include "src/train/noise_levels.h"
+#include "src/train/seeded_normal.h"
 
 namespace wanlite::digits {
 namespace {
@@ -78,7 +77,8 @@ wan::Umt5Config MakeTextConfig(const DitTrainingOptions& options, int64_t vocabu
 }
 
 at::Tensor EncodeCaptions(const wan::Umt5& text, const at::Tensor& ids, const at::Tensor& mask) {
-  return text.forward(ids, mask) * mask.unsqueeze(-1).to(at::kFloat);
+  const at::Tensor hidden = text.forward(ids, mask);
+  return hidden * mask.unsqueeze(-1).to(hidden.device(), at::kFloat);
 }
 
 DitObjective::DitObjective(wan::Dit& dit, wan::Umt5* text, at::Tensor embeddings, Data data,
@@ -104,11 +104,11 @@ std::vector<train::TrainedTensor> DitObjective::Parameters() {
 }
 
 double DitObjective::SampleSigma(double uniform) const {
-  const double border = train::UnshiftSigma(options_.boundary(), options_.train_shift());
+  const double border = UnshiftSigma(options_.boundary(), options_.train_shift());
   const double low = range_ == NoiseRange::kHigh ? border : 0;
   const double high = range_ == NoiseRange::kLow ? border : 1;
   // Exactly 0 would train on clips without noise, which no sampler shows.
-  return train::ShiftSigma(std::max(1e-3, low + (high - low) * uniform), options_.train_shift());
+  return ShiftSigma(std::max(1e-3, low + (high - low) * uniform), options_.train_shift());
 }
 
 train::Objective::Terms DitObjective::Loss(int64_t step, int part, int parts) {
@@ -131,15 +131,17 @@ train::Objective::Terms DitObjective::Loss(int64_t step, int part, int parts) {
         SampleSigma((start + static_cast<double>(i)) / static_cast<double>(batch_) -
                     std::floor((start + static_cast<double>(i)) / static_cast<double>(batch_)))));
   }
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed_, {kDitNoise, step_id, static_cast<uint64_t>(part)}));
-  const at::Tensor x0 = data_.latents.index_select(0, at::tensor(clips));  // [B, z, f, h, w]
-  const at::Tensor noise = at::randn(x0.sizes(), generator);
-  const at::Tensor sigma = at::tensor(sigmas);  // [B]
+  const at::Device device = data_.latents.device();
+  const at::Tensor x0 =
+      data_.latents.index_select(0, at::tensor(clips).to(device));  // [B, z, f, h, w]
+  const at::Tensor noise = train::SeededNormal(
+      x0.sizes(), MixSeed(seed_, {kDitNoise, step_id, static_cast<uint64_t>(part)}), device);
+  const at::Tensor sigma = at::tensor(sigmas).to(device);  // [B]
   const at::Tensor weight = sigma.reshape({-1, 1, 1, 1, 1});
   const at::Tensor noisy = (1 - weight) * x0 + weight * noise;
 
-  const at::Tensor rows = at::tensor(captions);
+  const at::Tensor rows =
+      at::tensor(captions).to(embeddings_.defined() ? device : table.ids.device());
   const at::Tensor text = embeddings_.defined()
                               ? embeddings_.index_select(0, rows)
                               : EncodeCaptions(*text_, table.ids.index_select(0, rows),

@@ -45,7 +45,7 @@ enum class NoiseRange { kAll, kHigh, kLow };
 class DitObjective : public train::Objective {
  public:
   struct Data {
-    at::Tensor latents;  // normalised, fp32 [clips, z, f, h, w]
+    at::Tensor latents;  // normalised, fp32 [clips, z, f, h, w], where the network is
     std::vector<ClipSpec> specs;
     const CaptionTable* captions = nullptr;
   };

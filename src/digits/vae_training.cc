@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/digits/vae_training.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -11,6 +9,8 @@
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
 #include "src/digits/network_parameters.h"
+#include "src/digits/render_clips.h"
+#include "src/train/seeded_normal.h"
 #include "wanlite/status.h"
 
 namespace wanlite::digits {
@@ -87,16 +87,6 @@ absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options) {
   return geometry;
 }
 
-at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
-                       const std::vector<ClipSpec>& specs) {
-  const at::Tensor clips = at::empty(
-      {static_cast<int64_t>(specs.size()), 3, geometry.frames, geometry.size, geometry.size});
-  for (size_t i = 0; i < specs.size(); ++i) {
-    RenderClip(scans, geometry, specs[i], clips[static_cast<int64_t>(i)].data_ptr<float>());
-  }
-  return clips;
-}
-
 absl::Status CheckVaeOptions(const VaeTrainingOptions& options, const ClipGeometry& geometry) {
   const wan::VaeConfig config = MakeVaeConfig(options);
   WANLITE_RETURN_IF_ERROR(Annotate(wan::ValidateVaeConfig(config), "vae"));
@@ -158,25 +148,26 @@ at::Tensor VaeObjective::Batch(int64_t step, int part, int parts) const {
       whole
           ? std::max<int64_t>(1, std::llround(options_.loop().batch() * crop_values / clip_values))
           : options_.loop().batch();
-  std::vector<at::Tensor> clips;
+  std::vector<ClipSpec> specs;
+  std::vector<ClipWindow> windows;
   for (int64_t i = part; i < std::max<int64_t>(count, parts); i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
-    const ClipSpec spec = SampleClip(scans_, geometry_, Split::kTrain, Combinations::kAll,
-                                     MixSeed(seed_, {kVaeClips, id}));
-    ClipWindow window{0, geometry_.frames, 0, 0, geometry_.size, geometry_.size};
-    if (!whole) window = SampleWindow(geometry_, options_, spec, MixSeed(seed_, {kVaeWindows, id}));
-    clips.push_back(at::empty({3, window.frames, window.height, window.width}));
-    RenderClip(scans_, geometry_, spec, window, clips.back().data_ptr<float>());
+    specs.push_back(SampleClip(scans_, geometry_, Split::kTrain, Combinations::kAll,
+                               MixSeed(seed_, {kVaeClips, id})));
+    if (whole) continue;
+    windows.push_back(
+        SampleWindow(geometry_, options_, specs.back(), MixSeed(seed_, {kVaeWindows, id})));
   }
-  return at::stack(clips);
+  return RenderClips(scans_, geometry_, specs, windows, vae_.parameters().front().device());
 }
 
 train::Objective::Terms VaeObjective::Loss(int64_t step, int part, int parts) {
   const at::Tensor clips = Batch(step, part, parts);  // [B, 3, F, H, W]
   const wan::LatentDistribution posterior = vae_.EncodeWhole(clips);
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed_, {kVaeNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
-  const at::Tensor noise = at::randn(posterior.mean.sizes(), generator);
+  const at::Tensor noise = train::SeededNormal(
+      posterior.mean.sizes(),
+      MixSeed(seed_, {kVaeNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}),
+      clips.device());
   const at::Tensor error = vae_.DecodeWhole(posterior.Sample(noise)) - clips;
   Terms terms;
   terms.total = error.abs().mean();

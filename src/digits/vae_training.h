@@ -20,10 +20,6 @@ namespace wanlite::digits {
 // InvalidArgument naming the field when the clips cannot be made.
 absl::StatusOr<ClipGeometry> CheckedGeometry(const DigitsDataOptions& options);
 
-// Whole clips, fp32 [specs, 3, frames, size, size] in [-1, 1].
-at::Tensor RenderClips(const DigitScans& scans, const ClipGeometry& geometry,
-                       const std::vector<ClipSpec>& specs);
-
 // InvalidArgument naming the field for what describes no network or no training on such clips.
 absl::Status CheckVaeOptions(const VaeTrainingOptions& options, const ClipGeometry& geometry);
 

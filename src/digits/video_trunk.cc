@@ -10,7 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
-#include "src/digits/vae_training.h"
+#include "src/digits/render_clips.h"
+#include "src/train/seeded_normal.h"
 #include "wanlite/nn.h"
 #include "wanlite/status.h"
 
@@ -24,7 +25,12 @@ struct LayerShape {
 constexpr LayerShape kLayers[] = {
     {0, 1, {2, 1, 1}}, {1, 2, {1, 2, 2}}, {2, 4, {2, 2, 2}}, {4, 4, {1, 1, 1}}, {4, 6, {2, 2, 2}}};
 
-enum TrunkStream : uint64_t { kTrunkClips = 1, kTrunkNoise = 2, kTrunkBrightness = 3 };
+enum TrunkStream : uint64_t {
+  kTrunkClips = 1,
+  kTrunkNoise = 2,
+  kTrunkBrightness = 3,
+  kTrunkWarp = 4
+};
 
 }  // namespace
 
@@ -80,25 +86,28 @@ void VideoTrunk::InitAll(uint64_t seed) {
 }
 
 ClipBatch NoisyClips(const DigitScans& scans, const ClipGeometry& geometry, int64_t batch,
-                     int64_t step, int part, int parts, uint64_t seed) {
+                     int64_t step, int part, int parts, uint64_t seed, double warp,
+                     at::Device device) {
   ClipBatch result;
   std::vector<float> brightness, noise_scale;
   for (int64_t i = part; i < batch; i += parts) {
     const uint64_t id = static_cast<uint64_t>(step) << 16 | static_cast<uint64_t>(i);
     result.specs.push_back(SampleClip(scans, geometry, Split::kTrain, Combinations::kAll,
                                       MixSeed(seed, {kTrunkClips, id})));
+    if (warp > 0) result.specs.back().warp = SampleWarp(warp, MixSeed(seed, {kTrunkWarp, id}));
     Random random(MixSeed(seed, {kTrunkBrightness, id}));
     brightness.push_back(static_cast<float>(0.7 + 0.3 * random.Uniform()));
     noise_scale.push_back(static_cast<float>(0.2 * random.Uniform()));
   }
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-      MixSeed(seed, {kTrunkNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}));
-  const at::Tensor clips = RenderClips(scans, geometry, result.specs);
-  auto per_clip = [](const std::vector<float>& values) {
-    return at::tensor(values).reshape({-1, 1, 1, 1, 1});
+  const at::Tensor clips = RenderClips(scans, geometry, result.specs, /*windows=*/{}, device);
+  const at::Tensor noise = train::SeededNormal(
+      clips.sizes(),
+      MixSeed(seed, {kTrunkNoise, static_cast<uint64_t>(step), static_cast<uint64_t>(part)}),
+      device);
+  auto per_clip = [&](const std::vector<float>& values) {
+    return at::tensor(values).reshape({-1, 1, 1, 1, 1}).to(device);
   };
-  result.video = (clips + 1) * per_clip(brightness) - 1 +
-                 at::randn(clips.sizes(), generator) * per_clip(noise_scale);
+  result.video = (clips + 1) * per_clip(brightness) - 1 + noise * per_clip(noise_scale);
   return result;
 }
 

@@ -54,9 +54,11 @@ struct ClipBatch {
 };
 // Training clips of part `part` of `parts` of a batch, with some noise and varied brightness, so
 // that a network looks at shapes and motion rather than at exact values. A function of its
-// arguments alone.
+// arguments alone. warp: strength of SampleWarp(), so that it has seen more hands than scans; 0:
+// scans as they are.
 ClipBatch NoisyClips(const DigitScans& scans, const ClipGeometry& geometry, int64_t batch,
-                     int64_t step, int part, int parts, uint64_t seed);
+                     int64_t step, int part, int parts, uint64_t seed, double warp,
+                     at::Device device);
 
 }  // namespace wanlite::digits
 

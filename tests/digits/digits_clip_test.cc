@@ -3,10 +3,10 @@
 #include "src/digits/digits_clip.h"
 
 #include "src/core/libtorch.h"
+#include "src/core/noise_levels.h"
 #include "src/digits/vae_training.h"
 #include "src/model/wan/tokenizer_trainer.h"
 #include "src/train/loop_options.h"
-#include "src/train/noise_levels.h"
 #include "tests/digits/scans_path.h"
 #include "tests/testing/catch.h"
 
@@ -87,6 +87,27 @@ TEST_CASE("Digits-CLIP is the same after saving and loading, and gives unit vect
                        loaded.EmbedCaptions({"a red digit 3 moves left", "赤い数字の3が左へ動く"}));
   REQUIRE(text.sizes() == at::IntArrayRef({2, 8}));
   REQUIRE(at::allclose(text.norm(2, {1}), at::ones({2})));
+}
+
+TEST_CASE("Digits-CLIP aligns other networks: gradients reach the video, and it stays as it is") {
+  Fixture fixture;
+  const auto env = NewMemEnv();
+  REQUIRE_OK(fixture.network->Save(*env, "clip", fixture.spiece));
+  ASSERT_OK_AND_ASSIGN(const auto encoder, OpenDigitsAlignment(*env, "clip"));
+  at::Tensor video = (at::rand({2, 3, 5, 32, 32}) * 2 - 1).set_requires_grad(true);
+  const at::Tensor seen = encoder->EmbedVideo(video);
+  {
+    const at::NoGradGuard no_grad;
+    CHECK(at::allclose(seen, fixture.network->EmbedVideo(video)));
+  }
+  ASSERT_OK_AND_ASSIGN(const at::Tensor said, encoder->EmbedText({"a red 3", "a blue 4"}));
+  CHECK_FALSE(said.requires_grad());
+  CHECK(torch::autograd::grad({(seen * said).sum()}, {video})[0].norm().item<double>() > 0);
+  const std::string before = encoder->fingerprint();
+  fixture.network->InitParameters(6);
+  REQUIRE_OK(fixture.network->Save(*env, "clip", fixture.spiece));
+  ASSERT_OK_AND_ASSIGN(const auto other, OpenDigitsAlignment(*env, "clip"));
+  CHECK(other->fingerprint() != before);
 }
 
 TEST_CASE("Digits-CLIP's text vector does not depend on how long the padding is") {

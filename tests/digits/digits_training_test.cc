@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include "src/core/libtorch.h"
+#include "src/core/noise_levels.h"
 #include "src/digits/digits_classifier.h"
 #include "src/digits/dit_training.h"
 #include "src/digits/vae_training.h"
 #include "src/train/loop_options.h"
-#include "src/train/noise_levels.h"
 #include "tests/digits/scans_path.h"
 #include "tests/testing/catch.h"
 #include "wanlite/checkpoint.h"
@@ -246,10 +246,10 @@ TEST_CASE("DiT and text encoder learn a batch of noisy latents by its captions")
 
 TEST_CASE("Shifting a noise level and back is the identity") {
   for (const double sigma : {0.0, 0.01, 0.3, 0.875, 1.0}) {
-    REQUIRE(train::UnshiftSigma(train::ShiftSigma(sigma, 5), 5) == Approx(sigma));
+    REQUIRE(UnshiftSigma(ShiftSigma(sigma, 5), 5) == Approx(sigma));
   }
-  REQUIRE(train::ShiftSigma(0.5, 1) == Approx(0.5));
-  REQUIRE(train::ShiftSigma(0.5, 3) == Approx(0.75));
+  REQUIRE(ShiftSigma(0.5, 1) == Approx(0.5));
+  REQUIRE(ShiftSigma(0.5, 3) == Approx(0.75));
 }
 
 TEST_CASE("A reader learns from thirds of clips when asked to") {

@@ -21,7 +21,8 @@ CODE = CPP + (".proto", ".cmake", ".py", ".sh")
 MAX_LINES = 700
 CLANG_FORMAT = "clang-format-14"
 # Areas that must work for any model, so they may not know Wan. (The lists of built-ins live in builtin.)
-MODEL_BLIND = {"core", "ops", "checkpoint", "calibration", "pipeline", "pruning", "quant", "train"}
+MODEL_BLIND = {"core", "ops", "checkpoint", "calibration", "pipeline", "pruning", "quant", "train", "distill",
+               "lora"}
 
 
 class Tree:

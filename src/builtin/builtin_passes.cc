@@ -4,6 +4,8 @@
 // The one list of passes. A new area adds a line.
 #include <c10/util/Exception.h>
 
+#include "src/distill/register.h"
+#include "src/lora/register.h"
 #include "src/pruning/register.h"
 #include "src/quant/register.h"
 #include "wanlite/registry.h"
@@ -13,6 +15,8 @@ namespace wanlite {
 PassRegistry BuiltinPasses() {
   PassRegistry registry;
   for (const auto register_passes : {
+           RegisterDistillPasses,
+           RegisterLoraPasses,
            RegisterPruningPasses,
            RegisterQuantPasses,
        }) {

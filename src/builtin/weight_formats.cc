@@ -33,6 +33,7 @@ WeightFormatRegistry BuiltinWeightFormats() {
   add("int8", Int8WeightFromState);
   add("int8_static", Int8StaticFromState);
   add("int8_weight_only", Int8WeightOnlyFromState);
+  add("lora", LoraWeightFromState);
   add("low_rank", LowRankWeightFromState);
   add("masked", MaskedWeightFromState);
   add("nvfp4", Nvfp4WeightFromState);

@@ -1,11 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The wanlite authors
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/cli/options.h"
+#include "src/cli/processes.h"
 #include "src/core/text_table.h"
+#include "src/digits/digits_clip.h"
+#include "src/metrics/text_video_encoder.h"
 #include "wanlite/checkpoint.h"
 #include "wanlite/metrics.h"
 #include "wanlite/pipeline.h"
+#include "wanlite/process_group.h"
 #include "wanlite/recipe.h"
 #include "wanlite/registry.h"
 #include "wanlite/sample_set.h"
@@ -16,11 +21,12 @@ namespace {
 
 struct CompressArgs {
   ModelOptions model;
-  std::string recipe, out, run_dir, samples;
+  std::string recipe, out, run_dir, samples, log_dir, clip;
   bool restart = false;
 };
 
 absl::Status RunCompress(const CompressArgs& options, Session& session) {
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<ProcessGroup> group, JoinProcesses(session));
   OpenOptions open;
   open.config_path = options.model.config;
   WANLITE_ASSIGN_OR_RETURN(const ParsedRecipe recipe,
@@ -33,8 +39,19 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
   compress.out_dir = options.out;
   compress.run_dir = options.run_dir;
   compress.restart = options.restart;
+  compress.log_dir =
+      options.log_dir.empty() ? WithoutTrailingSlashes(options.out) + ".training" : options.log_dir;
+  std::unique_ptr<VideoTextEncoder> clip;
+  if (!options.clip.empty()) {
+    absl::string_view spec = options.clip;
+    WANLITE_ASSIGN_OR_RETURN(clip, absl::ConsumePrefix(&spec, "digits:")
+                                       ? digits::OpenDigitsAlignment(session.env(), spec)
+                                       : OpenTrainingEncoder(session.env(), spec));
+    compress.alignment = clip.get();
+  }
   compress.progress = &session.progress();
   compress.cancel = &session.cancel();
+  compress.group = group.get();
   std::optional<SampleSet> samples;
   if (!options.samples.empty()) {
     SampleSetOptions verify;
@@ -42,6 +59,9 @@ absl::Status RunCompress(const CompressArgs& options, Session& session) {
     verify.cancel = &session.cancel();
     WANLITE_ASSIGN_OR_RETURN(samples, SampleSet::Open(session.env(), options.samples, verify));
     compress.samples = &*samples;
+  }
+  if (group != nullptr && group->rank() > 0) {
+    return AssistFolder(session.env(), recipe, folder, session.architectures(), compress);
   }
   WANLITE_ASSIGN_OR_RETURN(
       const RunReport report,
@@ -100,7 +120,8 @@ Command AddCompress(CLI::App& root) {
       root, "compress", "Run a recipe over a model, block by block, and write a smaller checkpoint",
       "wanlite compress --model examples/digits/model --recipe "
       "examples/recipes/digits_int8.textproto --out small\n\n"
-      "Interrupted or killed, the same command continues where it was.");
+      "Interrupted or killed, the same command continues where it was. Several processes train\n"
+      "together under wanlite launch or torchrun.");
   auto options = std::make_shared<CompressArgs>();
   options->model.Add(command.app);
   command.app->add_option("--recipe", options->recipe, "recipe as textproto (docs/recipe.md)")
@@ -115,6 +136,16 @@ Command AddCompress(CLI::App& root) {
       ->type_name("DIR");
   command.app
       ->add_option("--run-dir", options->run_dir, "where unfinished work lives (default: OUT.run)")
+      ->type_name("DIR");
+  command.app
+      ->add_option("--clip", options->clip,
+                   "text-video encoder for clip terms of distill: digits:DIR, or a TorchScript "
+                   "file with encode_text and encode_video")
+      ->type_name("CLIP");
+  command.app
+      ->add_option("--log-dir", options->log_dir,
+                   "where distill and recover by MODEL log their steps, for wanlite "
+                   "report-training (default: OUT.training)")
       ->type_name("DIR");
   command.app->add_flag("--restart", options->restart, "discard an unfinished run");
   command.run = [options](Session& session) { return RunCompress(*options, session); };

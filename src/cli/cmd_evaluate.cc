@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -45,7 +47,7 @@ struct EvaluateArgs {
 // Runs one generation in a process of its own and reads what it says about its memory.
 absl::StatusOr<int64_t> MeasurePeak(const EvaluateArgs& options, const GenerateSettings& settings,
                                     const std::string& dir, const std::string& prompt, bool decode,
-                                    Session& session) {
+                                    bool two_experts, Session& session) {
   RequestOptions request = options.request;
   request.steps = std::min(settings.steps, kMemorySteps);
   request.frames = settings.frames;
@@ -53,6 +55,13 @@ absl::StatusOr<int64_t> MeasurePeak(const EvaluateArgs& options, const GenerateS
   request.width = settings.width;
   request.guidance = settings.guidance;
   request.guidance_2 = settings.guidance_2;
+  // Of a run with more steps than this one, and of two experts, which not all models have.
+  request.timesteps.clear();
+  request.boundary_step.reset();
+  if (!two_experts) {
+    request.boundary.reset();
+    request.guidance_2.reset();
+  }
   std::vector<std::string> arguments{"generate",
                                      "--json",
                                      "--quiet",
@@ -215,8 +224,15 @@ absl::Status CompareModels(const EvaluateArgs& options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(evaluate.distance.divisor, ParseDivisor(options.videos.divisor));
   if (!options.no_memory) {
     evaluate.peak_rss = [&](const EvaluateReport& report, const std::string& dir) {
+      const auto has_two = [&](const ModelReport& model) {
+        return model.dir == dir && model.component_parameters.contains("transformer_2");
+      };
+      const bool two_experts =
+          has_two(report.original) ||
+          std::any_of(report.candidates.begin(), report.candidates.end(),
+                      [&](const CandidateReport& candidate) { return has_two(candidate.model); });
       return MeasurePeak(options, report.settings, dir, report.prompts.front(),
-                         !report.original_examples.empty(), session);
+                         !report.original_examples.empty(), two_experts, session);
     };
   }
   WANLITE_ASSIGN_OR_RETURN(const EvaluateReport report,

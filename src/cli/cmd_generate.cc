@@ -23,6 +23,7 @@ struct GenerateArgs {
   RequestOptions request;
   std::optional<std::string> prompt;
   std::string out, sheet, save_latents, vbench;
+  std::vector<std::string> loras;
   int64_t vbench_index = 0;
   std::optional<double> fps;
   VideoOptions video;
@@ -89,6 +90,9 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
   WANLITE_ASSIGN_OR_RETURN(RunnerOptions runner_options, options.device.Resolve(session));
   runner_options.config_path = options.model.config;
   runner_options.free_text_encoder = true;
+  for (const std::string& text : options.loras) {
+    WANLITE_ASSIGN_OR_RETURN(runner_options.loras.emplace_back(), ParseLoraSpec(text));
+  }
   request.prompt = options.prompt.value_or("");
   request.decode =
       !options.out.empty() || !options.sheet.empty() || !options.vbench.empty() || options.decode;
@@ -96,6 +100,7 @@ absl::Status RunGenerate(GenerateArgs options, Session& session) {
       const std::unique_ptr<Runner> runner,
       Runner::Open(session.env(), options.model.model, session.architectures(), runner_options));
   session.SayNotes(runner->folder().notes());
+  session.SayNotes(runner->lora_notes());
   WANLITE_ASSIGN_OR_RETURN(const GenerateSettings planned, runner->Resolve(request));
   if (!options.fps) options.video.fps = planned.fps;
   WANLITE_RETURN_IF_ERROR(CheckSizes(options, planned));
@@ -164,6 +169,12 @@ Command AddGenerate(CLI::App& root) {
   options->model.Add(app);
   app->add_option("--prompt", options->prompt, "what the video shows")->type_name("TEXT");
   options->request.Add(app);
+  app->add_option("--lora", options->loras,
+                  "LoRA file to run with, beside weights of any format; may be repeated. COMPONENT "
+                  "where the file does not say which expert it is for: "
+                  "transformer_2=low.safetensors:0.8")
+      ->type_name("[COMPONENT=]FILE[:STRENGTH]")
+      ->allow_extra_args(false);
   app->add_option("--out", options->out,
                   "video to write; the ending names the format: .png (animated), .webp, .y4m, .mp4")
       ->type_name("FILE");

@@ -6,9 +6,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/options.h"
+#include "src/cli/processes.h"
 #include "src/core/libtorch.h"
 #include "src/digits/digits_training.h"
 #include "src/finetune/finetune.h"
+#include "src/ops/cuda_loader.h"
+#include "wanlite/process_group.h"
+#include "wanlite/runner.h"
 #include "wanlite/status.h"
 
 namespace wanlite::cli {
@@ -17,6 +21,7 @@ namespace {
 struct TrainArgs {
   std::string config, out;  // of Wan-Digits
   std::vector<std::string> stages;
+  std::string device = "cpu";
   int threads = 0;
 
   std::string model, clips, run_dir;  // of a user's model
@@ -25,11 +30,17 @@ struct TrainArgs {
   int64_t steps = 1000, batch = 1, warmup = 20, state_every = 100, skipped = 0;
   int64_t frames = 0, height = 0, width = 0;
   int32_t accumulate = 1, workers = 1;
+  int64_t lora = 0;
+  double lora_alpha = 0;
   double rate = 1e-5, final_rate = 0.1, decay = 0.01, norm = 1, ema = 0, dropout = 0.1, shift = 0;
   uint64_t seed = 0;
 };
 
 absl::Status TrainWanDigits(const TrainArgs& options, Session& session) {
+  WANLITE_ASSIGN_OR_RETURN(const std::optional<RankAddress> address, AddressFromEnvironment());
+  if (address.has_value() && address->size > 1) {
+    return absl::UnimplementedError("Wan-Digits is trained by one process");
+  }
   digits::DigitsTrainingRun run;
   run.env = &session.env();
   WANLITE_ASSIGN_OR_RETURN(run.options, digits::LoadDigitsOptions(session.env(), options.config));
@@ -37,6 +48,8 @@ absl::Status TrainWanDigits(const TrainArgs& options, Session& session) {
   run.scans_path = absl::StartsWith(scans, "/") ? scans : JoinPath(Dirname(options.config), scans);
   run.out_dir = options.out;
   run.stages = options.stages;
+  WANLITE_ASSIGN_OR_RETURN(run.device, ParseDevice(options.device));
+  if (run.device.is_cuda()) WANLITE_RETURN_IF_ERROR(ops::EnsureCuda());
   run.progress = &session.progress();
   run.cancel = &session.cancel();
   Json lines = Json::array();
@@ -58,9 +71,13 @@ absl::Status FinetuneModel(const TrainArgs& options, Session& session) {
   run.out_dir = options.out;
   run.run_dir = options.run_dir;
   run.restart = options.restart;
+  run.lora_rank = options.lora;
+  run.lora_alpha = options.lora_alpha;
   run.seed = options.seed;
   run.progress = &session.progress();
   run.cancel = &session.cancel();
+  WANLITE_ASSIGN_OR_RETURN(const std::unique_ptr<ProcessGroup> group, JoinProcesses(session));
+  run.group = group.get();
   FinetuneOptions& what = run.options;
   for (const std::string& name : options.components) what.add_components(name);
   for (const std::string& pattern : options.include) what.add_include(pattern);
@@ -88,6 +105,7 @@ absl::Status FinetuneModel(const TrainArgs& options, Session& session) {
   loop.set_max_skipped_steps(options.skipped);
   WANLITE_ASSIGN_OR_RETURN(const std::vector<finetune::FinetuneReport> reports,
                            finetune::Finetune(run));
+  if (group != nullptr && group->rank() > 0) return absl::OkStatus();  // rank 0 tells
   Json lines = Json::array();
   for (const finetune::FinetuneReport& report : reports) {
     lines.push_back(Json{{"component", report.component},
@@ -150,6 +168,12 @@ void AddFinetuneOptions(CLI::App* app, TrainArgs& options) {
   add("--include", options.include,
       "only tensors whose path fits, may be repeated: '*.self_attn.*'", "GLOB");
   add("--exclude", options.exclude, "but not these, may be repeated", "GLOB");
+  number("--lora", options.lora,
+         "train low-rank adapters of this rank in place of the model, and leave them unmerged "
+         "(wanlite export-lora writes them as a file; a rate of 1e-4 is usual); 0: none")
+      ->check(CLI::Range(0, 1 << 20));
+  number("--lora-alpha", options.lora_alpha,
+         "adapters are multiplied by alpha / rank; 0: alpha is the rank");
   number("--steps", options.steps, "updates of the weights, for each component");
   number("--batch", options.batch, "clips per update");
   number("--accumulate", options.accumulate,
@@ -212,6 +236,10 @@ Command AddTrain(CLI::App& root) {
   app->add_option("--config", options->config, "how to train, as textproto")
       ->group("Wan-Digits")
       ->type_name("FILE");
+  app->add_option("--device", options->device,
+                  "where networks are trained: cpu, cuda or cuda:N (in minutes)")
+      ->group("Wan-Digits")
+      ->capture_default_str();
   app->add_option("--stage", options->stages, "only this stage; may be repeated")
       ->group("Wan-Digits")
       ->type_name("NAME");

@@ -12,13 +12,14 @@
 #include <thread>
 
 #include "src/cli/session.h"
+#include "src/core/durable_step.h"
 #include "wanlite/env.h"
 
 namespace wanlite::cli {
 namespace {
 
-// Loops over files and steps ask the token far more often than this.
-constexpr int kGraceMilliseconds = 700;
+// Of a DurableStep.
+constexpr int kHoldMilliseconds = 30000, kPollMilliseconds = 50;
 
 CancellationToken* g_token = nullptr;
 int g_wake[2] = {-1, -1};
@@ -46,9 +47,20 @@ bool WaitForSignal(int milliseconds) {
   return ready == 1 && read(g_wake[0], &byte, 1) == 1;
 }
 
-void Watch(const std::string& message) {
+void Watch(const std::string& message, int grace_milliseconds) {
   if (!WaitForSignal(-1)) return;
-  WaitForSignal(kGraceMilliseconds);
+  bool again = WaitForSignal(grace_milliseconds);
+  if (!again && DurableStep::InProgress()) {
+    constexpr char kPatience[] =
+        "\nfinishing this step and saving the state; once more to end without\n";
+    (void)!write(STDERR_FILENO, kPatience, sizeof(kPatience) - 1);
+    for (int waited = 0; waited < kHoldMilliseconds && !again && DurableStep::InProgress();
+         waited += kPollMilliseconds) {
+      again = WaitForSignal(kPollMilliseconds);
+    }
+    // What was saved is told by main().
+    if (!again) WaitForSignal(grace_milliseconds);
+  }
   if (g_ending.exchange(true)) return;
   RemoveTemporaries();
   (void)!write(STDERR_FILENO, message.data(), message.size());
@@ -57,10 +69,11 @@ void Watch(const std::string& message) {
 
 }  // namespace
 
-void CatchInterrupts(CancellationToken& cancel, const std::string& message) {
+void CatchInterrupts(CancellationToken& cancel, const std::string& message,
+                     int grace_milliseconds) {
   g_token = &cancel;
   if (pipe2(g_wake, O_CLOEXEC) != 0) return;  // no descriptor left: the signals end the process
-  std::thread(Watch, message).detach();
+  std::thread(Watch, message, grace_milliseconds).detach();
   struct sigaction action = {};
   action.sa_handler = OnSignal;
   action.sa_flags = SA_RESTART;

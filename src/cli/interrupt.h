@@ -13,10 +13,10 @@
 namespace wanlite::cli {
 
 // The first signal cancels `cancel`, which must live as long as the process. Work that does not end
-// soon after, within one long computation say, is ended: temporary files are removed, `message`
-// goes to standard error, and the exit code is that of a cancelled command. The second signal does
-// so at once.
-void CatchInterrupts(CancellationToken& cancel, const std::string& message);
+// within `grace_milliseconds` after, being in one long computation say, is ended, but that a
+// DurableStep has half a minute: temporary files are removed, `message` goes to standard error, and
+// the exit code is that of a cancelled command. The second signal does so at once.
+void CatchInterrupts(CancellationToken& cancel, const std::string& message, int grace_milliseconds);
 
 // The work is done: from here on the process ends by itself.
 void StopCatchingInterrupts();

@@ -65,10 +65,12 @@ int Run(int argc, const char* const* argv) {
 
   static CancellationToken& cancel = *new CancellationToken;
   Session session(cancel);
-  std::vector<Command> commands{
-      AddInspect(app),      AddPlan(app),  AddCompress(app), AddGenerate(app), AddEvaluate(app),
-      AddForward(app),      AddFlops(app), AddFrechet(app),  AddConvert(app),  AddRecord(app),
-      AddReportCurves(app), AddTrain(app), AddDoctor(app),   AddVersion(app)};
+  std::vector<Command> commands{AddInspect(app),     AddPlan(app),         AddCompress(app),
+                                AddGenerate(app),    AddEvaluate(app),     AddForward(app),
+                                AddFlops(app),       AddFrechet(app),      AddConvert(app),
+                                AddRecord(app),      AddReportCurves(app), AddReportTraining(app),
+                                AddTrain(app),       AddLaunch(app),       AddExportLora(app),
+                                AddExtractLora(app), AddDoctor(app),       AddVersion(app)};
   for (const Command& command : commands) {
     command.app->add_flag("--json", session.json,
                           "print one JSON value on standard output, text on stderr");
@@ -105,7 +107,8 @@ int Run(int argc, const char* const* argv) {
     if (!parsed.ok()) return Usage(program, parsed.message());
   }
 
-  CatchInterrupts(cancel, program + ": interrupted; " + named->resume + "\n");
+  CatchInterrupts(cancel, program + ": interrupted; " + named->resume + "\n",
+                  named->grace_milliseconds);
   absl::Status status = CatchTorch([&] { return named->run(session); });
   StopCatchingInterrupts();
   return End(program, named, std::move(status), session);

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -102,7 +104,19 @@ void RequestOptions::Add(CLI::App* app) {
   app->add_option("--boundary", boundary,
                   "share of the timesteps below which the low-noise expert takes over" + by_model)
       ->type_name("R");
-  app->add_option("--sampler", sampler, "unipc or euler" + by_model)->type_name("NAME");
+  app->add_option("--boundary-step", boundary_step,
+                  "step from which the low-noise expert takes over, counted from 0, in place of "
+                  "--boundary" +
+                      by_model)
+      ->type_name("N");
+  app->add_option("--timesteps", timesteps,
+                  "steps of a few-step model before the shift, as in 1000,750,500,250, in place of "
+                  "--steps" +
+                      by_model)
+      ->delimiter(',')
+      ->type_name("T,T,...");
+  app->add_option("--sampler", sampler, "unipc, euler or lcm (few steps)" + by_model)
+      ->type_name("NAME");
   app->add_option(
          "--prompt-embeds", prompt_embeds,
          "safetensors with prompt_embeds and negative_prompt_embeds [1, tokens, dim], in place "
@@ -134,6 +148,16 @@ absl::StatusOr<GenerateRequest> RequestOptions::Resolve(Session& session) const 
   set(request.guidance_2, guidance_2);
   set(request.shift, shift);
   set(request.boundary_ratio, boundary);
+  set(request.boundary_step, boundary_step);
+  if (boundary) request.boundary_step.reset();
+  if (boundary_step) request.boundary_ratio.reset();
+  if (boundary && boundary_step) {
+    return absl::InvalidArgumentError("--boundary and --boundary-step exclude each other");
+  }
+  if (!timesteps.empty()) {
+    request.timesteps = timesteps;
+    if (!steps) request.steps.reset();  // of a protocol
+  }
   if (sampler) {
     WANLITE_ASSIGN_OR_RETURN(request.sampler, ParseSampler(*sampler));
   }
@@ -185,6 +209,8 @@ std::vector<std::string> RequestOptions::Arguments() const {
   add("--guidance-2", guidance_2);
   add("--shift", shift);
   add("--boundary", boundary);
+  add("--boundary-step", boundary_step);
+  if (!timesteps.empty()) AppendArgument("--timesteps", absl::StrJoin(timesteps, ","), arguments);
   add("--sampler", sampler);
   add("--seed", seed);
   if (!protocol.empty()) arguments.push_back("--protocol=" + protocol);
@@ -204,6 +230,28 @@ VideoShape ShapeOptions::Resolve(const GenerateSettings& defaults,
                                  int64_t default_text_length) const {
   return VideoShape{frames.value_or(defaults.frames), height.value_or(defaults.height),
                     width.value_or(defaults.width), text_length.value_or(default_text_length)};
+}
+
+absl::StatusOr<LoraSpec> ParseLoraSpec(const std::string& text) {
+  LoraSpec spec;
+  spec.path = text;
+  if (const size_t equals = text.find('=');
+      equals != std::string::npos && text.find('/') > equals && text.find('.') > equals) {
+    spec.component = text.substr(0, equals);
+    spec.path = text.substr(equals + 1);
+  }
+  if (const size_t colon = spec.path.rfind(':'); colon != std::string::npos) {
+    if (!absl::SimpleAtod(spec.path.substr(colon + 1), &spec.strength) ||
+        !std::isfinite(spec.strength)) {
+      return absl::InvalidArgumentError(absl::StrCat("'", spec.path.substr(colon + 1),
+                                                     "' after the last colon of '", text,
+                                                     "' is no strength, which is a number"));
+    }
+    spec.path.resize(colon);
+  }
+  if (!spec.path.empty()) return spec;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' names no file; wanted is [COMPONENT=]FILE[:STRENGTH]"));
 }
 
 absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const std::string& path) {

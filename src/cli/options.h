@@ -49,6 +49,8 @@ struct RequestOptions {
   std::optional<std::string> negative_prompt;
   std::optional<int64_t> steps, frames, height, width;
   std::optional<double> guidance, guidance_2, shift, boundary;
+  std::optional<int64_t> boundary_step;
+  std::vector<double> timesteps;
   std::optional<std::string> sampler;
   std::optional<uint64_t> seed;
   std::string prompt_embeds, initial_latents;
@@ -65,6 +67,9 @@ struct ShapeOptions {
   void Add(CLI::App* app);
   VideoShape Resolve(const GenerateSettings& defaults, int64_t default_text_length) const;
 };
+
+// "[COMPONENT=]FILE[:STRENGTH]"
+absl::StatusOr<LoraSpec> ParseLoraSpec(const std::string& text);
 
 // All tensors of a safetensors file by name.
 absl::StatusOr<std::map<std::string, at::Tensor>> ReadTensors(Env& env, const std::string& path);

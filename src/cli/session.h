@@ -67,20 +67,27 @@ struct Command {
   std::function<absl::Status(Session&)> run;
   // Said after Ctrl-C: how to go on.
   std::string resume = "nothing was written";
+  // How long it has to end by itself after a signal. Loops over files and steps ask the token far
+  // more often than this.
+  int grace_milliseconds = 700;
 };
 
 Command AddCompress(CLI::App& root);
 Command AddConvert(CLI::App& root);
 Command AddDoctor(CLI::App& root);
 Command AddEvaluate(CLI::App& root);
+Command AddExportLora(CLI::App& root);
+Command AddExtractLora(CLI::App& root);
 Command AddFlops(CLI::App& root);
 Command AddForward(CLI::App& root);
 Command AddFrechet(CLI::App& root);
 Command AddGenerate(CLI::App& root);
 Command AddInspect(CLI::App& root);
+Command AddLaunch(CLI::App& root);
 Command AddPlan(CLI::App& root);
 Command AddRecord(CLI::App& root);
 Command AddReportCurves(CLI::App& root);
+Command AddReportTraining(CLI::App& root);
 Command AddTrain(CLI::App& root);
 Command AddVersion(CLI::App& root);
 

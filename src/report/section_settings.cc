@@ -30,7 +30,7 @@ std::string PromptList(const std::vector<std::string>& prompts) {
 std::string SettingsHtml(const EvaluateReport& report) {
   const GenerateSettings& s = report.settings;
   const uint64_t last = report.first_seed + (report.seeds > 0 ? report.seeds - 1 : 0);
-  const bool experts = s.boundary_ratio > 0;
+  const bool experts = s.two_experts();
   std::vector<std::pair<std::string, std::string>> rows{
       {"clip", absl::StrCat(s.frames, " frames, ", s.width, "\u00d7", s.height, ", ",
                             Number(s.fps, 3), " frames a second")},
@@ -40,8 +40,9 @@ std::string SettingsHtml(const EvaluateReport& report) {
        experts ? absl::StrCat(Number(s.guidance, 3), ", low-noise expert ", Number(s.guidance_2, 3))
                : Number(s.guidance, 3)},
       {"change of experts",
-       experts ? absl::StrCat("below ", Number(s.boundary_ratio, 4), " of the timesteps")
-               : "one expert"},
+       s.boundary_step ? absl::StrCat("at step ", *s.boundary_step + 1)
+       : experts       ? absl::StrCat("below ", Number(s.boundary_ratio, 4), " of the timesteps")
+                       : "one expert"},
       {"negative prompt", s.negative_prompt.empty() ? "none" : Quoted(s.negative_prompt)},
       {"seeds", report.seeds > 1 ? absl::StrCat(report.first_seed, " to ", last)
                                  : absl::StrCat(report.first_seed)},

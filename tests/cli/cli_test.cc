@@ -57,8 +57,9 @@ std::map<std::string, at::Tensor> ReadAll(const std::string& path) {
 }
 
 TEST_CASE("Every command has help with an example") {
-  for (const char* command : {"inspect", "plan", "compress", "generate", "evaluate", "convert",
-                              "train", "forward", "flops", "report-curves", "version"}) {
+  for (const char* command :
+       {"inspect", "plan", "compress", "generate", "evaluate", "convert", "train", "export-lora",
+        "extract-lora", "forward", "flops", "report-curves", "report-training", "version"}) {
     const Outcome outcome = RunWanlite({command, "--help"});
     INFO(command);
     CHECK(outcome.code == 0);
@@ -172,8 +173,10 @@ TEST_CASE("plan and flops need configs alone, for A14B in seconds") {
     if (!absl::StrContains(recipe, "/a14b_")) continue;
     INFO(recipe);
     const Json all = RunWanliteJson({"plan", "--model", temp / "a14b", "--recipe", recipe});
-    CHECK(all["passes"].back()["bytes_after"].get<double>() <
-          all["passes"][0]["bytes_before"].get<double>());
+    const double after = all["passes"].back()["bytes_after"],
+                 before = all["passes"][0]["bytes_before"];
+    // Fewer steps of the same network.
+    CHECK((absl::StrContains(recipe, "4step") ? after == before : after < before));
     ++recipes;
   }
   CHECK(recipes >= 9);

@@ -159,7 +159,7 @@ TEST_CASE("features of a folder of real clips are kept until a byte of it change
   CHECK(KeptFeatures(temp / "cache").size() == 2);
 }
 
-TEST_CASE("all models switch experts where the original does, whatever their folders say") {
+TEST_CASE("models whose folders state no defaults switch experts where the original does") {
   const TempFolder temp;
   for (const char* name : {"original", "other"}) {
     REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / name));
@@ -167,12 +167,40 @@ TEST_CASE("all models switch experts where the original does, whatever their fol
   const std::string index = temp / "other/model_index.json";
   ASSERT_OK_AND_ASSIGN(const std::string text, PosixEnv().ReadFile(index));
   REQUIRE(absl::StrContains(text, "0.875"));
-  testing::Write(index, absl::StrReplaceAll(text, {{"0.875", "0.3"}}));
+  testing::Write(index, absl::StrReplaceAll(
+                            text, {{"0.875", "0.3"}, {"wanlite_defaults", "others_defaults"}}));
   const Json json =
       RunWanliteJson({"evaluate", "--quiet", "--original", temp / "original", "--compressed",
                       temp / "other", "--repeats", "1", "--no-memory"});
   CHECK(json["original"]["calls"] == json["compressed"]["calls"]);
   CHECK(json["paired"]["identical"] == true);
+}
+
+TEST_CASE("two experts are compared with the one network that was made of them") {
+  const TempFolder temp;
+  const std::string recipe = temp / "merge.textproto";
+  testing::Write(recipe, "passes { student { experts: FROM_FIRST blocks: 4 } }");
+  const Json plan = RunWanliteJson({"plan", "--model", kModel, "--recipe", recipe});
+  CHECK(plan["gflop_before"].size() == 2);
+  CHECK(plan["gflop_after"].size() == 1);
+  const Outcome planned = RunWanlite({"plan", "--model", kModel, "--recipe", recipe});
+  CHECK(planned.code == 0);
+  CHECK(absl::StrContains(planned.out, "gone"));
+  const Outcome made = RunWanlite(
+      {"compress", "--quiet", "--model", kModel, "--recipe", recipe, "--out", temp / "one"});
+  INFO(made.err);
+  REQUIRE(made.code == 0);
+  const Json json = RunWanliteJson({"evaluate", "--quiet", "--original", kModel, "--compressed",
+                                    temp / "one", "--steps", "4", "--repeats", "1", "--no-memory"});
+  CHECK(json["paired"]["velocity"].size() == 4);
+  CHECK(json["original"]["calls"].contains("transformer_2"));
+  CHECK_FALSE(json["compressed"]["calls"].contains("transformer_2"));
+  // And the other way round.
+  const Outcome back =
+      RunWanlite({"evaluate", "--quiet", "--original", temp / "one", "--compressed", kModel,
+                  "--steps", "2", "--repeats", "1", "--no-memory"});
+  INFO(back.err);
+  CHECK(back.code == 0);
 }
 
 TEST_CASE("a byte-order mark is no part of the first prompt") {

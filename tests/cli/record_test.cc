@@ -77,6 +77,38 @@ TEST_CASE("record makes samples with targets of captioned clips, and recover lea
   CHECK(absl::StrContains(both.err, "have no place beside it"));
 }
 
+TEST_CASE("distill learns from a teacher and a text-video encoder, and its log becomes a page") {
+  const TempFolder temp;
+  REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));
+  RunWanliteJson({"record", "--quiet", "--model", temp / "model", "--steps", "4", "--prompt",
+                  "a red digit 3 moves right", "--out", temp / "samples"});
+  testing::Write(temp / "distill.textproto",
+                 "passes { prune_magnitude { amount: 0.3 } }\n"
+                 "passes { distill { terms { squared_error { } } terms { clip { } weight: 0.1 } "
+                 "loop { steps: 3 batch: 2 learning_rate: 1e-3 } cache: true } }");
+  std::vector<std::string> arguments = {"compress",  "--quiet",
+                                        "--model",   temp / "model",
+                                        "--recipe",  temp / "distill.textproto",
+                                        "--samples", temp / "samples",
+                                        "--out",     temp / "out"};
+  const Outcome blind = RunWanlite(arguments);
+  CHECK(blind.code == 5);
+  CHECK(absl::StrContains(blind.err, "--clip"));
+  arguments.insert(arguments.end(), {"--clip", "digits:examples/digits/clip"});
+  const nlohmann::json report = RunWanliteJson(arguments);
+  CHECK(report["passes"][1]["metrics"]["transformer_2.steps"] == 3);
+  CHECK(absl::StrContains(report["passes"][1]["notes"].dump(), "Digits-CLIP"));
+  const nlohmann::json page = RunWanliteJson(
+      {"report-training", "--quiet", temp / "out.training", "--out", temp / "training.html"});
+  CHECK(page["logs"].size() == 2);
+  ASSERT_OK_AND_ASSIGN(const std::string html, PosixEnv().ReadFile(temp / "training.html"));
+  CHECK(absl::StrContains(html, "squared_error"));
+  CHECK(absl::StrContains(html, "transformer_2.jsonl"));
+  const Outcome none =
+      RunWanlite({"report-training", "--quiet", temp / "samples", "--out", temp / "none.html"});
+  CHECK(absl::StrContains(none.err, "holds no log of a training"));
+}
+
 TEST_CASE("record refuses what it would not use, and folders that are not its own") {
   const TempFolder temp;
   REQUIRE_OK(testing::WriteTinyWan(PosixEnv(), temp / "model"));

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/core/libtorch.h"
 #include "src/digits/digits.h"
+#include "src/digits/render_clips.h"
 #include "src/digits/vae_training.h"
 #include "tests/cli/program.h"
 #include "tests/testing/catch.h"
@@ -124,6 +125,28 @@ TEST_CASE("A model learns a user's clips; killed, the same command goes on to th
 
   // The checkpoint is one like any other.
   CHECK(RunWanlite({"inspect", "--model", out, "--verify"}).code == 0);
+}
+
+TEST_CASE("A training that is told to end finishes its step and keeps what it learnt") {
+  const TempFolder temp;
+  const std::string out = temp / "digits";
+  const std::vector<std::string> arguments{"train", "--config",  "examples/digits/train.textproto",
+                                           "--out", out,         "--stage",
+                                           "vae",   "--threads", "1"};
+  const pid_t child = testing::StartWanlite(arguments, temp / "stdout", temp / "stderr");
+  // Its first state would be due after 200 steps, a step takes longer than other commands are
+  // given.
+  for (int i = 0; i < 600; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (std::filesystem::exists(out)) break;
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  REQUIRE(kill(child, SIGTERM) == 0);
+  const Outcome outcome = testing::FinishWanlite(child, temp / "stdout", temp / "stderr");
+  INFO(outcome.err);
+  CHECK(outcome.code == 130);
+  CHECK(absl::StrContains(outcome.err, "the last state is kept"));
+  CHECK(HasState(out));
 }
 
 TEST_CASE("`train` says what it misses, and takes no option that means nothing") {

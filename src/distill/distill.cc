@@ -66,20 +66,14 @@ bool HasClip(const DistillOptions& options) {
 }
 
 std::string TeacherOf(const DistillOptions& options) {
-  if (!options.teacher_path().empty()) return options.teacher_path();
-  return options.teacher() == DistillOptions::BEFORE ? "before" : "input";
+  return train::TeacherRef(options.teacher_path(), options.teacher() == DistillOptions::BEFORE);
 }
 
 std::string TeacherWords(const DistillOptions& options) {
-  if (!options.teacher_path().empty()) return options.teacher_path();
-  switch (options.teacher()) {
-    case DistillOptions::BEFORE:
-      return "the model before this pass";
-    case DistillOptions::NO_TEACHER:
-      return "the targets of the samples";
-    default:
-      return "the model that the recipe began with";
+  if (options.teacher_path().empty() && options.teacher() == DistillOptions::NO_TEACHER) {
+    return "the targets of the samples";
   }
+  return train::TeacherText(options.teacher_path(), options.teacher() == DistillOptions::BEFORE);
 }
 
 // Tensors of one component to a device; the live ones, whoever holds them.

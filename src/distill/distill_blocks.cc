@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/train/block_training.h"
+#include "src/train/component_training.h"
 #include "src/train/loop_options.h"
 #include "wanlite/registry.h"
 #include "wanlite/status.h"
@@ -25,9 +26,7 @@ class DistillBlocks : public BlockPass {
   // options: resolved.
   explicit DistillBlocks(const DistillBlocksOptions& options) : options_(options) {
     training_.pass = "distill-blocks";
-    training_.teacher = !options.teacher_path().empty()                     ? options.teacher_path()
-                        : options.teacher() == DistillBlocksOptions::BEFORE ? "before"
-                                                                            : "input";
+    training_.teacher = train::TeacherRef(options.teacher_path(), taught_before());
     training_.loop = train::LoopOf(options.loop());
     training_.muon = options.loop().muon();
     training_.train = {options.train().begin(), options.train().end()};
@@ -72,18 +71,16 @@ class DistillBlocks : public BlockPass {
     train::FinishBlockMetrics(metrics);
   }
   std::vector<std::string> Explain(const Message*) const override {
-    return {absl::StrCat("each block is trained for ", training_.loop.steps,
-                         " steps to what the same part of ",
-                         !options_.teacher_path().empty() ? options_.teacher_path()
-                         : options_.teacher() == DistillBlocksOptions::BEFORE
-                             ? std::string("the model before this pass")
-                             : std::string("the model that the recipe began with"),
-                         " gives, on what ",
-                         training_.teacher_inputs ? "the teacher's blocks" : "the trained blocks",
-                         " before it make of the recorded inputs")};
+    return {absl::StrCat(
+        "each block is trained for ", training_.loop.steps, " steps to what the same part of ",
+        train::TeacherText(options_.teacher_path(), taught_before()), " gives, on what ",
+        training_.teacher_inputs ? "the teacher's blocks" : "the trained blocks",
+        " before it make of the recorded inputs")};
   }
 
  private:
+  bool taught_before() const { return options_.teacher() == DistillBlocksOptions::BEFORE; }
+
   const DistillBlocksOptions options_;
   train::BlockTraining training_;
 };

@@ -112,22 +112,12 @@ class DistillGuidance : public ModelPass {
   absl::StatusOr<PassNotes> Plan(const ModelView& model) const override {
     WANLITE_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, components(model));
     WANLITE_RETURN_IF_ERROR(train::CheckTrainPatterns(model, wanted, Patterns()));
-    for (const std::string& component : wanted) {
-      if (!Patterns().empty() && train::PatternsFor(model, component, Patterns()).empty()) {
-        return OptionError("train",
-                           absl::StrCat("no pattern fits ", component,
-                                        ", which would be sampled without guidance untrained"));
-      }
-    }
     WANLITE_ASSIGN_OR_RETURN(const SamplingDefaults own, ReadSampling(model.pipeline()));
     PassNotes notes;
     for (const std::string& component : wanted) {
-      train::TrainingPlan training;
-      training.loop = loop();
-      training.muon = options_.loop().muon();
-      training.recompute = options_.recompute();
-      training.patterns = train::PatternsFor(model, component, Patterns());
-      notes.trainings.push_back(train::NoteTraining(model, component, training));
+      WANLITE_ASSIGN_OR_RETURN(notes.trainings.emplace_back(),
+                               distill::NoteDenoiser(model, component, options_.loop(), Patterns(),
+                                                     options_.recompute(), "without guidance"));
     }
     notes.peak_memory_bytes = distill::PeakOfTraining(model, wanted, loop(), /*other_networks=*/0);
     notes.notes.push_back(absl::StrCat(

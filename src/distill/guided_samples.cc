@@ -4,19 +4,20 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <utility>
-
-#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
 #include "src/train/component_training.h"
 #include "src/train/held_zeros.h"
+#include "src/train/loop_options.h"
 #include "src/train/sample_data.h"
 #include "wanlite/block_program.h"
 #include "wanlite/process_group.h"
+#include "wanlite/registry.h"
 #include "wanlite/status.h"
 #include "wanlite/velocity_objective.h"
 
@@ -61,8 +62,7 @@ absl::StatusOr<std::vector<std::string>> GuidedDenoisers(const ModelView& model)
 }
 
 std::string GuidedTeacherRef(GuidedTeacher::Which which, const std::string& path) {
-  if (!path.empty()) return path;
-  return which == GuidedTeacher::BEFORE ? "before" : "input";
+  return train::TeacherRef(path, which == GuidedTeacher::BEFORE);
 }
 
 absl::StatusOr<PromptSamples> PromptSamples::Open(const SampleSet& samples,
@@ -189,6 +189,22 @@ at::Tensor GuidedVelocity(const Component& network, double guidance, const at::T
   const int64_t batch = x.size(0);
   const at::Tensor without = both.narrow(0, batch, batch);
   return without + guidance * (both.narrow(0, 0, batch) - without);
+}
+
+absl::StatusOr<TrainingNote> NoteDenoiser(const ModelView& model, const std::string& component,
+                                          const TrainLoop& loop,
+                                          const std::vector<std::string>& patterns, bool recompute,
+                                          absl::string_view sampled) {
+  train::TrainingPlan training;
+  training.loop = train::LoopOf(loop);
+  training.muon = loop.muon();
+  training.recompute = recompute;
+  training.patterns = train::PatternsFor(model, component, patterns);
+  if (!patterns.empty() && training.patterns.empty()) {
+    return OptionError("train", absl::StrCat("no pattern fits ", component,
+                                             ", which would be sampled ", sampled, " untrained"));
+  }
+  return train::NoteTraining(model, component, training);
 }
 
 absl::Status TrainDenoiser(ModelView& model, const DenoiserTraining& training,

@@ -89,6 +89,13 @@ at::Tensor GuidedVelocity(const Component& network, double guidance, const at::T
 // sigma [batch] in the shape that x is multiplied by.
 at::Tensor AsFactor(const at::Tensor& sigma, const at::Tensor& x);
 
+// What training a denoiser will take, for plans. OptionError of the field "train" when the patterns
+// choose nothing of it: it would be `sampled` ("in few steps") as it is.
+absl::StatusOr<TrainingNote> NoteDenoiser(const ModelView& model, const std::string& component,
+                                          const TrainLoop& loop,
+                                          const std::vector<std::string>& patterns, bool recompute,
+                                          absl::string_view sampled);
+
 // A denoiser's training.
 struct DenoiserTraining {
   std::string component;

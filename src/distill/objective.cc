@@ -18,6 +18,7 @@
 #include "src/train/bf16_products.h"
 #include "src/train/component_training.h"
 #include "src/train/flow_values.h"
+#include "src/train/sample_batch.h"
 #include "wanlite/status.h"
 #include "wanlite/velocity_objective.h"
 
@@ -30,28 +31,6 @@ constexpr double kLeastVariance = 1e-6;
 
 std::string SizesText(const at::Tensor& x) {
   return absl::StrCat("[", absl::StrJoin(x.sizes(), ", "), "]");
-}
-
-// Samples of one shape go through a network together.
-std::string ShapesText(const Values& values) {
-  std::string text;
-  for (const auto& [name, value] : values) {
-    if (!value.defined()) continue;
-    absl::StrAppend(&text, name, " ", c10::toString(value.scalar_type()), SizesText(value), " ");
-  }
-  return text;
-}
-
-Values StackedValues(const std::vector<Values>& samples) {
-  if (samples.size() == 1) return samples.front();
-  Values batch;
-  for (const auto& [name, value] : samples.front()) {
-    if (!value.defined()) continue;
-    std::vector<at::Tensor> parts;
-    for (const Values& sample : samples) parts.push_back(sample.at(name));
-    batch[name] = at::cat(parts);
-  }
-  return batch;
 }
 
 Values ValuesOn(const at::Device& device, Values values) {
@@ -561,7 +540,7 @@ train::Objective::Terms DistillObjective::Loss(int64_t step, int part, int parts
         sample, MixSeed(options_.seed, {kDistillSample, static_cast<uint64_t>(position)}));
     TORCH_CHECK(values.ok(), std::string(values.status().message()));
     auto& [group, parts_of] =
-        groups[absl::StrCat(samples_.component(sample), " ", ShapesText(*values))];
+        groups[absl::StrCat(samples_.component(sample), " ", train::ShapesText(*values))];
     group.component = samples_.component(sample);
     group.numbers.push_back(samples_.number(sample));
     group.prompts.push_back(samples_.prompt(sample));
@@ -571,7 +550,7 @@ train::Objective::Terms DistillObjective::Loss(int64_t step, int part, int parts
   std::vector<at::Tensor> losses(options_.terms.size());
   for (auto& [shapes, entry] : groups) {
     auto& [group, values] = entry;
-    group.values = StackedValues(values);
+    group.values = train::Stacked(values);
     const std::vector<at::Tensor> found = LossesOf(group, step);
     const double share = static_cast<double>(values.size()) / static_cast<double>(count);
     for (size_t i = 0; i < losses.size(); ++i) {

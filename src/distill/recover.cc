@@ -98,20 +98,11 @@ absl::StatusOr<std::unique_ptr<Pass>> MakeRecoverModel(const RecoverOptions& opt
 }  // namespace
 
 std::string TeacherRef(const RecoverOptions& options) {
-  if (!options.teacher_path().empty()) return options.teacher_path();
-  return options.teacher() == RecoverOptions::BEFORE ? "before" : "input";
+  return train::TeacherRef(options.teacher_path(), options.teacher() == RecoverOptions::BEFORE);
 }
 
 std::string TeacherText(const RecoverOptions& options) {
-  if (!options.teacher_path().empty()) return options.teacher_path();
-  switch (options.teacher()) {
-    case RecoverOptions::BEFORE:
-      return "the model before this pass";
-    case RecoverOptions::NO_TEACHER:
-      return "the targets of the samples";
-    default:
-      return "the model that the recipe began with";
-  }
+  return train::TeacherText(options.teacher_path(), options.teacher() == RecoverOptions::BEFORE);
 }
 
 absl::StatusOr<std::vector<std::string>> RecoveredComponents(const ModelView& model,

@@ -113,18 +113,10 @@ class DistillSteps : public ModelPass {
     std::vector<std::string> trained;
     for (const auto& expert : ExpertsOf(few, denoisers)) {
       trained.push_back(expert.component());
-      train::TrainingPlan training;
-      training.loop = loop();
-      training.muon = options_.loop().muon();
-      training.recompute = options_.recompute();
-      training.patterns = train::PatternsFor(model, expert.component(), Patterns());
-      notes.trainings.push_back(train::NoteTraining(model, expert.component(), training));
-      if (!Patterns().empty() &&
-          train::PatternsFor(model, expert.component(), Patterns()).empty()) {
-        return OptionError("train",
-                           absl::StrCat("no pattern fits ", expert.component(),
-                                        ", which would be sampled in few steps untrained"));
-      }
+      WANLITE_ASSIGN_OR_RETURN(
+          notes.trainings.emplace_back(),
+          distill::NoteDenoiser(model, expert.component(), options_.loop(), Patterns(),
+                                options_.recompute(), "in few steps"));
       notes.notes.push_back(absl::StrCat(expert.component(), " learns step ",
                                          expert.first_step() + 1, " to ", expert.end_step(), " of ",
                                          few.steps));

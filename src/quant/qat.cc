@@ -217,8 +217,7 @@ class QatPass : public ModelPass {
   // Empty without a teacher.
   std::string TeacherRef() const {
     if (options_.teacher() == QatOptions::NO_TEACHER) return "";
-    if (!options_.teacher_path().empty()) return options_.teacher_path();
-    return options_.teacher() == QatOptions::BEFORE ? "before" : "input";
+    return train::TeacherRef(options_.teacher_path(), options_.teacher() == QatOptions::BEFORE);
   }
 
   std::vector<std::string> TrainPatterns() const {

@@ -113,6 +113,16 @@ TrainedAlone::~TrainedAlone() {
   for (const at::Tensor& tensor : spared_) tensor.set_requires_grad(true);
 }
 
+std::string TeacherRef(const std::string& path, bool before) {
+  if (!path.empty()) return path;
+  return before ? "before" : "input";
+}
+
+std::string TeacherText(const std::string& path, bool before) {
+  if (!path.empty()) return path;
+  return before ? "the model before this pass" : "the model that the recipe began with";
+}
+
 absl::StatusOr<ModelView> OpenTeacher(const PassContext& context, absl::string_view pass,
                                       absl::string_view ref, const std::string& component) {
   if (context.models == nullptr) {

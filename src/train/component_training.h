@@ -37,6 +37,11 @@ class TrainedAlone {
   std::vector<at::Tensor> spared_;
 };
 
+// Who teaches: the model folder at `path`, or when that is empty the model before the pass, or the
+// one that the recipe began with. As ModelLibrary::Open() takes it, and in words for people.
+std::string TeacherRef(const std::string& path, bool before);
+std::string TeacherText(const std::string& path, bool before);
+
 // The teacher's component, hollow. ref: of ModelLibrary::Open(). FailedPrecondition, naming the
 // pass, in a run without other models.
 absl::StatusOr<ModelView> OpenTeacher(const PassContext& context, absl::string_view pass,

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "src/core/libtorch.h"
 #include "src/core/random.h"
+#include "src/train/sample_batch.h"
 #include "src/train/sample_order.h"
 #include "wanlite/status.h"
 
@@ -18,29 +18,6 @@ namespace wanlite::train {
 namespace {
 
 enum VelocityStream : uint64_t { kSampleSeed = 2 };  // 1 is the order of samples
-
-// Samples of one shape go through the network together.
-std::string ShapesOf(const Values& values) {
-  std::string text;
-  for (const auto& [name, value] : values) {
-    if (!value.defined()) continue;
-    absl::StrAppend(&text, name, " ", c10::toString(value.scalar_type()), " [",
-                    absl::StrJoin(value.sizes(), ","), "] ");
-  }
-  return text;
-}
-
-Values Stacked(const std::vector<Values>& samples) {
-  if (samples.size() == 1) return samples.front();
-  Values batch;
-  for (const auto& [name, value] : samples.front()) {
-    if (!value.defined()) continue;
-    std::vector<at::Tensor> parts;
-    for (const Values& sample : samples) parts.push_back(sample.at(name));
-    batch[name] = at::cat(parts);
-  }
-  return batch;
-}
 
 absl::Status CheckStep(const Component& component, const char* whose, size_t step) {
   const BlockProgram* program = ProgramOf(component);
@@ -193,7 +170,7 @@ Objective::Terms VelocityObjective::Loss(int64_t step, int part, int parts) {
         data_.Read(order_->At(position),
                    MixSeed(options_.seed, {kSampleSeed, static_cast<uint64_t>(position)}));
     TORCH_CHECK(sample.ok(), std::string(sample.status().message()));
-    by_shape[ShapesOf(*sample)].push_back(*sample);
+    by_shape[ShapesText(*sample)].push_back(*sample);
     ++count;
   }
   Terms all;
